@@ -1,0 +1,1 @@
+"""Portcullis: libraries shared by the services."""

@@ -1,0 +1,1 @@
+"""The services. Path equals import equals command: ``python -m services.<name>``."""
