@@ -1,0 +1,1 @@
+"""The wire: what crosses NATS, under which subject, in which bytes."""

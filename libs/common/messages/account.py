@@ -1,0 +1,141 @@
+"""Execution's read model of an account, its commands, and the reconciler's reports."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from libs.common.messages.envelope import Envelope
+from libs.common.model.order import OrderStatus, Side
+from libs.common.model.trading_state import TradingState
+
+
+class PositionView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A position as the journal knows it: signed base units, quote currency."""
+
+    symbol: str
+    quantity: Decimal
+    cost: Decimal
+    entry_price: Decimal
+    realized_pnl: Decimal
+    commission: Decimal
+
+
+class OrderView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An order that has not ended, as the journal knows it."""
+
+    client_order_id: str
+    intent_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    cumulative_quantity: Decimal
+    reduce_only: bool
+    status: OrderStatus
+    recorded_at_ns: int
+
+
+class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What execution knows of the account. Sent on every change and at least once a second (wall).
+
+    Attributes:
+        journal_sequence: the journal record this view was folded up to.
+        armed: every arming check passed; while false nothing risk-increasing is sent.
+        unarmed_reasons: the checks that have not passed.
+        wallet_balance: quote currency, without unrealised profit.
+        available_balance: quote currency the venue would let new positions use.
+        balance_at_ns: market time of the balance figures; 0 if there are none yet.
+        changed_at_ns: market time of the last fill, order or balance change.
+    """
+
+    account: str
+    journal_sequence: int
+    trading_state: TradingState
+    armed: bool
+    unarmed_reasons: tuple[str, ...]
+    wallet_balance: Decimal
+    available_balance: Decimal
+    balance_at_ns: int
+    changed_at_ns: int
+    positions: tuple[PositionView, ...]
+    orders: tuple[OrderView, ...]
+
+
+class Verb(StrEnum):
+    """What may be asked of execution."""
+
+    HALT = "halt"
+    REDUCE = "reduce"
+    RESUME = "resume"
+
+
+class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request to execution: who asks, and why. Both are journaled."""
+
+    account: str
+    verb: Verb
+    actor: str
+    reason: str
+
+
+class DiscrepancyKind(StrEnum):
+    """How ours and theirs can differ."""
+
+    PHANTOM_POSITION = "PHANTOM_POSITION"
+    UNTRACKED_POSITION = "UNTRACKED_POSITION"
+    SIZE_MISMATCH = "SIZE_MISMATCH"
+    SIDE_MISMATCH = "SIDE_MISMATCH"
+    ORPHAN_ORDER = "ORPHAN_ORDER"
+    LOST_ORDER = "LOST_ORDER"
+    BALANCE_DRIFT = "BALANCE_DRIFT"
+
+
+class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One difference: what we believe, what the venue says.
+
+    Attributes:
+        subject: the symbol, order or asset it is about.
+        is_confirmed: it was seen in two looks in a row.
+    """
+
+    kind: DiscrepancyKind
+    subject: str
+    ours: str
+    theirs: str
+    is_confirmed: bool
+
+
+class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The outcome of one comparison of local truth with the venue's.
+
+    Attributes:
+        trigger: why it ran: start, period, retry, demand.
+        is_clean: nothing differed.
+        journal_sequence: the journal record local truth was folded up to.
+        duration_ms: wall time it took.
+    """
+
+    account: str
+    cycle: int
+    trigger: str
+    is_clean: bool
+    discrepancies: tuple[Discrepancy, ...]
+    positions_compared: int
+    orders_compared: int
+    balances_compared: int
+    journal_sequence: int
+    duration_ms: int
+
+
+class DeadLetter(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message a service could not read.
+
+    Attributes:
+        subject: where it came from.
+        reason: what is wrong with it.
+        payload: its bytes, as base64, cut to the first 8 KiB.
+    """
+
+    subject: str
+    reason: str
+    payload: str

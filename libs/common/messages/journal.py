@@ -1,0 +1,215 @@
+"""The journal's records: everything the gate knows, and the chain that proves none is missing.
+
+A record is one message on ``journal.<account>``. ``prev_hash`` is the SHA-256 of the raw bytes of
+the record before it, so that an exported copy can be checked offline.
+"""
+
+import hashlib
+from decimal import Decimal
+
+import msgspec
+
+from libs.common.messages.envelope import SCHEMA_VERSION
+from libs.common.model.instrument import Instrument
+from libs.common.model.intent import Intent
+from libs.common.model.order import OrderRequest, OrderStatus, Side
+from libs.common.model.trading_state import TradingState
+from libs.common.model.verdict import Reason, Verdict
+
+GENESIS_HASH = "0" * 64
+
+
+class Event(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="event"
+):
+    """Something that happened, in the past tense."""
+
+
+class IntentRefusedByGate(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The gate refused an approved intent. Terminal."""
+
+    intent: Intent
+    reason: Reason
+    verdicts: tuple[Verdict, ...]
+
+
+class OrderRecorded(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """An order was decided and may now be sent: lock, idempotency, margin booking in one.
+
+    Attributes:
+        margin_reserved: quote currency held until the order ends.
+        reference_price: the price the margin was reckoned at.
+        timestamp_ms: the venue timestamp the order is signed with; bounds a late arrival.
+        recv_window_ms: how long after ``timestamp_ms`` the venue may still accept it.
+        lock_until_ns: market time at which the lock on symbol and side ends by itself.
+        verdicts_risk, verdicts: what risk and the gate found.
+    """
+
+    client_order_id: str
+    attempt: int
+    intent: Intent
+    order: OrderRequest
+    reference_price: Decimal
+    margin_reserved: Decimal
+    timestamp_ms: int
+    recv_window_ms: int
+    lock_until_ns: int
+    verdicts_risk: tuple[Verdict, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+class OrderAnswered(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The venue took the order (or told its state when asked).
+
+    Attributes:
+        sent_wall_ns: wall time at which the request left; 0 if this is the answer to a query.
+        answered_wall_ns: wall time at which the answer was read.
+    """
+
+    client_order_id: str
+    venue_order_id: int
+    status: OrderStatus
+    cumulative_quantity: Decimal
+    sent_wall_ns: int = 0
+    answered_wall_ns: int = 0
+
+
+class OrderRejected(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The venue provably refused the order. Terminal."""
+
+    client_order_id: str
+    reason: str
+    code: int
+    message: str
+    sent_wall_ns: int = 0
+    answered_wall_ns: int = 0
+
+
+class OrderBecameUnknown(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """No answer, or none that could be read: only evidence can end this."""
+
+    client_order_id: str
+    why: str
+    sent_wall_ns: int = 0
+
+
+class OrderNotPlaced(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """Evidence shows that the venue never took the order and can no longer. Terminal."""
+
+    client_order_id: str
+    evidence: str
+
+
+class OrderUpdated(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The venue reported a change of an order's state."""
+
+    client_order_id: str
+    venue_order_id: int
+    status: OrderStatus
+    cumulative_quantity: Decimal
+
+
+class FillReceived(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """One execution. (symbol, trade_id) names it; a repeat changes nothing.
+
+    Attributes:
+        client_order_id: ours, or whatever a foreign order carried.
+        venue_realized_pnl: quote currency, as the venue says.
+        ts_trade_ns: when it was matched.
+    """
+
+    symbol: str
+    trade_id: int
+    client_order_id: str
+    venue_order_id: int
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    commission: Decimal
+    commission_asset: str
+    venue_realized_pnl: Decimal
+    is_maker: bool
+    ts_trade_ns: int
+
+
+class BalanceObserved(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The venue stated the account's balance.
+
+    Attributes:
+        available_balance: ``None`` where the source does not say (the user stream does not).
+        observed_at_ns: market time at which the venue was asked, or said so by itself.
+    """
+
+    asset: str
+    wallet_balance: Decimal
+    available_balance: Decimal | None
+    observed_at_ns: int
+
+
+class InstrumentsLoaded(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The venue's filters for the configured symbols."""
+
+    instruments: tuple[Instrument, ...]
+    loaded_at_ns: int
+
+
+class LeverageAsserted(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The venue confirmed leverage and margin type of a symbol."""
+
+    symbol: str
+    leverage: int
+    margin_type: str
+
+
+class TradingStateChanged(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """Trading was halted, reduced or resumed: by whom and why."""
+
+    state: TradingState
+    actor: str
+    reason: str
+
+
+JournalEvent = (
+    IntentRefusedByGate
+    | OrderRecorded
+    | OrderAnswered
+    | OrderRejected
+    | OrderBecameUnknown
+    | OrderNotPlaced
+    | OrderUpdated
+    | FillReceived
+    | BalanceObserved
+    | InstrumentsLoaded
+    | LeverageAsserted
+    | TradingStateChanged
+)
+
+
+class JournalRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One append: all of its events happened, or none.
+
+    Attributes:
+        number: 1 for the first record of the account, without gaps.
+        prev_hash: SHA-256 (hex) of the raw bytes of record ``number - 1``; zeros for the first.
+        causation_id: id of the message or call that led to it.
+        ts_event_ns: market time of the decision.
+        ts_wall_ns: wall time of the append; for latency figures only.
+        config_hash: hash of the effective configuration of the writer.
+    """
+
+    account: str
+    number: int
+    prev_hash: str
+    causation_id: str
+    correlation_id: str
+    ts_event_ns: int
+    ts_wall_ns: int
+    app_version: str
+    config_hash: str
+    events: tuple[JournalEvent, ...]
+    schema: int = SCHEMA_VERSION
+
+
+def record_hash(raw: bytes) -> str:
+    """The link of the chain: SHA-256 of a record's raw bytes, hex."""
+    return hashlib.sha256(raw).hexdigest()

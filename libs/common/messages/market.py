@@ -1,0 +1,111 @@
+"""Market data as it crosses the bus: said by feed."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from libs.common.messages.envelope import Envelope
+
+
+class Quote(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Best bid and ask. Prices in quote currency, quantities in base units."""
+
+    symbol: str
+    bid_price: Decimal
+    bid_quantity: Decimal
+    ask_price: Decimal
+    ask_quantity: Decimal
+    update_id: int
+
+
+class Mark(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mark and index price in quote currency; funding rate per funding period."""
+
+    symbol: str
+    mark_price: Decimal
+    index_price: Decimal
+    funding_rate: Decimal
+    next_funding_ns: int
+
+
+class Trade(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One public print."""
+
+    symbol: str
+    trade_id: int
+    price: Decimal
+    quantity: Decimal
+    buyer_is_maker: bool
+
+
+class CandleOrigin(StrEnum):
+    """Where a closed candle came from."""
+
+    STREAM = "STREAM"
+    TRADES = "TRADES"
+    REST = "REST"
+
+
+class Candle(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One closed candle. ``message_id`` is the candle's id: symbol, interval, open time (ms).
+
+    Attributes:
+        open_ns: first nanosecond of the bar.
+        close_ns: first nanosecond after the bar.
+        volume: base units traded; zero for a bar without trades (prices repeat the last close).
+    """
+
+    symbol: str
+    interval: str
+    open_ns: int
+    close_ns: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    trade_count: int
+    origin: CandleOrigin
+
+
+class MarketClock(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Market time of the paper world: feed has published all that precedes ``now_ns``.
+
+    Attributes:
+        speed: market seconds per wall second, as a decimal.
+        limit_ns: market time does not pass this before the next grant; ``None`` for no limit.
+        source_ended: the venue's data source has no more market events.
+    """
+
+    now_ns: int
+    speed: Decimal
+    limit_ns: int | None
+    source_ended: bool
+
+
+class SymbolHealth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Age of a symbol's newest data in milliseconds of market time; ``None`` if none came."""
+
+    symbol: str
+    quote_age_ms: int | None
+    mark_age_ms: int | None
+    trade_age_ms: int | None
+    is_stale: bool
+
+
+class MarketHealth(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """State of the feed: sent at least once a second of wall time.
+
+    Attributes:
+        is_connected: every market socket is up and subscribed.
+        received: messages received per kind since the feed started.
+        published: messages published per kind since the feed started.
+        conflated: messages replaced by a newer one of their kind before publication.
+    """
+
+    is_connected: bool
+    symbols: tuple[SymbolHealth, ...]
+    received: dict[str, int]
+    published: dict[str, int]
+    conflated: dict[str, int]

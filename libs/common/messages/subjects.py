@@ -1,0 +1,84 @@
+"""Every subject and stream name. Nothing else in the house spells one."""
+
+MARKET_STREAM = "MARKET"
+INTENTS_STREAM = "INTENTS"
+INTENTS_DONE_STREAM = "INTENTS_DONE"
+COMMANDS_STREAM = "COMMANDS"
+JOURNAL_STREAM = "JOURNAL"
+SNAPSHOTS_STREAM = "SNAPSHOTS"
+REPORTS_STREAM = "REPORTS"
+DEAD_STREAM = "DEAD"
+VIEW_BUCKET = "VIEW"
+
+MARKET_CLOCK = "market.clock"
+MARKET_HEALTH = "market.health"
+
+
+def quote(symbol: str) -> str:
+    """Best bid and ask of a symbol; latest wins."""
+    return f"market.quote.{symbol}"
+
+
+def mark(symbol: str) -> str:
+    """Mark price of a symbol; latest wins."""
+    return f"market.mark.{symbol}"
+
+
+def trade(symbol: str) -> str:
+    """Public trade prints of a symbol."""
+    return f"market.trade.{symbol}"
+
+
+def candle(interval: str, symbol: str) -> str:
+    """Closed candles of a symbol: gap-free, in order."""
+    return f"market.candle.{interval}.{symbol}"
+
+
+def intent_proposed(symbol: str) -> str:
+    """What a strategy, or any producer in any language, wishes."""
+    return f"intent.proposed.{symbol}"
+
+
+def intent_approved(account: str, symbol: str) -> str:
+    """What risk approved for one account: the only thing execution acts on."""
+    return f"intent.approved.{account}.{symbol}"
+
+
+def intent_refused(symbol: str) -> str:
+    """What risk or the gate refused, with the reason and all verdicts."""
+    return f"intent.refused.{symbol}"
+
+
+def intent_verdict(intent_id: str) -> str:
+    """Risk's one decision on an intent, written once."""
+    return f"intent.verdict.{intent_id}"
+
+
+def command(account: str, verb: str) -> str:
+    """What operators and services ask execution to do."""
+    return f"command.{account}.{verb}"
+
+
+def journal(account: str) -> str:
+    """The truth of one trading account, written by execution alone."""
+    return f"journal.{account}"
+
+
+def snapshot(account: str) -> str:
+    """The last saved fold of an account's journal."""
+    return f"snapshot.{account}"
+
+
+def account_state(account: str) -> str:
+    """Execution's read model of an account."""
+    return f"account.{account}.state"
+
+
+def reconcile_report(account: str) -> str:
+    """The reconciler's findings."""
+    return f"reconcile.{account}.report"
+
+
+def dead(service: str) -> str:
+    """Messages a service could not read, with the reason."""
+    return f"dead.{service}"
