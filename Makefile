@@ -1,0 +1,56 @@
+# Everything a person types here. Needs a POSIX make and shell, and any python3: `make setup` says
+# in words when that Python is too old, and installs everything else into .venv.
+
+WORKERS ?= 2
+VENV = .venv/bin
+# Never put the working directory on sys.path: services/signal must not hide the standard library's.
+SAFELY = PYTHONSAFEPATH=1 $(VENV)
+LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
+
+.PHONY: help setup run test check format lock bench clean
+
+help:
+	@echo 'make setup    create .venv and install the locked requirements'
+	@echo 'make run      trade on the built-in paper exchange until Ctrl-C (ARGS="--speed 20")'
+	@echo 'make test     every test (PYTEST_ARGS="tests/unit -k intent")'
+	@echo 'make check    format, lint, types, import contracts, house rules'
+	@echo 'make format   let ruff format and sort what it can'
+	@echo 'make lock     resolve the requirements again, with hashes (needs uv)'
+	@echo 'make bench    measure the pipeline (ARGS="--seconds 10")'
+	@echo 'make clean    remove .venv and every cache'
+	@echo 'PYTHON=python3.12 chooses the Python for .venv; otherwise the newest of 3.13, 3.12, 3.11.'
+
+setup:
+	@PYTHON='$(PYTHON)'; export PYTHON; \
+	$(VENV)/python -I -S scripts/setup.py --is-ready 2>/dev/null && exit 0; \
+	for python in python3 python3.13 python3.12 python3.11 $$PYTHON; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null; then \
+	    exec "$$python" scripts/setup.py; \
+	  fi; \
+	done; \
+	echo 'Portcullis needs Python 3.11, 3.12 or 3.13, and none runs here. Install one or set PYTHON=python3.12' >&2; \
+	exit 1
+
+run: setup
+	@exec env $(SAFELY)/portcullis run $(ARGS)
+
+test: setup
+	@exec env $(SAFELY)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+check: setup
+	@exec env $(SAFELY)/python scripts/check.py
+
+format: setup
+	@$(VENV)/ruff check --quiet --fix --exit-zero . && $(VENV)/ruff format .
+
+lock:
+	@command -v uv >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 1; }
+	@$(LOCK) --output-file requirements.lock
+	@$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+bench: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.pipeline $(ARGS)
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
