@@ -1,0 +1,112 @@
+"""What the venue says when it says no.
+
+Codes are universal, texts may vary; both are those of the venue's documentation and of recorded
+answers (reference: binance-usdm, section 3), because clients match on them. Everything the paper
+exchange refuses is raised as a `RefusalError`, so that no request can end in an error of our own making.
+"""
+
+from __future__ import annotations
+
+TEXTS: dict[int, str] = {
+    -1000: "An unknown error occurred while processing the request.",
+    -1003: "Too many requests; current limit of IP is {0} requests per minute.",
+    -1007: (
+        "Timeout waiting for response from backend server. Send status unknown; "
+        "execution status unknown."
+    ),
+    -1015: "Too many new orders; current limit is {0} orders per {1}.",
+    -1020: "This operation is not supported.",
+    -1021: "Timestamp for this request is outside of the recvWindow.",
+    -1022: "Signature for this request is not valid.",
+    -1023: "Start time is greater than end time.",
+    -1100: "Illegal characters found in parameter '{0}'; legal range is '{1}'.",
+    -1102: "Mandatory parameter '{0}' was not sent, was empty/null, or malformed.",
+    -1106: "Parameter '{0}' sent when not required.",
+    -1111: "Precision is over the maximum defined for this asset.",
+    -1115: "Invalid timeInForce.",
+    -1116: "Invalid orderType.",
+    -1117: "Invalid side.",
+    -1121: "Invalid symbol.",
+    -1125: (
+        "This listenKey does not exist. Please use `POST /fapi/v1/listenKey` "
+        "to recreate `listenKey`"
+    ),
+    -1127: "More than {0} hours between startTime and endTime.",
+    -1128: "Combination of optional parameters invalid.",
+    -1130: "Data sent for parameter '{0}' is not valid.",
+    -1131: "recvWindow must be less than {0}.",
+    -1136: "Invalid newOrderRespType.",
+    -2011: "Unknown order sent.",
+    -2013: "Order does not exist.",
+    -2014: "API-key format invalid.",
+    -2015: "Invalid API-key, IP, or permissions for action.",
+    -2019: "Margin is insufficient.",
+    -2022: "ReduceOnly Order is rejected.",
+    -2025: "Reach max open order limit.",
+    -2027: "Exceeded the maximum allowable position at current leverage.",
+    -2028: "Leverage is smaller than permitted: insufficient margin balance.",
+    -4001: "Price less than 0.",
+    -4002: "Price greater than max price.",
+    -4003: "Quantity less than zero.",
+    -4004: "Quantity less than min quantity.",
+    -4005: "Quantity greater than max quantity.",
+    -4013: "Price less than min price.",
+    -4014: "Price not increased by tick size.",
+    -4015: "Client order id length should be less than 36 chars",
+    -4016: "Limit price can't be higher than {0}.",
+    -4023: "Qty not increased by step size.",
+    -4024: "Limit price can't be lower than {0}.",
+    -4028: "Leverage {0} is not valid",
+    -4046: "No need to change margin type.",
+    -4047: "Margin type cannot be changed if there exists open orders.",
+    -4048: "Margin type cannot be changed if there exists position.",
+    -4059: "No need to change position side.",
+    -4060: "Invalid position side.",
+    -4061: "Order's position side does not match user's setting.",
+    -4062: "Invalid or improper reduceOnly value.",
+    -4116: "clientOrderId is duplicated",
+    -4120: (
+        "Order type not supported for this endpoint. Please use the Algo Order API "
+        "endpoints instead."
+    ),
+    -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit",
+    -4136: "Target strategy invalid for orderType {0},closePosition {1}",
+    -4139: "Invalid symbol status for opening position.",
+    -4164: "Order's notional must be no smaller than {0} (unless you choose reduce only)",
+    -4171: "No need to change multi-assets mode.",
+    -5021: (
+        "Due to the order could not be filled immediately, the FOK order has been rejected. "
+        "The order will not be recorded in the order history"
+    ),
+    -5022: (
+        "Due to the order could not be executed as maker, the Post Only order will be rejected. "
+        "The order will not be recorded in the order history"
+    ),
+    -5024: "Symbol is not in trading status. Order amendment is not permitted.",
+    -5037: "Invalid price match",
+    -5039: "Invalid self trade prevention mode",
+    -5040: (
+        "The goodTillDate timestamp must be greater than the current time plus 600 seconds "
+        "and smaller than 253402300799000"
+    ),
+}
+
+TIMESTAMP_AHEAD = "Timestamp for this request was 1000ms ahead of the server's time."
+"""The second text of -1021: the request comes from the future."""
+
+HTTP_STATUS: dict[int, int] = {-2014: 401, -2015: 401, -1003: 429, -1015: 429, -1007: 408}
+"""Every other refusal is HTTP 400."""
+
+
+class RefusalError(Exception):
+    """A request the venue refuses; `code` and `text` go out as `{"code":…,"msg":…}`."""
+
+    def __init__(self, code: int, *arguments: object, text: str | None = None) -> None:
+        self.code = code
+        self.text = TEXTS[code].format(*arguments) if text is None else text
+        self.status = HTTP_STATUS.get(code, 400)
+        super().__init__(f"{code} {self.text}")
+
+    def body(self) -> dict[str, object]:
+        """The JSON body of the answer, in the venue's key order."""
+        return {"code": self.code, "msg": self.text}
