@@ -1,0 +1,182 @@
+"""One symbol's order book as the source tells it: depth levels, bounded by the newest quote.
+
+Prices are kept as integers scaled by the symbol's precision in a sorted list per side, quantities
+as the text that arrived; both become `Decimal` only for whoever asks, so nothing is ever rounded.
+
+Two feeds describe one book. The quote stream is ahead of the depth stream for the top of the book:
+a quote removes every level better than it (nobody stands there any more) and every level it
+crosses; a depth update that is older than the quote is applied and then trimmed by it again.
+``last_update_id`` counts depth only, so that a client who syncs a local book by the venue's rules
+(snapshot, then updates whose range spans its id) loses no level.
+"""
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import Final
+
+Level = Sequence[str]
+"""Price and quantity as decimal text; quantity zero removes the level."""
+
+EARLY_UPDATES_MAX: Final = 1_000
+"""Depth updates kept until the first snapshot, which may be older than some of them."""
+
+
+class _Side:
+    """Levels of one side; ``sign`` is +1 for bids and -1 for asks, so the best is always last."""
+
+    __slots__ = ("keys", "quantities", "sign")
+
+    def __init__(self, sign: int) -> None:
+        self.sign = sign
+        self.keys: list[int] = []
+        self.quantities: dict[int, str] = {}
+
+    def set(self, key: int, quantity: str) -> None:
+        """Set or remove one level; deleting an absent level is normal."""
+        if quantity.strip("0.") == "":
+            if self.quantities.pop(key, None) is not None:
+                del self.keys[bisect_left(self.keys, key)]
+        elif key in self.quantities:
+            self.quantities[key] = quantity
+        else:
+            self.quantities[key] = quantity
+            insort(self.keys, key)
+
+    def trim_better_than(self, key: int) -> None:
+        """Remove every level better than ``key``."""
+        keys = self.keys
+        while keys and keys[-1] > key:
+            del self.quantities[keys.pop()]
+
+    def clear(self) -> None:
+        """Remove all levels."""
+        self.keys.clear()
+        self.quantities.clear()
+
+
+class Book:
+    """The book and last prices of ``symbol``; ``price_precision`` is its number of decimals."""
+
+    def __init__(self, symbol: str, price_precision: int) -> None:
+        self.symbol = symbol
+        self.last_price: Decimal | None = None
+        self.mark_price: Decimal | None = None
+        self.index_price: Decimal | None = None
+        self.last_update_id = 0
+        self.ts_ns = 0
+        self._precision = price_precision
+        self._unit = Decimal(1).scaleb(-price_precision)
+        self._bids = _Side(1)
+        self._asks = _Side(-1)
+        self._quote_update_id = -1
+        self._quote: tuple[int, str, int, str] | None = None
+        self._early: deque[tuple[int, Sequence[Level], Sequence[Level]]] | None = deque(
+            maxlen=EARLY_UPDATES_MAX
+        )
+
+    def apply_snapshot(
+        self, last_update_id: int, bids: Iterable[Level], asks: Iterable[Level], ts_ns: int
+    ) -> None:
+        """Replace all levels, then apply again the updates seen early that are newer."""
+        self._bids.clear()
+        self._asks.clear()
+        self._set_levels(bids, asks)
+        self.last_update_id = last_update_id
+        self.ts_ns = max(self.ts_ns, ts_ns)
+        for update_id, early_bids, early_asks in self._early or ():
+            if update_id >= last_update_id:
+                self._set_levels(early_bids, early_asks)
+                self.last_update_id = update_id
+        self._early = None
+        if self.last_update_id < self._quote_update_id:
+            self._trim_by_quote()
+
+    def apply_depth(
+        self, final_update_id: int, bids: Sequence[Level], asks: Sequence[Level], ts_ns: int
+    ) -> None:
+        """Apply one depth update (absolute quantities); one older than the book changes nothing."""
+        self.ts_ns = max(self.ts_ns, ts_ns)
+        if final_update_id < self.last_update_id:
+            return
+        if self._early is not None:
+            self._early.append((final_update_id, bids, asks))
+        self._set_levels(bids, asks)
+        self.last_update_id = final_update_id
+        if final_update_id < self._quote_update_id:
+            self._trim_by_quote()
+
+    def apply_quote(self, update_id: int, bid: Level, ask: Level, ts_ns: int) -> None:
+        """Apply the best bid and ask; levels better than them, or crossed by them, disappear."""
+        self.ts_ns = max(self.ts_ns, ts_ns)
+        self._quote_update_id = update_id
+        self._quote = (self._key(bid[0]), bid[1], self._key(ask[0]), ask[1])
+        self._trim_by_quote()
+
+    @property
+    def best_bid(self) -> tuple[Decimal, Decimal] | None:
+        """Price and quantity of the highest bid."""
+        return self._best(self._bids)
+
+    @property
+    def best_ask(self) -> tuple[Decimal, Decimal] | None:
+        """Price and quantity of the lowest ask."""
+        return self._best(self._asks)
+
+    @property
+    def mid_price(self) -> Decimal | None:
+        """The middle between best bid and best ask, exact."""
+        if not self._bids.keys or not self._asks.keys:
+            return None
+        return (self._bids.keys[-1] - self._asks.keys[-1]) * self._unit / 2
+
+    def levels_for_taker(self, side: str) -> Iterator[tuple[Decimal, Decimal]]:
+        """Yield (price, quantity), best first, that a ``side`` (BUY or SELL) taker would hit.
+
+        Do not change the book while iterating.
+        """
+        taken = self._asks if side == "BUY" else self._bids
+        for key in reversed(taken.keys):
+            yield taken.sign * key * self._unit, Decimal(taken.quantities[key])
+
+    def snapshot(self, limit: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Return up to ``limit`` bids and asks, best first, as decimal text."""
+        return self._texts(self._bids, limit), self._texts(self._asks, limit)
+
+    def _best(self, side: _Side) -> tuple[Decimal, Decimal] | None:
+        if not side.keys:
+            return None
+        key = side.keys[-1]
+        return side.sign * key * self._unit, Decimal(side.quantities[key])
+
+    def _texts(self, side: _Side, limit: int) -> list[tuple[str, str]]:
+        best_first = side.keys[: -limit - 1 : -1]
+        return [(f"{side.sign * key * self._unit:f}", side.quantities[key]) for key in best_first]
+
+    def _set_levels(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+        for price, quantity in bids:
+            self._bids.set(self._key(price), quantity)
+        for price, quantity in asks:
+            self._asks.set(-self._key(price), quantity)
+
+    def _trim_by_quote(self) -> None:
+        if self._quote is None:
+            return
+        bid_key, bid_quantity, ask_key, ask_quantity = self._quote
+        self._bids.trim_better_than(bid_key)
+        self._asks.trim_better_than(-ask_key)
+        if bid_key < ask_key:
+            self._bids.set(bid_key, bid_quantity)
+            self._asks.set(-ask_key, ask_quantity)
+
+    def _key(self, price: str) -> int:
+        whole, _, fraction = price.partition(".")
+        missing = self._precision - len(fraction)
+        if missing == 0:
+            return int(whole + fraction)
+        if missing > 0:
+            return int(whole + fraction + "0" * missing)
+        if fraction[self._precision :].strip("0"):
+            raise ValueError(f"{self.symbol}: price {price} has over {self._precision} decimals")
+        return int(whole + fraction[: self._precision])
