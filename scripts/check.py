@@ -39,7 +39,7 @@ CHECKS = (
     Check("types", (str(BIN / "mypy"),)),
     Check(
         "house",
-        (sys.executable, "-m", "pytest", "tests/house", "-q", "--no-header", "-p", "no:cacheprovider"),
+        (sys.executable, "-m", "pytest", "tests/house", "-q", "-o", "verbosity_assertions=2"),
     ),
     Check("imports", (str(BIN / "lint-imports"), "--no-logo")),
     Check("lint", (str(BIN / "ruff"), "check", "--quiet", ".")),

@@ -29,7 +29,14 @@ VERSION_MIN, VERSION_MAX = (3, 11), (3, 13)
 CANDIDATES = ("python3.13", "python3.12", "python3.11", "python3")
 PROBE = "import platform, sys; print(platform.python_version(), sys.executable)"
 PROBE_TIMEOUT_S = 20
-QUIETLY = {"capture_output": True, "text": True}
+
+
+def run_quietly(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command from the root, keeping its words; a command that is not there answers 127."""
+    try:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    except OSError as problem:
+        return subprocess.CompletedProcess(command, 127, "", str(problem))
 
 
 class SetupError(Exception):
@@ -112,7 +119,7 @@ def reusable_version(wanted: str) -> str | None:
         return None
     if wanted and found[0] != choose_python(wanted)[0]:
         return None
-    if subprocess.run([str(VENV_PYTHON), "-I", "-m", "pip", "--version"], **QUIETLY).returncode:
+    if run_quietly([str(VENV_PYTHON), "-I", "-m", "pip", "--version"]).returncode:
         return None
     return found[0]
 
@@ -126,7 +133,7 @@ def build_venv(python: str) -> None:
         shutil.rmtree(VENV)
     VENV.mkdir()
     IN_PROGRESS.touch()
-    made = subprocess.run([python, "-m", "venv", str(VENV)], **QUIETLY)
+    made = run_quietly([python, "-m", "venv", str(VENV)])
     if made.returncode == 0:
         return
     words = made.stdout + made.stderr
@@ -142,9 +149,7 @@ def build_venv(python: str) -> None:
 def pip_install(*arguments: str) -> None:
     """Run pip inside ``.venv``; its own words are shown only when it fails."""
     command = [str(VENV_PYTHON), "-I", "-m", "pip", "install", "--quiet", "--no-input"]
-    done = subprocess.run(
-        [*command, "--disable-pip-version-check", *arguments], cwd=str(ROOT), **QUIETLY
-    )
+    done = run_quietly([*command, "--disable-pip-version-check", *arguments])
     if done.returncode:
         raise SetupError(
             f"pip could not install the requirements:\n{(done.stdout + done.stderr).strip()}\n"
@@ -197,10 +202,7 @@ def main() -> int:
 def ready_by_venv() -> bool:
     """Let the interpreter of ``.venv`` itself say whether it is ready; a broken one cannot."""
     command = [str(VENV_PYTHON), "-I", "-S", str(Path(__file__)), "--is-ready"]
-    try:
-        return subprocess.run(command, **QUIETLY).returncode == 0
-    except OSError:
-        return False
+    return run_quietly(command).returncode == 0
 
 
 if __name__ == "__main__":
