@@ -8,11 +8,12 @@ when nobody does.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
-from enum import StrEnum
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 import msgspec
+
+from services.paper_exchange.stream_names import Route, kind_of, routes_of
 
 SEND_QUEUE_MAX: Final = 20_000
 """Frames waiting for one socket; a subscriber that falls further behind is disconnected."""
@@ -20,18 +21,10 @@ SEND_QUEUE_HIGH: Final = 2_000
 """From here on the driver waits for the slowest socket instead of piling up more."""
 SLOW_WAIT_SECONDS_MAX: Final = 1.0
 """How long the whole market waits for one slow socket before that socket is disconnected."""
-SIM_CLOCK_STREAM: Final = "!clock@sim"
 
 _encode = msgspec.json.Encoder().encode
-Key = TypeVar("Key")
-
-
-class Route(StrEnum):
-    """The three doors of the venue since 2026-04-23; each carries only its own class of data."""
-
-    PUBLIC = "public"
-    MARKET = "market"
-    PRIVATE = "private"
+Payload = Mapping[str, object] | Callable[[], Mapping[str, object]]
+"""What is published, or how to make it: a costly one is made only when somebody listens."""
 
 
 class Subscriber:
@@ -80,7 +73,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._subscribers: set[Subscriber] = set()
-        self._listeners: dict[tuple[Route, str], list[Subscriber]] = {}
+        self._listeners: dict[str, list[Subscriber]] = {}
         self._users: dict[str, list[Subscriber]] = {}
         self._drained = asyncio.Event()
         self.published: Counter[str] = Counter()
@@ -107,15 +100,13 @@ class Hub:
         if stream in subscriber.streams:
             return
         subscriber.streams[stream] = None
-        for route in subscriber.routes:
-            self._listeners.setdefault((route, stream), []).append(subscriber)
+        if subscriber.routes & routes_of(stream):
+            self._listeners.setdefault(stream, []).append(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber, stream: str) -> None:
         """Drop a market stream; one not subscribed is ignored."""
-        if subscriber.streams.pop(stream, self) is self:
-            return
-        for route in subscriber.routes:
-            _remove(self._listeners, (route, stream), subscriber)
+        if subscriber.streams.pop(stream, self) is not self:
+            _remove(self._listeners, stream, subscriber)
 
     def subscribe_user(
         self, subscriber: Subscriber, listen_key: str, events: Iterable[str] | None = None
@@ -130,21 +121,17 @@ class Hub:
         if subscriber.user_events.pop(listen_key, self) is not self:
             _remove(self._users, listen_key, subscriber)
 
-    def has_listeners(self, route: Route, stream: str) -> bool:
-        """Tell whether a payload for ``stream`` would reach anybody."""
-        return (route, stream) in self._listeners
+    def publish(self, stream: str, payload: Payload) -> None:
+        """Send ``payload`` to all who listen to ``stream``; Decimals become strings.
 
-    def publish(self, route: Route, stream: str, payload: Mapping[str, object]) -> None:
-        """Send ``payload`` to all who subscribed to ``stream`` on a socket of ``route``.
-
-        Decimals become strings. Counted per kind, which is the stream name after its first ``@``.
+        Counted per kind of stream, whether anybody listens or not.
         """
-        kind = stream.partition("@")[2]
+        kind = kind_of(stream)
         self.published[kind] += 1
-        listeners = self._listeners.get((route, stream))
+        listeners = self._listeners.get(stream)
         if listeners:
             self.delivered[kind] += len(listeners)
-            _fan_out(listeners, stream, _encode(payload))
+            _fan_out(listeners, stream, _encode(payload() if callable(payload) else payload))
 
     def publish_user(self, listen_key: str, event: Mapping[str, object]) -> None:
         """Send a user event (its kind is ``event["e"]``) to the sockets of ``listen_key``."""
@@ -208,7 +195,7 @@ def _fan_out(listeners: Iterable[Subscriber], name: str, raw: bytes) -> None:
             subscriber.offer(raw)
 
 
-def _remove(registry: dict[Key, list[Subscriber]], key: Key, subscriber: Subscriber) -> None:
+def _remove(registry: dict[str, list[Subscriber]], key: str, subscriber: Subscriber) -> None:
     listeners = registry.get(key, [])
     if subscriber in listeners:
         listeners.remove(subscriber)
