@@ -1,0 +1,1 @@
+"""The world: the only room with sockets, clocks, environment and log handlers."""

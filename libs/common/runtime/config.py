@@ -1,0 +1,187 @@
+"""Configuration: one YAML file, environment overrides, parsed once and frozen.
+
+``PORTCULLIS_CONFIG`` names the file (none: the defaults). ``PORTCULLIS_<SECTION>__<KEY>`` (or
+``PORTCULLIS_<KEY>`` for a top-level key) overrides one setting. An unknown name is refused, with
+the nearest known one suggested.
+"""
+
+import difflib
+import hashlib
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from libs.common.runtime.errors import ConfigError
+
+PREFIX = "PORTCULLIS_"
+CONFIG_VARIABLE = "PORTCULLIS_CONFIG"
+#: Top-level sections that belong to one service each; the service itself checks what is inside.
+SERVICE_SECTIONS = ("feed", "signal", "risk", "execution", "reconciler", "paper_exchange", "runner")
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Mode(StrEnum):
+    """PAPER needs nothing and is the default; TESTNET and LIVE need credentials."""
+
+    PAPER = "paper"
+    TESTNET = "testnet"
+    LIVE = "live"
+
+
+class BusConfig(Section):
+    """How we speak to NATS. The figures are argued in docs/adr/0001 and in the bus module."""
+
+    url: str = "nats://127.0.0.1:4222"
+    connect_timeout_ms: int = Field(2_000, ge=100)
+    connect_attempts_max: int = Field(30, ge=1)
+    connect_wait_ms: int = Field(500, ge=10)
+    reconnect_wait_ms: int = Field(200, ge=10)
+    publish_timeout_ms: int = Field(1_000, ge=50)
+    ping_interval_ms: int = Field(1_000, ge=1_000)
+    pings_outstanding_max: int = Field(2, ge=1)
+    rtt_interval_ms: int = Field(1_000, ge=100)
+    rtt_timeout_ms: int = Field(1_000, ge=100)
+    fetch_expires_ms: int = Field(1_000, ge=100)
+    ack_wait_ms: int = Field(2_000, ge=500)
+    deliveries_max: int = Field(20, ge=1)
+    redelivery_wait_ms: int = Field(250, ge=10)
+    provision_wait_ms: int = Field(20_000, ge=100)
+    replicas: int = Field(1, ge=1, le=5)
+
+
+class VenueConfig(Section):
+    """Where the venue is, and how long we wait for it."""
+
+    rest_url: str = "http://127.0.0.1:8300"
+    stream_url: str = "ws://127.0.0.1:8300"
+    recv_window_ms: int = Field(5_000, ge=1, le=60_000)
+    request_timeout_ms: int = Field(5_000, ge=100)
+    connections_max: int = Field(16, ge=1)
+    quote_asset: str = "USDT"
+
+
+class CommonConfig(Section):
+    """What several services must agree on."""
+
+    mode: Mode = Mode.PAPER
+    account: str = Field("paper", pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
+    candle_intervals: tuple[str, ...] = ("1s",)
+    http_host: str = "127.0.0.1"
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    approval_key_file: Path | None = None
+    bus: BusConfig = BusConfig()
+    venue: VenueConfig = VenueConfig()
+
+
+S = TypeVar("S", bound=Section)
+
+
+def load_config(
+    service: str,
+    settings: type[S],
+    *,
+    path: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[CommonConfig, S, str]:
+    """Read, override, check and freeze.
+
+    Returns:
+        What all share, what this service has of its own, and the hash of both (12 hex digits).
+
+    Raises:
+        ConfigError: naming the setting, the place, and what to write instead.
+    """
+    variables = os.environ if environment is None else environment
+    if path is None and variables.get(CONFIG_VARIABLE):
+        path = Path(variables[CONFIG_VARIABLE])
+    where = str(path) if path else "the defaults"
+    tree = _read(path) if path else {}
+    _apply_environment(tree, variables)
+    own = tree.pop(service, None) or {}
+    for other in SERVICE_SECTIONS:
+        tree.pop(other, None)
+    common_config = _build(CommonConfig, tree, where, known_extra=SERVICE_SECTIONS)
+    service_config = _build(settings, own, where, prefix=f"{service}.")
+    effective = msgspec.json.encode(
+        [common_config.model_dump(mode="json"), service_config.model_dump(mode="json")]
+    )
+    return common_config, service_config, hashlib.sha256(effective).hexdigest()[:12]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold settings by name, not {type(tree).__name__}")
+    return tree
+
+
+def _apply_environment(tree: dict[str, Any], variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE:
+            continue
+        keys = name.removeprefix(PREFIX).lower().split("__")
+        node = tree
+        for key in keys[:-1]:
+            child = node.setdefault(key, {})
+            if not isinstance(child, dict):
+                raise ConfigError(f"{name}: {key} is a single setting, not a section")
+            node = child
+        node[keys[-1]] = yaml.safe_load(value)
+
+
+def _build(
+    model: type[S], tree: Any, where: str, *, prefix: str = "", known_extra: tuple[str, ...] = ()
+) -> S:
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{where}: {prefix.rstrip('.')} must be a section of settings")
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        lines = [
+            _explain(model, fault["loc"], fault["type"], fault["msg"], prefix, known_extra)
+            for fault in error.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
+
+
+def _explain(
+    model: type[BaseModel],
+    location: tuple[int | str, ...],
+    kind: str,
+    message: str,
+    prefix: str,
+    known_extra: tuple[str, ...],
+) -> str:
+    name = prefix + ".".join(str(part) for part in location)
+    if kind != "extra_forbidden":
+        return f"{name}: {message}"
+    fields: list[str] = list(model.model_fields) + list(known_extra if len(location) == 1 else ())
+    for part in location[:-1]:
+        inner = model.model_fields.get(str(part))
+        if inner is not None and isinstance(inner.annotation, type):
+            model = inner.annotation
+            fields = list(model.model_fields)
+    near = difflib.get_close_matches(str(location[-1]), fields, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(fields)}"
+    return f"unknown setting {name!r}{hint}"

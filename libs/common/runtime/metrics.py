@@ -1,0 +1,60 @@
+"""Every metric name of the house, typed and explained in one place.
+
+Labels never carry ids of intents or orders: those belong in logs and traces.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+#: Seconds, from a tenth of a millisecond to ten seconds.
+LATENCY_BUCKETS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.5,
+    1,
+    10,
+)
+
+MESSAGES_HANDLED = Counter(
+    "messages_handled_total", "Messages taken from the bus and settled", ["consumer", "outcome"]
+)
+DEAD_LETTERS = Counter("dead_letters_total", "Messages that could not be read", ["service"])
+BUS_RTT_SECONDS = Gauge("bus_round_trip_seconds", "Last round trip to the broker")
+BUS_RECONNECTS = Gauge("bus_reconnects", "Reconnects to the broker since the process started")
+
+MARKET_RECEIVED = Counter("feed_received_total", "Market messages received", ["kind"])
+MARKET_PUBLISHED = Counter("feed_published_total", "Market messages published", ["kind"])
+MARKET_CONFLATED = Counter("feed_conflated_total", "Messages replaced by a newer one", ["kind"])
+STREAM_CONNECTED = Gauge("ws_connected", "1 while the socket is up", ["stream"])
+STREAM_RECONNECTS = Counter("ws_reconnect_attempts_total", "Attempts to connect", ["stream"])
+FEED_GAPS = Counter("feed_gap_total", "Gaps found in candles", ["symbol"])
+FEED_GAPS_FILLED = Counter("feed_gap_filled_total", "Gaps filled by REST", ["symbol"])
+
+CANDLES_FOLDED = Counter("signal_candles_total", "Candles folded", ["symbol"])
+INTENTS_PROPOSED = Counter("signal_total", "Intents proposed", ["strategy"])
+
+RISK_DECISIONS = Counter("risk_decision_total", "Decisions of risk", ["reason"])
+
+GATE_DECISIONS = Counter("gate_decision_total", "Decisions of the gate", ["reason"])
+ORDER_OUTCOMES = Counter("order_outcome_total", "Answers of the venue to orders", ["outcome"])
+ORDER_SUBMIT_SECONDS = Histogram(
+    "order_submit_seconds", "From the request to the venue's answer", buckets=LATENCY_BUCKETS
+)
+JOURNAL_APPEND_SECONDS = Histogram(
+    "journal_append_seconds", "One durable append", buckets=LATENCY_BUCKETS
+)
+JOURNAL_CONFLICTS = Counter("journal_conflicts_total", "Appends that lost the race")
+ORDERS_UNKNOWN = Gauge("orders_unknown", "Orders whose outcome is unknown")
+ORDERS_OPEN = Gauge("orders_open", "Orders that have not ended")
+FILLS = Counter("fills_total", "Fills journaled", ["symbol"])
+TRADING_STATE = Gauge("trading_state", "1 for the current trading state", ["state"])
+
+RECONCILE_CYCLES = Counter("reconcile_cycles_total", "Comparisons made", ["outcome"])
+RECONCILE_DISCREPANCIES = Gauge("reconcile_drift", "Discrepancies in the last comparison")

@@ -1,0 +1,270 @@
+"""The frame of every service: configuration, bus, clock, HTTP doors, tasks, and a clean end.
+
+Exit codes: 0 stopped on request, 1 a task failed (the supervisor restarts us; start is recovery),
+2 the configuration is wrong, 3 the broker is not there.
+"""
+
+import argparse
+import asyncio
+import base64
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, Generic, NoReturn, TypeVar
+
+import uvloop
+
+from libs.common.messages import subjects
+from libs.common.messages.account import DeadLetter
+from libs.common.messages.codec import UndecodableError, decode, encode
+from libs.common.messages.market import MarketClock
+from libs.common.model.ids import digest
+from libs.common.runtime.bus import Bus, Delivery
+from libs.common.runtime.clock import Clock, PaperClock, SystemClock, wall_ns
+from libs.common.runtime.config import CommonConfig, Mode, Section, load_config
+from libs.common.runtime.errors import BusError, BusUnavailable, ConfigError, PublishUnknown
+from libs.common.runtime.health import Health, Level
+from libs.common.runtime.http import HttpServer, build_app
+from libs.common.runtime.log import configure_logging, get_logger
+from libs.common.runtime.metrics import (
+    BUS_RECONNECTS,
+    BUS_RTT_SECONDS,
+    DEAD_LETTERS,
+    MESSAGES_HANDLED,
+)
+from libs.common.runtime.trace import configure_tracing, shutdown_tracing, span
+
+log = get_logger(__name__)
+
+EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_BROKER = 0, 1, 2, 3
+DEAD_LETTER_BYTES_MAX = 8_192
+STOP_WAIT_S = 5.0
+HEALTH_INTERVAL_S = 0.5
+
+
+class ServiceConfig(Section):
+    """What every service's own section has."""
+
+    http_port: int = 0
+
+
+S = TypeVar("S", bound=ServiceConfig)
+
+
+class Context(Generic[S]):
+    """What a service is given to live on; ``start`` plugs its shell into it."""
+
+    def __init__(
+        self, name: str, common: CommonConfig, settings: S, config_hash: str, bus: Bus
+    ) -> None:
+        self.name = name
+        self.common = common
+        self.settings = settings
+        self.config_hash = config_hash
+        self.bus = bus
+        self.clock: Clock = PaperClock() if common.mode is Mode.PAPER else SystemClock()
+        self.health = Health(name, ("bus", "clock"))
+        self.status: Callable[[], dict[str, Any]] = dict
+        self.on_stop: list[Callable[[], Awaitable[None]]] = []
+        self.stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run work beside the others until the service stops; its failure ends the service."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = self._failure or error
+            log.error("task failed", task=task.get_name(), error=repr(error), exc_info=error)
+            self.stopping.set()
+
+    async def dead_letter(self, subject: str, payload: bytes, reason: str) -> None:
+        """Keep a message that cannot be read, with the reason; it never stops the service."""
+        message_id = digest("dead", self.name, subject, payload.hex(), reason)
+        letter = DeadLetter(
+            message_id=message_id,
+            causation_id=message_id,
+            correlation_id=message_id,
+            ts_event_ns=self.clock.now_ns() if self.clock.is_set else wall_ns(),
+            ts_published_ns=wall_ns(),
+            source=self.name,
+            subject=subject,
+            reason=reason,
+            payload=base64.b64encode(payload[:DEAD_LETTER_BYTES_MAX]).decode(),
+        )
+        DEAD_LETTERS.labels(self.name).inc()
+        log.warning("message unreadable", subject=subject, reason=reason)
+        await self.bus.publish_stored(
+            subjects.dead(self.name), encode(letter), message_id=message_id
+        )
+
+    async def consume(
+        self, stream: str, durable: str, handle: Callable[[Delivery], Awaitable[None]]
+    ) -> None:
+        """Hand each message of a durable consumer to ``handle``, one at a time; ack what it did.
+
+        ``UndecodableError`` sends the message to the dead letters and never delivers it again; a
+        bus failure delivers it again after a wait; any other error is a defect and ends the task.
+        """
+        wait_ms = self.common.bus.redelivery_wait_ms
+        async for delivery in self.bus.deliveries(stream, durable):
+            try:
+                with span(f"process {delivery.subject}", delivery.headers):
+                    try:
+                        await handle(delivery)
+                    except UndecodableError as error:
+                        await self.dead_letter(delivery.subject, delivery.payload, str(error))
+                        await delivery.terminate()
+                        MESSAGES_HANDLED.labels(durable, "dead").inc()
+                    else:
+                        await delivery.ack()
+                        MESSAGES_HANDLED.labels(durable, "done").inc()
+            except BusError as error:
+                MESSAGES_HANDLED.labels(durable, "retried").inc()
+                log.warning("message not settled", subject=delivery.subject, error=str(error))
+                await self._retry(delivery, wait_ms)
+
+    async def _retry(self, delivery: Delivery, wait_ms: int) -> None:
+        try:
+            await delivery.retry_after(wait_ms)
+        except BusError:
+            await asyncio.sleep(wait_ms / 1000)
+
+    async def follow_market_clock(self) -> None:
+        """In the paper world, take the time from the venue as feed passes it on."""
+        clock = self.clock
+        if not isinstance(clock, PaperClock):
+            return
+
+        async def on_clock(_: str, payload: bytes, __: dict[str, str]) -> None:
+            message = decode(payload, MarketClock)
+            clock.grant(message.now_ns, message.speed, message.limit_ns)
+
+        await self.bus.subscribe(subjects.MARKET_CLOCK, on_clock)
+
+    async def watch_health(self) -> None:
+        """Keep the checks that every service has up to date."""
+        while True:
+            connected = self.bus.is_connected
+            rtt_ms = self.bus.rtt_last_ms
+            self.health.set(
+                "bus",
+                Level.PASS if connected else Level.FAIL,
+                f"round trip {rtt_ms} ms" if connected else "not connected to the broker",
+            )
+            self.health.set(
+                "clock",
+                Level.PASS if self.clock.is_set else Level.FAIL,
+                "" if self.clock.is_set else "the venue's time has not come through feed yet",
+            )
+            BUS_RTT_SECONDS.set((rtt_ms or 0) / 1000)
+            BUS_RECONNECTS.set(self.bus.reconnects_total)
+            await asyncio.sleep(HEALTH_INTERVAL_S)
+
+    async def finish(self) -> int:
+        """Stop tasks, say goodbye in order, and return the exit code."""
+        for goodbye in self.on_stop:
+            try:
+                await asyncio.wait_for(goodbye(), STOP_WAIT_S)
+            except (TimeoutError, BusUnavailable, PublishUnknown) as error:
+                log.warning("goodbye failed", error=repr(error))
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.bus.close()
+        return EXIT_OK if self._failure is None else EXIT_FAILED
+
+
+async def _run(
+    name: str,
+    settings_type: type[S],
+    start: Callable[[Context[S]], Awaitable[None]],
+    path: Path | None,
+) -> int:
+    try:
+        common, settings, config_hash = load_config(name, settings_type, path=path)
+    except ConfigError as error:
+        log.error("configuration refused", error=str(error))
+        return EXIT_CONFIG
+    configure_logging(name, common.log_level)
+    configure_tracing(name)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        bus = await _connect(common, name, stopping)
+    except BusUnavailable as error:
+        log.error("no broker", error=str(error))
+        return EXIT_BROKER
+    if bus is None:
+        return EXIT_OK
+    context = Context(name, common, settings, config_hash, bus)
+    context.stopping = stopping
+    app = build_app(context.health, lambda: context.status())  # noqa: PLW0108 - set during start
+    server = HttpServer(app, common.http_host, settings.http_port)
+    context.spawn(_serve(server, name), "http")
+    context.spawn(context.watch_health(), "health")
+    await context.follow_market_clock()
+    context.spawn(_start(context, start), "start")
+    await stopping.wait()
+    log.info("stopping")
+    server.stop()
+    return await context.finish()
+
+
+async def _connect(common: CommonConfig, name: str, stopping: asyncio.Event) -> Bus | None:
+    """Connect to the broker; ``None`` if we are asked to stop while waiting for it."""
+    connecting = asyncio.create_task(Bus.connect(common.bus, name, stopping.set))
+    asked = asyncio.create_task(stopping.wait())
+    await asyncio.wait({connecting, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if connecting.done():
+        return await connecting
+    connecting.cancel()
+    return None
+
+
+async def _start(context: Context[S], start: Callable[[Context[S]], Awaitable[None]]) -> None:
+    await start(context)
+    context.health.is_started = True
+    log.info("started", config_hash=context.config_hash, mode=context.common.mode)
+
+
+async def _serve(server: HttpServer, name: str) -> None:
+    async def announce() -> None:
+        while server.port is None:
+            await asyncio.sleep(0.01)
+        log.info("http listening", port=server.port)
+
+    announcing = asyncio.create_task(announce())
+    try:
+        await server.serve()
+    except SystemExit as error:  # uvicorn's way to say that it could not bind
+        raise ConfigError(f"{name}: the HTTP port is taken; set {name}.http_port") from error
+    finally:
+        announcing.cancel()
+
+
+def run_service(
+    name: str, settings_type: type[S], start: Callable[[Context[S]], Awaitable[None]]
+) -> NoReturn:
+    """The whole life of a service process; never returns.
+
+    Args:
+        name: the service's name, which is its section of the configuration.
+        settings_type: that section.
+        start: plugs the shell into the context; returns when start-up (and recovery) is over.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m services.{name}")
+    parser.add_argument("--config", type=Path, help="YAML configuration (or PORTCULLIS_CONFIG)")
+    arguments = parser.parse_args()
+    configure_logging(name)
+    code = uvloop.run(_run(name, settings_type, start, arguments.config))
+    shutdown_tracing()
+    raise SystemExit(code)
