@@ -11,9 +11,10 @@ import heapq
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from io import BufferedReader
 from operator import attrgetter
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import msgspec
 
@@ -177,9 +178,9 @@ class _Tape:
 
     def _decode(self, text: bytes) -> _Line:
         local_ns, _, body = text.partition(b" ")
+        if not local_ns.isdigit():
+            raise SourceError(self.path, self.lines_read, "it does not start with a time in ns")
         try:
-            if not local_ns.isdigit():
-                raise msgspec.DecodeError("it does not start with a time in nanoseconds")
             line = _decode_line(body)
         except msgspec.DecodeError as error:
             raise SourceError(self.path, self.lines_read, f"unreadable: {error}") from error
@@ -210,7 +211,7 @@ def _event(ts_ns: int, data: _Depth | _Quote | _Trade | _Mark) -> SourceEvent:
     return MarkPrice(ts_ns, data.s, data.p, data.i)
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> gzip.GzipFile | BufferedReader:
     with path.open("rb") as probe:
         is_gzip = probe.read(2) == GZIP_MAGIC or path.suffix == ".gz"
     return gzip.open(path, "rb") if is_gzip else path.open("rb")
