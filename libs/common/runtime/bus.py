@@ -264,21 +264,25 @@ class Bus:
         if self._watchdog is not None:
             self._watchdog.cancel()
         try:
-            await asyncio.wait_for(self._client.drain(), self._settings.connect_timeout_ms / 1000)
+            await self._client.flush(timeout=self._settings.connect_timeout_ms // 1000 or 1)
         except (NatsError, TimeoutError) as error:
-            log.warning("the broker connection did not drain", error=repr(error))
+            log.warning("the broker did not take our last words", error=repr(error))
+        await self._client.close()
 
     async def _watch(self) -> None:
         timeout_s = max(1, self._settings.rtt_timeout_ms // 1000)
         while True:
             started = monotonic_ns()
+            reconnects = self.reconnects_total
             try:
                 await self._client.rtt(timeout=timeout_s)
                 self.rtt_last_ms = (monotonic_ns() - started) // 1_000_000
             except (NatsError, TimeoutError) as error:
-                self.rtt_last_ms = None
-                log.warning("broker round trip failed, reconnecting", error=repr(error))
-                await self._client.force_reconnect()
+                if reconnects == self.reconnects_total:  # else the ping died with the old socket
+                    self.rtt_last_ms = None
+                    log.warning("broker round trip failed, reconnecting", error=repr(error))
+                    await self._client.force_reconnect()
+                continue
             await asyncio.sleep(self._settings.rtt_interval_ms / 1000)
 
     async def _on_error(self, error: Exception) -> None:

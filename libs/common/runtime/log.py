@@ -43,7 +43,7 @@ def configure_logging(service: str, level: str = "info") -> None:
 
     class _Bridge(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            logger = structlog.get_logger(record.name)
+            logger = structlog.get_logger(module=record.name)
             logger.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
 
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Bridge()], force=True)
@@ -51,5 +51,5 @@ def configure_logging(service: str, level: str = "info") -> None:
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """The logger of a module."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(module=name)
     return logger
