@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from libs.common.runtime.errors import ConfigError
+
 HMAC_PATTERN = re.compile(r"[A-Za-z0-9]{64}")
 """Shape of a Binance API key and of an HMAC secret."""
 
@@ -21,7 +23,7 @@ PRIVATE_MODE_BITS = 0o077
 """File mode bits that must be clear: nobody but the owner may read, write or enter."""
 
 
-class SecretError(Exception):
+class SecretError(ConfigError):
     """A secret is missing, unreadable, exposed or malformed. The text never contains its value."""
 
 

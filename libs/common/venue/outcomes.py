@@ -152,6 +152,17 @@ def lost(why: str, *, status: int = 0, headers: Headers | None = None) -> Outcom
     return _outcome(verdict, status, b"", headers or {}, _Answer(False, 0, why, False))
 
 
+def describe(outcome: Outcome) -> str:
+    """Return one line about an outcome for messages and logs, without body or headers."""
+    if isinstance(outcome, Unknown):
+        return f"unknown: {outcome.why}"
+    if isinstance(outcome, Accepted):
+        return f"accepted (HTTP {outcome.status})"
+    what = outcome.reason if isinstance(outcome, Rejected) else outcome.kind
+    verb = "rejected" if isinstance(outcome, Rejected) else "throttled"
+    return f"{verb} {what} (HTTP {outcome.status}, code {outcome.code}): {outcome.message}"
+
+
 def throttled_until_ms(outcome: Throttled, venue_now_ms: int) -> int:
     """Return the venue time until which nothing of this kind may be sent.
 

@@ -1,0 +1,308 @@
+"""What we ask of the venue, named for what it does.
+
+Calls that change something return an Outcome, because there the difference between rejected and
+unknown is money. Reads return parsed payloads and raise VenueReadError with the Outcome otherwise;
+`libs.common.runtime.retry_read` may wrap them, and nothing else.
+"""
+
+import re
+from typing import TypeVar
+
+from libs.common.runtime.errors import PortcullisError
+from libs.common.runtime.secret import Secret
+from libs.common.runtime.venue_transport import RequestParameters, VenueTransport
+from libs.common.venue.market_payloads import (
+    AggTradeRow,
+    BookTickerRow,
+    DepthSnapshot,
+    KlineRow,
+    PremiumIndex,
+    TradeRow,
+)
+from libs.common.venue.outcome_table import Reason
+from libs.common.venue.outcomes import Accepted, Outcome, Rejected, Unknown, describe
+from libs.common.venue.payloads import (
+    Account,
+    AssetBalance,
+    ExchangeInfo,
+    Income,
+    ListenKey,
+    PayloadError,
+    PositionRisk,
+    ServerTime,
+    UserTrade,
+    VenueOrder,
+    decode_payload,
+)
+from libs.common.venue.signing import ParameterValue
+
+T = TypeVar("T")
+
+CLIENT_ORDER_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
+"""The venue's rule for newClientOrderId and clientAlgoId."""
+
+
+class VenueReadError(PortcullisError):
+    """A read failed. `outcome` says how; an answer that could not be parsed is Unknown."""
+
+    def __init__(self, what: str, outcome: Outcome) -> None:
+        super().__init__(f"{what}: {describe(outcome)}")
+        self.what = what
+        self.outcome = outcome
+
+
+class VenueClient(VenueTransport):
+    """Binance USD-M Futures over REST. See VenueTransport for construction."""
+
+    # -- calls that change something: one request, never retried ---------------------------------
+
+    async def place_order(
+        self,
+        parameters: RequestParameters,
+        *,
+        timestamp_ms: int,
+        recv_window_ms: int | None = None,
+        timeout_ms: int | None = None,
+    ) -> Outcome:
+        """POST order with the venue's own parameter names; `newClientOrderId` is required.
+
+        `timestamp_ms` is the caller's, so that what is journaled is what is signed. Raises
+        ValueError for a missing or unfit client order id: nothing is sent then.
+        """
+        client_order_id = parameters.get("newClientOrderId")
+        if not isinstance(client_order_id, str) or not CLIENT_ORDER_ID.fullmatch(client_order_id):
+            raise ValueError("newClientOrderId must be 1 to 36 characters of [.A-Z:/a-z0-9_-]")
+        data: dict[str, ParameterValue | None] = dict(parameters)
+        data["recvWindow"] = recv_window_ms or self.limits.recv_window_ms
+        data["timestamp"] = timestamp_ms
+        return await self._call("post", "order", data, timeout_ms=timeout_ms)
+
+    async def cancel_order(
+        self, symbol: str, client_order_id: str, *, timestamp_ms: int | None = None
+    ) -> Outcome:
+        """DELETE order. Rejected(NOT_FOUND) means: not open now; query to learn why."""
+        stamp = timestamp_ms or self.timestamp_ms()
+        data: RequestParameters = {
+            "symbol": symbol,
+            "origClientOrderId": client_order_id,
+            "timestamp": stamp,
+        }
+        return await self._call("delete", "order", data)
+
+    async def cancel_open_orders(self, symbol: str) -> Outcome:
+        """DELETE allOpenOrders of one symbol. Algo orders are not touched by it."""
+        return await self._call("delete", "allOpenOrders", {"symbol": symbol})
+
+    async def set_leverage(self, symbol: str, leverage: int) -> Outcome:
+        """POST leverage."""
+        return await self._call("post", "leverage", {"symbol": symbol, "leverage": leverage})
+
+    async def set_margin_type(self, symbol: str, margin_type: str) -> Outcome:
+        """POST marginType: CROSSED or ISOLATED; "no need to change" (-4046) is Accepted."""
+        return await self._call("post", "marginType", {"symbol": symbol, "marginType": margin_type})
+
+    # -- reads of the account --------------------------------------------------------------------
+
+    async def query_order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
+        """GET order by our id; None when the venue says that it does not exist (-2013).
+
+        None proves absence only after timestamp + recvWindow of the attempt has passed.
+        """
+        data = {"symbol": symbol, "origClientOrderId": client_order_id}
+        try:
+            return await self._read("order", VenueOrder, data, signed=True)
+        except VenueReadError as error:
+            outcome = error.outcome
+            if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
+                return None
+            raise
+
+    async def open_orders(self, symbol: str | None = None) -> list[VenueOrder]:
+        """GET openOrders; all symbols cost 40 times the weight. Algo orders are not listed."""
+        return await self._read("openOrders", list[VenueOrder], {"symbol": symbol}, signed=True)
+
+    async def all_orders(
+        self, symbol: str, *, start_ms: int | None = None, limit: int | None = None
+    ) -> list[VenueOrder]:
+        """GET allOrders of a symbol; unfilled canceled orders vanish after 3 days."""
+        data = {"symbol": symbol, "startTime": start_ms, "limit": limit}
+        return await self._read("allOrders", list[VenueOrder], data, signed=True)
+
+    async def user_trades(
+        self,
+        symbol: str,
+        *,
+        from_id: int | None = None,
+        start_ms: int | None = None,
+        limit: int = 1_000,
+    ) -> list[UserTrade]:
+        """GET userTrades, from a trade id or from a time (at most 7 days), never both."""
+        data = {"symbol": symbol, "fromId": from_id, "startTime": start_ms, "limit": limit}
+        return await self._read("userTrades", list[UserTrade], data, signed=True)
+
+    async def balance(self) -> list[AssetBalance]:
+        """GET v3 balance."""
+        return await self._read("balance", list[AssetBalance], signed=True, version=3)
+
+    async def account(self, *, version: int = 3) -> Account:
+        """GET account; version 2 also tells the permissions, at 280 KB an answer."""
+        return await self._read("account", Account, signed=True, version=version)
+
+    async def position_risk(
+        self, symbol: str | None = None, *, version: int = 3
+    ) -> list[PositionRisk]:
+        """GET positionRisk; version 3 lists only symbols in use, version 2 tells leverage."""
+        data = {"symbol": symbol}
+        return await self._read(
+            "positionRisk", list[PositionRisk], data, signed=True, version=version
+        )
+
+    async def income(
+        self,
+        *,
+        income_type: str | None = None,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 1_000,
+    ) -> list[Income]:
+        """GET income: realised profit, commission, funding; 7 days unless asked otherwise."""
+        data = {
+            "incomeType": income_type,
+            "startTime": start_ms,
+            "endTime": end_ms,
+            "limit": limit,
+        }
+        return await self._read("income", list[Income], data, signed=True)
+
+    # -- the user data stream: key header only, unsigned -----------------------------------------
+
+    async def create_listen_key(self) -> Secret:
+        """POST listenKey: a new key or the one still valid, good for 60 minutes."""
+        answer = await self._listen_key("post")
+        if not answer.listen_key:
+            raise VenueReadError("POST listenKey", Unknown("an answer without a listen key"))
+        return Secret(answer.listen_key)
+
+    async def keepalive_listen_key(self) -> None:
+        """PUT listenKey; VenueReadError with reason LISTEN_KEY means: create a new one."""
+        await self._listen_key("put")
+
+    async def close_listen_key(self) -> None:
+        """DELETE listenKey."""
+        await self._listen_key("delete")
+
+    async def _listen_key(self, method: str) -> ListenKey:
+        outcome = await self._call(method, "listenKey", {}, signed=False)
+        return _parse(f"{method.upper()} listenKey", outcome, ListenKey)
+
+    # -- reads of the market ---------------------------------------------------------------------
+
+    async def exchange_info(self) -> ExchangeInfo:
+        """GET exchangeInfo: every symbol, about 1 MB."""
+        return await self._read("exchangeInfo", ExchangeInfo)
+
+    async def server_time(self) -> int:
+        """GET time: the venue's clock in milliseconds."""
+        return (await self._read("time", ServerTime)).server_time_ms
+
+    async def sync_time(self) -> int:
+        """Measure the venue's clock against ours and return the new `offset_ms`.
+
+        Of several samples the one with the shortest round trip counts; the venue is taken to have
+        read its clock half way. Raises VenueReadError when a sample fails.
+        """
+        best: tuple[int, int] | None = None
+        for _ in range(self.limits.clock_samples):
+            before = self._now_ns()
+            server_ms = await self.server_time()
+            after = self._now_ns()
+            sample = (after - before, server_ms - (before + after) // 2_000_000)
+            if after >= before and (best is None or sample < best):
+                best = sample
+        if best is None:
+            raise VenueReadError("GET time", Unknown("our clock ran backwards"))
+        self.timestamp_offset = best[1]
+        return best[1]
+
+    async def klines(
+        self,
+        symbol: str,
+        interval: str,
+        *,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int | None = None,
+    ) -> list[KlineRow]:
+        """GET klines, oldest first, at most 1500; the last bar may still be open."""
+        data = {
+            "symbol": symbol,
+            "interval": interval,
+            "startTime": start_ms,
+            "endTime": end_ms,
+            "limit": limit,
+        }
+        return await self._read("klines", list[KlineRow], data)
+
+    async def agg_trades(
+        self, symbol: str, *, from_id: int | None = None, limit: int | None = None
+    ) -> list[AggTradeRow]:
+        """GET aggTrades of the last 48 hours at most."""
+        data = {"symbol": symbol, "fromId": from_id, "limit": limit}
+        return await self._read("aggTrades", list[AggTradeRow], data)
+
+    async def historical_trades(
+        self, symbol: str, *, from_id: int | None = None, limit: int | None = None
+    ) -> list[TradeRow]:
+        """GET historicalTrades; weight 200."""
+        data = {"symbol": symbol, "fromId": from_id, "limit": limit}
+        return await self._read("historicalTrades", list[TradeRow], data)
+
+    async def depth(self, symbol: str, *, limit: int = 1_000) -> DepthSnapshot:
+        """GET depth: the snapshot a local book starts from."""
+        return await self._read("depth", DepthSnapshot, {"symbol": symbol, "limit": limit})
+
+    async def premium_index(self, symbol: str) -> PremiumIndex:
+        """GET premiumIndex: mark and index price."""
+        return await self._read("premiumIndex", PremiumIndex, {"symbol": symbol})
+
+    async def book_ticker(self, symbol: str) -> BookTickerRow:
+        """GET ticker/bookTicker."""
+        return await self._read("ticker/bookTicker", BookTickerRow, {"symbol": symbol})
+
+    # -- how they are asked ----------------------------------------------------------------------
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        data: RequestParameters,
+        *,
+        signed: bool = True,
+        version: int = 1,
+        timeout_ms: int | None = None,
+    ) -> Outcome:
+        outcome: Outcome = await self._request_futures_api(
+            method, path, signed, version, data=dict(data), timeout_ms=timeout_ms
+        )
+        return outcome
+
+    async def _read(
+        self,
+        path: str,
+        kind: type[T],
+        data: RequestParameters | None = None,
+        *,
+        signed: bool = False,
+        version: int = 1,
+    ) -> T:
+        outcome = await self._call("get", path, data or {}, signed=signed, version=version)
+        return _parse(f"GET {path}", outcome, kind)
+
+
+def _parse(what: str, outcome: Outcome, kind: type[T]) -> T:
+    if not isinstance(outcome, Accepted):
+        raise VenueReadError(what, outcome)
+    try:
+        return decode_payload(outcome.body, kind)
+    except PayloadError as error:
+        raise VenueReadError(what, Unknown(str(error), outcome.status)) from None

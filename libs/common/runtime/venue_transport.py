@@ -1,0 +1,273 @@
+"""One signed HTTP request to the venue, on python-binance's AsyncClient with its sending replaced.
+
+Kept from the library: building of URLs and versions, the session and its header, endpoint names.
+Replaced, each for a reason (docs/adr/0002-python-binance-subclassed.md):
+
+- parameters are encoded once and the exact bytes sent are the bytes signed (the library signs
+  unencoded text, which fails for `:` and `/`);
+- every answer becomes an Outcome with its headers (the library raises one exception type for
+  everything and keeps the last response in a shared attribute);
+- every URL points to the configured venue, a request outside /fapi is refused, and so is
+  `create()`, which pings spot and takes its clock;
+- nothing is retried or redirected, not even by aiohttp, so one call is at most one request.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+import yarl
+from binance.async_client import AsyncClient
+
+from libs.common.runtime.log import get_logger
+from libs.common.runtime.secret import Secret, mask_key
+from libs.common.venue.outcomes import Outcome, classify, lost, not_sent
+from libs.common.venue.signing import ParameterValue, encode_parameters, sign_hmac
+
+log = get_logger(__name__)
+
+RequestParameters = Mapping[str, ParameterValue | None]
+
+LIBRARY_ORDER_PREFIX = AsyncClient.CONTRACT_ORDER_PREFIX
+_BODY_METHODS = frozenset({"POST", "PUT"})
+_ORDER_PATHS = frozenset({"order", "batchOrders", "allOpenOrders", "algoOrder", "algoOpenOrders"})
+_CHUNK_BYTES = 65_536
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class VenueLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of the venue client.
+
+    `recv_window_ms` follows the venue's advice of at most 5000. `keepalive_ms` is below what the
+    venue's edge keeps, so that a request rarely meets a connection that is just being closed.
+    """
+
+    request_timeout_ms: int = 5_000
+    recv_window_ms: int = 5_000
+    connections_max: int = 8
+    keepalive_ms: int = 30_000
+    response_bytes_max: int = 16_777_216
+    clock_samples: int = 5
+
+
+class VenueCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One finished request, for budgets, audit and metrics. `elapsed_ms` is wall time."""
+
+    method: str
+    path: str
+    outcome: Outcome
+    elapsed_ms: int
+
+
+class _Wire:
+    """Whether bytes of one request may have left: set when it is given a connection."""
+
+    __slots__ = ("has_left", "headers", "status")
+
+    def __init__(self) -> None:
+        self.has_left = False
+        self.status = 0
+        self.headers: dict[str, str] = {}
+
+
+class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyped
+    """Sends requests to one venue, each at most once, and says what the answer means.
+
+    Must be constructed inside a running event loop. `now_ns` is market time (UTC nanoseconds);
+    `base_url` is like `https://fapi.binance.com` (no path). `on_call` sees every finished request.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        now_ns: Callable[[], int],
+        *,
+        api_key: str | None = None,
+        api_secret: Secret | None = None,
+        limits: VenueLimits | None = None,
+        on_call: Callable[[VenueCall], None] | None = None,
+    ) -> None:
+        asyncio.get_running_loop()
+        self.limits = limits or VenueLimits()
+        self._base_url = _checked_base_url(base_url)
+        self._now_ns = now_ns
+        self._secret = api_secret
+        self._on_call = on_call
+        super().__init__(api_key=api_key, api_secret=None)
+        self._pin_urls()
+        if api_key:
+            log.info("venue_client_ready", venue=self._base_url, api_key=mask_key(api_key))
+
+    @classmethod
+    async def create(cls, *args: object, **kwargs: object) -> NoReturn:
+        """Refused: the library's factory pings spot and takes the clock of spot."""
+        raise TypeError("construct the client directly; then await sync_time()")
+
+    @property
+    def offset_ms(self) -> int:
+        """Venue clock minus ours, as last measured by `sync_time`."""
+        return int(self.timestamp_offset)
+
+    def timestamp_ms(self) -> int:
+        """Return the venue's time now, for signed requests."""
+        return self._now_ns() // 1_000_000 + self.offset_ms
+
+    async def close_connection(self) -> None:
+        """Close all connections; requests in flight become unknown or not sent."""
+        await self.session.close()
+
+    def _pin_urls(self) -> None:
+        """Point every URL the library could build to the venue, and drop its WebSocket clients."""
+        for name in dir(self):
+            value = getattr(self, name) if name.endswith("_URL") else None
+            if isinstance(value, str):
+                setattr(self, name, self._base_url + urlsplit(value).path)
+        self.ws_api = self.ws_future = None
+
+    def _get_headers(self) -> dict[str, str]:
+        headers: dict[str, str] = super()._get_headers()
+        del headers["Content-Type"]
+        headers["User-Agent"] = "portcullis"
+        return headers
+
+    def _init_session(self) -> aiohttp.ClientSession:
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(_mark_left)
+        trace.on_connection_reuseconn.append(_mark_left)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self.limits.connections_max,
+                keepalive_timeout=self.limits.keepalive_ms / 1_000,
+            ),
+            headers=self._get_headers(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[trace],
+            timeout=aiohttp.ClientTimeout(total=self.limits.request_timeout_ms / 1_000),
+        )
+        # aiohttp silently sends GET, PUT and DELETE again when a kept connection turns out dead.
+        session._retry_connection = False  # noqa: SLF001 - no public switch; a test guards it
+        return session
+
+    async def _request(
+        self, method: str, uri: str, signed: bool, force_params: bool = False, **kwargs: Any
+    ) -> Outcome:
+        """Send one request; this is what every method of the library ends in.
+
+        `data` holds the parameters; `timestamp` and `recvWindow` are added when absent.
+        Raises ValueError for a request that must not leave (not /fapi, the library's order id).
+        """
+        verb = method.upper()
+        path = self._checked_path(uri)
+        wire_form = self._encode(kwargs.get("data") or {}, signed=signed)
+        timeout_ms = kwargs.get("timeout_ms") or self.limits.request_timeout_ms
+        started = time.monotonic()
+        outcome = await self._send(verb, uri, path, wire_form, timeout_ms)
+        self._report(verb, path, outcome, int((time.monotonic() - started) * 1_000))
+        return outcome
+
+    def _checked_path(self, uri: str) -> str:
+        prefix = self.FUTURES_URL + "/"
+        if not uri.startswith(prefix):
+            raise ValueError(f"only {prefix} is spoken here, not {urlsplit(uri).path}")
+        return uri.removeprefix(self._base_url)
+
+    def _encode(self, parameters: RequestParameters, *, signed: bool) -> str:
+        client_order_id = str(parameters.get("newClientOrderId") or "")
+        if client_order_id.startswith(LIBRARY_ORDER_PREFIX):
+            raise ValueError("newClientOrderId must be ours, not made by the library")
+        if not signed:
+            return encode_parameters(parameters)
+        if self._secret is None:
+            raise ValueError("this client has no API secret: it can only read public data")
+        complete = dict(parameters)
+        complete.setdefault("recvWindow", self.limits.recv_window_ms)
+        complete.setdefault("timestamp", self.timestamp_ms())
+        payload = encode_parameters(complete)
+        return f"{payload}&signature={sign_hmac(self._secret.reveal(), payload)}"
+
+    async def _send(
+        self, verb: str, uri: str, path: str, wire_form: str, timeout_ms: int
+    ) -> Outcome:
+        wire = _Wire()
+        try:
+            body = await self._exchange(wire, verb, uri, wire_form, timeout_ms)
+        except TimeoutError:
+            return _unanswered(wire, f"no answer within {timeout_ms} ms")
+        except (aiohttp.ClientError, OSError) as error:
+            # Only the type: the text of some errors holds the URL with its parameters.
+            return _unanswered(wire, type(error).__name__)
+        if body is None:
+            return _unanswered(wire, f"answer over {self.limits.response_bytes_max} bytes")
+        is_order = verb != "GET" and path.rpartition("/")[2] in _ORDER_PATHS
+        return classify(wire.status, body, wire.headers, is_order=is_order)
+
+    async def _exchange(
+        self, wire: _Wire, verb: str, uri: str, wire_form: str, timeout_ms: int
+    ) -> bytes | None:
+        """Return the body, or None when it is larger than allowed."""
+        in_body = verb in _BODY_METHODS
+        url = _parsed(uri) if in_body or not wire_form else _encoded(f"{uri}?{wire_form}")
+        async with self.session.request(
+            verb,
+            url,
+            data=wire_form.encode() if in_body else None,
+            headers=_FORM if in_body else None,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=timeout_ms / 1_000),
+            trace_request_ctx=wire,
+        ) as response:
+            wire.status = response.status
+            wire.headers = {name.lower(): value for name, value in response.headers.items()}
+            return await _read_bounded(response, self.limits.response_bytes_max)
+
+    def _report(self, verb: str, path: str, outcome: Outcome, elapsed_ms: int) -> None:
+        if self._on_call is None:
+            return
+        call = VenueCall(method=verb, path=path, outcome=outcome, elapsed_ms=elapsed_ms)
+        try:
+            self._on_call(call)
+        except Exception:  # an observer may not cost us the outcome of an order
+            log.exception("venue_call_observer_failed", path=path)
+
+
+async def _mark_left(session: object, context: Any, parameters: object) -> None:
+    context.trace_request_ctx.has_left = True
+
+
+def _unanswered(wire: _Wire, why: str) -> Outcome:
+    if not wire.has_left:
+        return not_sent(why)
+    return lost(why, status=wire.status, headers=wire.headers)
+
+
+async def _read_bounded(response: aiohttp.ClientResponse, bytes_max: int) -> bytes | None:
+    is_small = response.content_length is not None and response.content_length <= _CHUNK_BYTES
+    if is_small and "Content-Encoding" not in response.headers:
+        return await response.read()
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > bytes_max:
+            return None
+    return bytes(body)
+
+
+def _checked_base_url(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    is_plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+        raise ValueError("venue base URL must be http(s)://host[:port] and nothing more")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _encoded(uri: str) -> yarl.URL:
+    return yarl.URL(uri, encoded=True)
+
+
+_parsed = lru_cache(maxsize=256)(_encoded)
+"""URLs without parameters: one per endpoint, parsed once."""
