@@ -2,7 +2,7 @@
 
 Codes are universal, texts may vary; both are those of the venue's documentation and of recorded
 answers (reference: binance-usdm, section 3), because clients match on them. Everything the paper
-exchange refuses is raised as a `RefusalError`, so that no request can end in an error of our own making.
+exchange refuses is raised as a `RefusalError`, so that no request ends in an error of our making.
 """
 
 from __future__ import annotations

@@ -1,0 +1,43 @@
+"""Decimals as the venue writes them: fixed notation, with the scale that a field has."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from services.paper_exchange.ledger import MONEY_STEP
+
+
+def scaled(value: Decimal, decimals: int) -> str:
+    """Exactly this many decimals, rounded half-even where there are more."""
+    return f"{value.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN):f}"
+
+
+def at_least(value: Decimal, decimals: int) -> str:
+    """At least this many decimals, and all of the value's own, so that nothing is lost."""
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > decimals:
+        value = value.normalize()
+        exponent = value.as_tuple().exponent
+        if isinstance(exponent, int) and -exponent > decimals:
+            return f"{value:f}"
+    return scaled(value, decimals)
+
+
+def money(value: Decimal) -> str:
+    """An amount the ledger holds: 8 decimals, more only where it has more. Never rounded."""
+    return at_least(value, 8)
+
+
+def figure(value: Decimal) -> str:
+    """A derived figure such as margin or unrealized profit: rounded to 8 decimals."""
+    return f"{value.quantize(MONEY_STEP, rounding=ROUND_HALF_EVEN):f}"
+
+
+def average(value: Decimal, decimals: int) -> str:
+    """An average price: the symbol's decimals, or up to 8 where the division needs them."""
+    return at_least(value.quantize(MONEY_STEP, rounding=ROUND_HALF_EVEN), decimals)
+
+
+def entry(value: Decimal) -> str:
+    """An entry price: up to 8 decimals without trailing zeros, `0.0` for none."""
+    return at_least(value.quantize(MONEY_STEP, rounding=ROUND_HALF_EVEN), 1)

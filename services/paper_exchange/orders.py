@@ -1,0 +1,115 @@
+"""An order at the venue and its fills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from services.paper_exchange.ledger import ZERO
+
+NEW: Final = "NEW"
+PARTIALLY_FILLED: Final = "PARTIALLY_FILLED"
+FILLED: Final = "FILLED"
+CANCELED: Final = "CANCELED"
+EXPIRED: Final = "EXPIRED"
+
+OPEN_STATUSES: Final = frozenset({NEW, PARTIALLY_FILLED})
+SIDES: Final = frozenset({"BUY", "SELL"})
+ALGO_TYPES: Final = frozenset(
+    {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
+)
+"""Conditional types: since 2025-12-09 they live behind /fapi/v1/algoOrder."""
+
+
+@dataclass(slots=True)
+class Order:
+    """One order; prices in quote currency, quantities in base units, times in ns of market time.
+
+    Attributes:
+        queue_ahead: quantity resting before this order at its price, modeled from the level's size
+            when the order came to rest.
+    """
+
+    order_id: int
+    account_id: str
+    symbol: str
+    client_order_id: str
+    side: str
+    order_type: str
+    time_in_force: str
+    quantity: Decimal
+    price: Decimal
+    reduce_only: bool
+    self_trade_prevention: str
+    good_till_ms: int
+    created_ns: int
+    updated_ns: int
+    status: str = NEW
+    executed: Decimal = ZERO
+    quote: Decimal = ZERO
+    queue_ahead: Decimal = ZERO
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the order may still fill."""
+        return self.status in OPEN_STATUSES
+
+    @property
+    def leaves(self) -> Decimal:
+        """The quantity still to be filled."""
+        return self.quantity - self.executed
+
+    @property
+    def sign(self) -> int:
+        """+1 for a BUY, -1 for a SELL."""
+        return 1 if self.side == "BUY" else -1
+
+    @property
+    def average_price(self) -> Decimal:
+        """Quote per base over all fills; zero without one."""
+        return self.quote / self.executed if self.executed else ZERO
+
+    def fill(self, quantity: Decimal, price: Decimal, now_ns: int) -> None:
+        """Book one fill; asserts that the order is open and not overfilled."""
+        assert self.is_open, f"fill of a closed order {self.order_id}"
+        assert ZERO < quantity <= self.leaves, f"overfill of order {self.order_id}"
+        self.executed += quantity
+        self.quote += quantity * price
+        self.status = FILLED if self.executed == self.quantity else PARTIALLY_FILLED
+        self.updated_ns = now_ns
+
+    def close(self, status: str, now_ns: int) -> None:
+        """End an open order as CANCELED or EXPIRED."""
+        assert self.is_open, f"second end of order {self.order_id}"
+        self.status = status
+        self.updated_ns = now_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One fill of a customer's order, as userTrades lists it."""
+
+    trade_id: int
+    order_id: int
+    symbol: str
+    side: str
+    price: Decimal
+    quantity: Decimal
+    realized: Decimal
+    commission: Decimal
+    is_maker: bool
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """One row of a customer's income: `amount` is signed, in the margin asset."""
+
+    income_type: str
+    symbol: str
+    amount: Decimal
+    info: str
+    transaction_id: int
+    trade_id: str
+    time_ns: int
