@@ -112,8 +112,11 @@ def is_ready(wanted: str) -> bool:
 
 def reusable_version(wanted: str) -> str | None:
     """Return the version of a usable ``.venv``; None where it must be built anew."""
-    if IN_PROGRESS.exists() or not VENV_PYTHON.exists():
+    birth_record = VENV / "pyvenv.cfg"
+    if IN_PROGRESS.exists() or not birth_record.exists():
         return None
+    if str(VENV) not in birth_record.read_text():
+        return None  # moved or copied here: its scripts would start the Python of the old place
     found = probe(str(VENV_PYTHON))
     if found is None or not is_supported(found[0]):
         return None
@@ -141,7 +144,7 @@ def build_venv(python: str) -> None:
     if "ensurepip" in words or "No module named venv" in words:
         raise SetupError(
             f"{python} cannot create virtual environments. On Debian and Ubuntu: "
-            "apt install python3-venv (or python3.12-venv, for that version), then try again"
+            f"apt install python3-venv (or {Path(python).name}-venv), then try again"
         )
     raise SetupError(f"{python} -m venv failed:\n{words.strip()}")
 
