@@ -49,6 +49,7 @@ class Driver:
         self._next_event: SourceEvent | None = None
         self._events: Iterator[SourceEvent] = iter(())
         self.source_ended = False
+        clock.hold_at(clock.now_ns())
         clock.on_change(self.publish_clock)
 
     async def run(self) -> None:
@@ -123,20 +124,17 @@ class Driver:
 
     def _work_through_instant(self, flow_ns: int) -> None:
         """Advance to the next due instant and apply everything of it."""
-        tick_ns = self._market.next_due_ns
-        event = self._next_event
-        if event is None or tick_ns <= event.ts_ns:
-            if self.source_ended:
-                tick_ns = max(tick_ns, flow_ns - flow_ns % NS_PER_SECOND)
-            self._clock.hold_at(tick_ns)
-            for step in self._market.advance(tick_ns):
+        tick_ns, event = self._market.next_due_ns, self._next_event
+        if self.source_ended:
+            tick_ns = max(tick_ns, flow_ns - flow_ns % NS_PER_SECOND)
+        ts_ns = tick_ns if event is None else min(tick_ns, event.ts_ns)
+        self._clock.hold_at(ts_ns)
+        if tick_ns == ts_ns:
+            for step in self._market.advance(ts_ns):
                 self._carry_out(step)
-        else:
-            ts_ns = event.ts_ns
-            self._clock.hold_at(ts_ns)
-            while event is not None and event.ts_ns == ts_ns:
-                self._carry_out(self._market.apply(event))
-                event = self._take_next()
+        while event is not None and event.ts_ns == ts_ns:
+            self._carry_out(self._market.apply(event))
+            event = self._take_next()
         self._clock.hold_at(self._due_ns() - 1)
 
     def _carry_out(self, step: Step) -> None:
