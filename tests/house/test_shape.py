@@ -6,8 +6,11 @@ import ast
 COMMON_MODULES = {
     "model": "ids instrument intent money order position trading_state verdict",
     "messages": "account codec envelope intents journal market subjects",
-    "venue": "outcome_table outcomes signing",
-    "runtime": "bus clock config errors log provisioning secret trace",
+    "venue": "market_payloads outcome_table outcomes payloads signing",
+    "runtime": (
+        "broker bus clock config errors health http journal log metrics provisioning "
+        "secret service trace venue_client venue_transport websocket"
+    ),
     "testing": "",
 }
 
