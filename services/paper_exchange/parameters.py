@@ -65,9 +65,11 @@ class Parameters:
         value = self.optional_text(name)
         if value is None:
             return None
-        if _INTEGER.fullmatch(value) is None:
+        # One documented signing example sends a timestamp behind a stray space, and it is good.
+        stripped = value.strip(" ")
+        if _INTEGER.fullmatch(stripped) is None:
             raise RefusalError(-1102, name)
-        return int(value)
+        return int(stripped)
 
     def integer(self, name: str) -> int:
         """Like `optional_integer`, but mandatory."""
