@@ -79,6 +79,11 @@ def reconcile_report(account: str) -> str:
     return f"reconcile.{account}.report"
 
 
+def reconcile_request(account: str) -> str:
+    """Asks the reconciler to compare now; outside of every stream, so that none stores it."""
+    return f"reconciler.{account}.request"
+
+
 def dead(service: str) -> str:
     """Messages a service could not read, with the reason."""
     return f"dead.{service}"

