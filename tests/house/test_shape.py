@@ -6,7 +6,10 @@ import ast
 COMMON_MODULES = {
     "model": "ids instrument intent money order position trading_state verdict",
     "messages": "account codec envelope intents journal market subjects",
-    "venue": "market_payloads outcome_table outcomes payloads signing",
+    "venue": (
+        "market_payloads outcome_table outcomes payloads signing stream_payloads streams "
+        "user_payloads"
+    ),
     "runtime": (
         "broker bus clock config errors health http journal log metrics provisioning "
         "secret service trace venue_client venue_transport websocket"
