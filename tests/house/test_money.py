@@ -4,7 +4,7 @@ import ast
 import re
 
 NAMES = (
-    "(ledger|matching|filters|accounts|orders|positions?|brackets|instruments|market|book|margin"
+    "(ledger|matching|filters|accounts|positions?|brackets|instruments|market|book|margin"
     "|user_events|checks|sizing)"
 )
 MONEY_PATHS = re.compile(
@@ -12,6 +12,7 @@ MONEY_PATHS = re.compile(
     libs/common/(model|messages)/.*
     | services/[^/]+/core\.py
     | services/[^/]+/(.*/)?{NAMES}\.py
+    | services/paper_exchange/orders\.py
     | services/[^/]+/(strategies|indicators)(\.py|/.*)
     """,
     re.VERBOSE,
