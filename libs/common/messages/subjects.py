@@ -87,8 +87,3 @@ def reconcile_request(account: str) -> str:
 def dead(service: str) -> str:
     """Messages a service could not read, with the reason."""
     return f"dead.{service}"
-
-
-def reconcile_request(account: str) -> str:
-    """Asks the reconciler to compare now; nothing is stored."""
-    return f"reconcile-now.{account}"
