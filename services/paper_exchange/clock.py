@@ -22,6 +22,8 @@ SPEED_MAX: Final = Decimal(1_000_000)
 HELD_POLL_SECONDS: Final = 0.002
 """How often a sleeper looks again while the clock is held back by data, in wall seconds."""
 SLEEP_SECONDS_MAX: Final = 60.0
+SLEEP_SECONDS_MIN: Final = 0.001
+"""Event loops count in milliseconds: a shorter sleep would be a busy loop."""
 
 
 class Unchanged:
@@ -141,7 +143,9 @@ class MarketClock:
         missing_ns = ts_ns - self.flow_ns()
         if missing_ns <= 0:
             return HELD_POLL_SECONDS
-        return min(float(missing_ns / self._ratio / NS_PER_SECOND), SLEEP_SECONDS_MAX)
+        delay_ns = missing_ns * self._ratio.denominator // self._ratio.numerator
+        delay_seconds = delay_ns / NS_PER_SECOND
+        return min(max(delay_seconds, SLEEP_SECONDS_MIN), SLEEP_SECONDS_MAX)
 
     async def _sleep_once(self, delay_seconds: float | None) -> None:
         loop = asyncio.get_running_loop()

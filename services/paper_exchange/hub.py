@@ -41,6 +41,7 @@ class Subscriber:
         self.frames: deque[bytes] = deque()
         self.is_too_slow = False
         self.is_closing = False
+        self.on_close: Callable[[], None] | None = None
         self._ready = asyncio.Event()
 
     def offer(self, frame: bytes) -> None:
@@ -57,9 +58,11 @@ class Subscriber:
         self.close()
 
     def close(self) -> None:
-        """Make the sender close the socket without sending what is queued."""
+        """Close the socket at once, without a word and without sending what is queued."""
         self.is_closing = True
         self._ready.set()
+        if self.on_close is not None:
+            self.on_close()
 
     async def wait_ready(self) -> None:
         """Return when there is a frame to send or the socket is to be closed."""
@@ -133,6 +136,10 @@ class Hub:
             self.delivered[kind] += len(listeners)
             _fan_out(listeners, stream, _encode(payload() if callable(payload) else payload))
 
+    def send(self, subscriber: Subscriber, stream: str, payload: Mapping[str, object]) -> None:
+        """Send one payload to one socket, whatever it is subscribed to."""
+        _fan_out((subscriber,), stream, _encode(payload))
+
     def publish_user(self, listen_key: str, event: Mapping[str, object]) -> None:
         """Send a user event (its kind is ``event["e"]``) to the sockets of ``listen_key``."""
         kind = str(event["e"])
@@ -152,6 +159,11 @@ class Hub:
         for subscriber in subscribers:
             subscriber.close()
         return len(subscribers)
+
+    def close_all(self) -> None:
+        """Close every socket, for the end of the process."""
+        for subscriber in list(self._subscribers):
+            subscriber.close()
 
     @property
     def sockets(self) -> int:
