@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 import msgspec
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from libs.common.model.settings import Section
 from libs.common.runtime.errors import ConfigError
 
 PREFIX = "PORTCULLIS_"
@@ -26,12 +27,6 @@ BROKER_BINARY_VARIABLE = "PORTCULLIS_NATS_SERVER"
 _NOT_SETTINGS = (CONFIG_VARIABLE, BROKER_BINARY_VARIABLE)
 #: Top-level sections that belong to one service each; the service itself checks what is inside.
 SERVICE_SECTIONS = ("feed", "signal", "risk", "execution", "reconciler", "paper_exchange", "runner")
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and strict about names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Mode(StrEnum):

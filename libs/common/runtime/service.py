@@ -19,9 +19,10 @@ from libs.common.messages.account import DeadLetter
 from libs.common.messages.codec import UndecodableError, decode, encode
 from libs.common.messages.market import MarketClock
 from libs.common.model.ids import digest
+from libs.common.model.settings import ServiceConfig
 from libs.common.runtime.bus import Bus, Delivery
 from libs.common.runtime.clock import Clock, PaperClock, SystemClock, wall_ns
-from libs.common.runtime.config import CommonConfig, Mode, Section, load_config
+from libs.common.runtime.config import CommonConfig, Mode, load_config
 from libs.common.runtime.errors import BusError, BusUnavailable, ConfigError, PublishUnknown
 from libs.common.runtime.health import Health, Level
 from libs.common.runtime.http import HttpServer, build_app
@@ -40,12 +41,6 @@ EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_BROKER = 0, 1, 2, 3
 DEAD_LETTER_BYTES_MAX = 8_192
 STOP_WAIT_S = 5.0
 HEALTH_INTERVAL_S = 0.5
-
-
-class ServiceConfig(Section):
-    """What every service's own section has."""
-
-    http_port: int = 0
 
 
 S = TypeVar("S", bound=ServiceConfig)
