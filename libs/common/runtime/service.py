@@ -75,7 +75,10 @@ class Context(Generic[S]):
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = self._failure or error
-            log.error("task failed", task=task.get_name(), error=repr(error), exc_info=error)
+            if isinstance(error, ConfigError):
+                log.error("configuration refused", error=str(error))
+            else:
+                log.error("task failed", task=task.get_name(), error=repr(error), exc_info=error)
             self.stopping.set()
 
     async def dead_letter(self, subject: str, payload: bytes, reason: str) -> None:
@@ -172,7 +175,15 @@ class Context(Generic[S]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.bus.close()
-        return EXIT_OK if self._failure is None else EXIT_FAILED
+        match self._failure:
+            case None:
+                return EXIT_OK
+            case ConfigError():
+                return EXIT_CONFIG
+            case BusUnavailable():
+                return EXIT_BROKER
+            case _:
+                return EXIT_FAILED
 
 
 async def _run(

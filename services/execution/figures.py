@@ -1,0 +1,140 @@
+"""What the gate decides with, as the venue states it: settings, filters, balance, clock."""
+
+from libs.common.messages.journal import BalanceObserved, InstrumentsLoaded, LeverageAsserted
+from libs.common.runtime.clock import NS_PER_MS, Clock
+from libs.common.runtime.config import CommonConfig, Mode
+from libs.common.runtime.log import get_logger
+from libs.common.runtime.venue_client import VenueClient, VenueReadError
+from libs.common.venue.outcomes import Accepted, describe
+from libs.common.venue.payloads import PayloadError
+from services.execution.arming import Arming
+from services.execution.config import ExecutionConfig
+from services.execution.core import Decision, decide_balance
+from services.execution.gate import Gate
+
+log = get_logger(__name__)
+
+
+class Figures:
+    """Asks the venue and journals what it says; what it does not say leaves us unarmed or stale."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        venue: VenueClient,
+        clock: Clock,
+        arming: Arming,
+        common: CommonConfig,
+        settings: ExecutionConfig,
+    ) -> None:
+        self._gate = gate
+        self._venue = venue
+        self._clock = clock
+        self._arming = arming
+        self._common = common
+        self._settings = settings
+
+    async def refresh_filters_if_old(self) -> None:
+        """Load the filters again well before they are too old to trade on."""
+        age_ns = self._clock.now_ns() - self._gate.state.instruments_at_ns
+        if age_ns >= self._settings.filters_refresh_ms * NS_PER_MS:
+            await self.load_filters()
+
+    async def assert_settings(self) -> None:
+        """Margin type and leverage of every symbol; "no need to change" is success."""
+        for symbol in self._common.symbols:
+            for outcome in (
+                await self._venue.set_margin_type(symbol, self._settings.margin_type),
+                await self._venue.set_leverage(symbol, self._settings.leverage),
+            ):
+                if not isinstance(outcome, Accepted):
+                    self._arming.failed("settings", f"{symbol}: {describe(outcome)}")
+                    return
+            await self._journal_leverage(symbol)
+        self._arming.passed("settings")
+
+    async def _journal_leverage(self, symbol: str) -> None:
+        leverage = self._settings.leverage
+        event = LeverageAsserted(
+            symbol=symbol, leverage=leverage, margin_type=self._settings.margin_type
+        )
+        await self._gate.transact(
+            lambda: (
+                Decision()
+                if self._gate.state.leverage.get(symbol) == leverage
+                else Decision(events=(event,))
+            ),
+            causation_id="settings",
+            correlation_id=symbol,
+        )
+
+    async def load_filters(self) -> None:
+        """Journal the venue's rules for our symbols.
+
+        Raises:
+            VenueReadError: the venue did not answer.
+        """
+        asked_at_ns = self._clock.now_ns()
+        info = await self._venue.exchange_info()
+        wanted = set(self._common.symbols)
+        try:
+            found = tuple(item.to_instrument() for item in info.symbols if item.symbol in wanted)
+        except PayloadError as error:
+            self._arming.failed("filters", str(error))
+            return
+        missing = wanted - {item.symbol for item in found}
+        if missing:
+            self._arming.failed("filters", f"the venue does not list {sorted(missing)}")
+            return
+        event = InstrumentsLoaded(instruments=found, loaded_at_ns=asked_at_ns)
+        await self._gate.transact(
+            lambda: Decision(events=(event,)), causation_id="filters", correlation_id="filters"
+        )
+        self._arming.passed("filters")
+
+    async def refresh_balance_if_old(self) -> None:
+        """Ask for the balance if the figure would soon be too old to decide with."""
+        age_ns = self._clock.now_ns() - self._gate.state.balance_at_ns
+        if age_ns < self._settings.account_refresh_ms * NS_PER_MS:
+            return
+        try:
+            await self.refresh_balance()
+        except VenueReadError as error:
+            log.warning("balance not read", error=str(error))
+
+    async def refresh_balance(self) -> None:
+        """Ask for the balance; it counts from the moment before asking.
+
+        Raises:
+            VenueReadError: the venue did not answer.
+        """
+        asked_at_ns = self._clock.now_ns()
+        for balance in await self._venue.balance():
+            if balance.asset == self._common.venue.quote_asset:
+                await self.journal_balance(
+                    BalanceObserved(
+                        asset=balance.asset,
+                        wallet_balance=balance.balance,
+                        available_balance=balance.available_balance,
+                        observed_at_ns=asked_at_ns,
+                    )
+                )
+
+    async def journal_balance(self, balance: BalanceObserved) -> None:
+        """Journal a statement of the balance, if it is news."""
+        await self._gate.transact(
+            lambda: decide_balance(self._gate.state, balance),
+            causation_id="balance",
+            correlation_id="balance",
+        )
+
+    async def check_clock(self) -> None:
+        """In the paper world our clock is the venue's own; elsewhere the offset is measured."""
+        if self._common.mode is Mode.PAPER:
+            self._arming.passed("clock")
+            return
+        offset_ms = await self._venue.sync_time()
+        if abs(offset_ms) < self._settings.clock_offset_ms_max:
+            self._arming.passed("clock")
+        else:
+            self._arming.failed("clock", f"{offset_ms} ms off the venue's")

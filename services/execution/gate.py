@@ -1,0 +1,128 @@
+"""The mechanism: fold, decide, append with compare-and-set, and only then act.
+
+One ``Gate`` per account and process. Everything that changes what we know goes through
+``transact``, so that within the process decisions are made one after the other, and between
+processes the broker lets only one of two win.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from libs.common.messages.codec import UndecodableError, decode_struct
+from libs.common.messages.journal import IntentRefusedByGate, OrderRecorded
+from libs.common.runtime.bus import Bus
+from libs.common.runtime.clock import Clock, monotonic_ns
+from libs.common.runtime.errors import AppendConflict, BusUnavailable
+from libs.common.runtime.journal import Journal
+from libs.common.runtime.log import get_logger
+from libs.common.runtime.metrics import JOURNAL_APPEND_SECONDS, JOURNAL_CONFLICTS
+from services.execution.config import ExecutionConfig
+from services.execution.core import Decision
+from services.execution.state import State, apply, forget
+
+log = get_logger(__name__)
+
+
+class Gate:
+    """The folded state of an account and the only way to change it."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        account: str,
+        settings: ExecutionConfig,
+        config_hash: str,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._settings = settings
+        self._config_hash = config_hash
+        self._on_change = on_change
+        self._lock = asyncio.Lock()
+        self._snapshot_number = 0
+        self.journal = Journal(bus, account, config_hash)
+        self.state = State()
+
+    async def recover(self) -> int:
+        """Fold the snapshot and the tail, verifying the chain; returns the records folded.
+
+        Raises:
+            JournalBroken: the chain does not hold; nothing may be sent.
+            BusUnavailable: the broker did not answer.
+        """
+        saved = await self.journal.load_snapshot()
+        if saved is not None:
+            try:
+                self.state = decode_struct(saved, State)
+            except UndecodableError as error:
+                log.warning("snapshot of another shape, replaying everything", error=str(error))
+                self.journal = Journal(self._bus, self.journal.account, self._config_hash)
+        self._snapshot_number = self.journal.number
+        return await self._fold_tail()
+
+    async def _fold_tail(self) -> int:
+        folded = 0
+        async for record in self.journal.read_tail():
+            apply(self.state, record)
+            folded += 1
+        return folded
+
+    async def transact(
+        self, decide: Callable[[], Decision], *, causation_id: str, correlation_id: str
+    ) -> Decision:
+        """Decide, and append what was decided; on a lost race fold the winner and decide again.
+
+        Raises:
+            BusUnavailable: nothing was appended.
+            PublishUnknown: it is not known whether it was appended: do not act on it.
+        """
+        async with self._lock:
+            for _ in range(self._settings.append_attempts_max):
+                decision = decide()
+                if not decision.events:
+                    return decision
+                started = monotonic_ns()
+                try:
+                    record = await self.journal.append(
+                        decision.events,
+                        causation_id=causation_id,
+                        correlation_id=correlation_id,
+                        ts_event_ns=self._clock.now_ns(),
+                    )
+                except AppendConflict:
+                    JOURNAL_CONFLICTS.inc()
+                    await self._fold_tail()
+                    continue
+                JOURNAL_APPEND_SECONDS.observe((monotonic_ns() - started) / 1e9)
+                apply(self.state, record)
+                self._on_change()
+                return decision
+        raise BusUnavailable(
+            f"the journal append lost {self._settings.append_attempts_max} races in a row"
+        )
+
+    async def save_snapshot_if_due(self) -> None:
+        """Save the fold every so many records, and forget what may be forgotten."""
+        if self.journal.number - self._snapshot_number < self._settings.snapshot_interval_records:
+            return
+        async with self._lock:
+            forget(self.state, self._clock.now_ns(), self._settings.idempotency_ms)
+            self._snapshot_number = self.journal.number
+            await self.journal.save_snapshot(self.state)
+
+    async def was_decided(self, intent_id: str) -> bool:
+        """Whether the journal, however old, holds a decision on the intent.
+
+        Reads all of it: only for approvals older than the idempotency memory.
+        """
+        reader = Journal(self._bus, self.journal.account, self._config_hash)
+        async for record in reader.read_tail():
+            for event in record.events:
+                if (
+                    isinstance(event, OrderRecorded | IntentRefusedByGate)
+                    and event.intent.intent_id == intent_id
+                ):
+                    return True
+        return False

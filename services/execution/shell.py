@@ -1,0 +1,384 @@
+"""Carries facts to the gate and its decisions into the world, in the order the promises need.
+
+Journal, then send, then ack. Nothing here judges an order: that is core.py.
+"""
+
+import asyncio
+import random
+from typing import Any
+
+from libs.common.messages import subjects
+from libs.common.messages.account import Command, ReconcileReport, Verb
+from libs.common.messages.codec import UndecodableError, decode, encode
+from libs.common.messages.intents import (
+    ApprovedIntent,
+    RefusalStage,
+    RefusedIntent,
+    approval_is_genuine,
+)
+from libs.common.messages.journal import (
+    IntentRefusedByGate,
+    OrderRecorded,
+)
+from libs.common.messages.market import Mark
+from libs.common.model.trading_state import TradingState
+from libs.common.model.verdict import Reason, Verdict
+from libs.common.runtime.bus import Delivery
+from libs.common.runtime.clock import NS_PER_MS, wait_until_set, wall_ns
+from libs.common.runtime.config import Mode
+from libs.common.runtime.errors import BusError, BusUnavailable
+from libs.common.runtime.health import Level
+from libs.common.runtime.log import get_logger
+from libs.common.runtime.metrics import (
+    GATE_DECISIONS,
+    ORDERS_OPEN,
+    ORDERS_UNKNOWN,
+    TRADING_STATE,
+)
+from libs.common.runtime.provisioning import (
+    command_consumer,
+    execution_consumer,
+    wait_until_provisioned,
+)
+from libs.common.runtime.service import Context
+from libs.common.runtime.venue_client import VenueClient, VenueReadError
+from libs.common.venue.user_payloads import AccountUpdate, OrderTradeUpdate, UserEvent
+from services.execution.arming import Arming
+from services.execution.config import ExecutionConfig
+from services.execution.core import (
+    Decision,
+    Facts,
+    decide_approval,
+    decide_trading_state,
+)
+from services.execution.figures import Figures
+from services.execution.gate import Gate
+from services.execution.guards import MarkSeen
+from services.execution.orders import OrderDesk
+from services.execution.user_stream import (
+    UserStream,
+    read_balance,
+    read_order_update,
+    read_stream_fill,
+)
+from services.execution.view import account_view
+
+log = get_logger(__name__)
+
+#: The reconciler is asked again this often until it has reported on this process's life.
+RECONCILE_REQUEST_INTERVAL_S = 1.0
+
+
+class Execution:
+    """The running service: one account, one gate, one venue."""
+
+    def __init__(
+        self, context: Context[ExecutionConfig], venue: VenueClient, approval_key: bytes
+    ) -> None:
+        self._context = context
+        self._common = context.common
+        self._settings = context.settings
+        self._bus = context.bus
+        self._clock = context.clock
+        self._venue = venue
+        self._approval_key = approval_key
+        self._arming = Arming()
+        self._marks: dict[str, MarkSeen] = {}
+        self._changed = asyncio.Event()
+        self._started_at_ns = 0
+        self._gate = Gate(
+            context.bus,
+            context.clock,
+            context.common.account,
+            context.settings,
+            context.config_hash,
+            self._changed.set,
+        )
+        self._desk = OrderDesk(self._gate, venue, context.settings.query_lag_ms)
+        self._figures = Figures(
+            self._gate, venue, context.clock, self._arming, context.common, context.settings
+        )
+
+    async def start(self) -> None:
+        """Recover, then plug everything in; what is not ready yet keeps us unarmed."""
+        context, account = self._context, self._common.account
+        await wait_until_provisioned(self._bus, account, self._common.bus)
+        await wait_until_set(self._clock)
+        self._started_at_ns = self._clock.now_ns()
+        folded = await self._gate.recover()
+        log.info("journal verified", records=self._gate.journal.number, folded=folded)
+        self._arming.passed("journal")
+        if self._common.mode is Mode.LIVE:
+            await self._set_trading_state(TradingState.HALTED, "boot", "live boots halted")
+        for symbol in self._common.symbols:
+            await self._bus.subscribe(subjects.mark(symbol), self._on_mark)
+        await self._bus.subscribe(subjects.reconcile_report(account), self._on_report)
+        await self._desk.doubt_orphans()
+        stream = UserStream(
+            self._venue,
+            self._clock,
+            self._common,
+            self._settings,
+            on_event=self._on_user_event,
+            on_up=self._close_gap,
+            on_down=lambda why: self._arming.failed("user_stream", why),
+            dice=random.Random(wall_ns()),  # noqa: S311 - spreads reconnects, guards nothing
+        )
+        context.spawn(self._publish_state(), "state")
+        context.spawn(self._tick(), "tick")
+        context.spawn(stream.run(), "user-stream")
+        context.spawn(self._ask_reconciler(), "ask-reconciler")
+        context.spawn(
+            context.consume(
+                subjects.INTENTS_STREAM, execution_consumer(account), self._on_approved
+            ),
+            "approved",
+        )
+        context.spawn(
+            context.consume(subjects.COMMANDS_STREAM, command_consumer(account), self._on_command),
+            "commands",
+        )
+        context.on_stop.append(self._say_goodbye)
+
+    # -- approved intents ------------------------------------------------------------------------
+
+    async def _on_approved(self, delivery: Delivery) -> None:
+        approved = decode(delivery.payload, ApprovedIntent)
+        if not approval_is_genuine(self._approval_key, approved):
+            raise UndecodableError("the approval was not signed by risk")
+        if approved.body.account != self._common.account:
+            raise UndecodableError(f"the approval is for account {approved.body.account!r}")
+        intent_id = approved.body.intent.intent_id
+        if await self._was_decided_long_ago(approved):
+            return
+        await self._figures.refresh_balance_if_old()
+        decision = await self._gate.transact(
+            lambda: decide_approval(
+                self._settings, self._gate.state, approved, self._facts(approved)
+            ),
+            causation_id=approved.message_id,
+            correlation_id=intent_id,
+        )
+        await self._perform(approved, decision)
+
+    async def _was_decided_long_ago(self, approved: ApprovedIntent) -> bool:
+        """An approval older than the idempotency memory is looked up in the whole journal."""
+        age_ns = self._clock.now_ns() - approved.body.decided_at_ns
+        if age_ns <= self._settings.idempotency_ms * NS_PER_MS:
+            return False
+        intent_id = approved.body.intent.intent_id
+        return intent_id not in self._gate.state.intents and await self._gate.was_decided(intent_id)
+
+    def _facts(self, approved: ApprovedIntent) -> Facts:
+        return Facts(
+            now_ns=self._clock.now_ns(),
+            venue_timestamp_ms=self._venue.timestamp_ms(),
+            recv_window_ms=self._common.venue.recv_window_ms,
+            mark=self._marks.get(approved.body.order.symbol),
+            unarmed=self._arming.unarmed,
+        )
+
+    async def _perform(self, approved: ApprovedIntent, decision: Decision) -> None:
+        if not decision.events:
+            await self._repeat_refusal(approved)
+        for event in decision.events:
+            if isinstance(event, OrderRecorded):
+                GATE_DECISIONS.labels("PASSED").inc()
+                await self._desk.submit(event, self._facts(approved))
+            elif isinstance(event, IntentRefusedByGate):
+                GATE_DECISIONS.labels(event.reason).inc()
+                await self._say_refused(approved, event.reason, event.verdicts)
+
+    async def _repeat_refusal(self, approved: ApprovedIntent) -> None:
+        """A repeat whose first life may have ended before it spoke: say it again (deduplicated)."""
+        memory = self._gate.state.intents.get(approved.body.intent.intent_id)
+        if memory is not None and memory.reason is not None:
+            await self._say_refused(approved, memory.reason, ())
+
+    async def _say_refused(
+        self, approved: ApprovedIntent, reason: Reason, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        intent = approved.body.intent
+        message_id = f"refused-gate-{intent.intent_id}"
+        refused = RefusedIntent(
+            message_id=message_id,
+            causation_id=approved.message_id,
+            correlation_id=intent.intent_id,
+            ts_event_ns=self._clock.now_ns(),
+            ts_published_ns=wall_ns(),
+            source="execution",
+            intent_id=intent.intent_id,
+            strategy_id=intent.strategy_id,
+            symbol=intent.symbol,
+            stage=RefusalStage.GATE,
+            reason=reason,
+            verdicts=verdicts,
+        )
+        await self._bus.publish_stored(
+            subjects.intent_refused(intent.symbol), encode(refused), message_id=message_id
+        )
+
+    # -- facts from outside ----------------------------------------------------------------------
+
+    async def _on_mark(self, _: str, payload: bytes, __: dict[str, str]) -> None:
+        mark = decode(payload, Mark)
+        self._marks[mark.symbol] = MarkSeen(price=mark.mark_price, at_ns=mark.ts_event_ns)
+
+    async def _on_report(self, _: str, payload: bytes, __: dict[str, str]) -> None:
+        report = decode(payload, ReconcileReport)
+        if report.ts_event_ns < self._started_at_ns:
+            return
+        confirmed = [item for item in report.discrepancies if item.is_confirmed]
+        if report.is_clean:
+            self._arming.passed("reconciled")
+        elif confirmed:
+            found = ", ".join(f"{item.kind} {item.subject}" for item in confirmed)
+            self._arming.failed("reconciled", found)
+
+    async def _on_command(self, delivery: Delivery) -> None:
+        command = decode(delivery.payload, Command)
+        wanted = {
+            Verb.HALT: TradingState.HALTED,
+            Verb.REDUCE: TradingState.REDUCING,
+            Verb.RESUME: TradingState.ACTIVE,
+        }[command.verb]
+        await self._set_trading_state(wanted, command.actor, command.reason, command.message_id)
+
+    async def _set_trading_state(
+        self, wanted: TradingState, actor: str, reason: str, causation_id: str = "execution"
+    ) -> None:
+        await self._gate.transact(
+            lambda: decide_trading_state(self._gate.state, wanted, actor, reason),
+            causation_id=causation_id,
+            correlation_id=causation_id,
+        )
+        log.info("trading state", state=wanted, actor=actor, reason=reason)
+
+    async def _on_user_event(self, event: UserEvent) -> None:
+        if isinstance(event, OrderTradeUpdate):
+            if event.order.is_fill:
+                fill = read_stream_fill(event.order)
+                await self._desk.journal_fills([fill], f"stream-{event.event_ms}")
+            await self._desk.journal_update(read_order_update(event.order))
+        elif isinstance(event, AccountUpdate):
+            balance = read_balance(event, self._common.venue.quote_asset)
+            if balance is not None:
+                await self._figures.journal_balance(balance)
+
+    async def _close_gap(self) -> None:
+        """The stream is open: read by REST what was said while nobody listened, then arm."""
+        await self._figures.assert_settings()
+        await self._figures.load_filters()
+        await self._desk.settle_open()
+        for symbol in self._common.symbols:
+            await self._desk.fetch_fills(symbol)
+        await self._figures.refresh_balance()
+        await self._figures.check_clock()
+        self._arming.passed("user_stream")
+
+    # -- what happens by itself ------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        """Look after what nobody will bring: doubts, missing fills, ageing figures, arming."""
+        last_query_ns = 0
+        while True:
+            await asyncio.sleep(self._settings.tick_wall_ms / 1000)
+            now_ns = self._clock.now_ns()
+            try:
+                await self._desk.doubt_orphans()
+                if now_ns - last_query_ns >= self._settings.query_interval_ms * NS_PER_MS:
+                    last_query_ns = now_ns
+                    await self._desk.resolve_unknown()
+                    await self._desk.fetch_missing_fills(
+                        now_ns - self._settings.fill_wait_ms * NS_PER_MS
+                    )
+                    await self._figures.refresh_balance_if_old()
+                    await self._figures.refresh_filters_if_old()
+                await self._arm_paper()
+                await self._gate.save_snapshot_if_due()
+            except (BusError, VenueReadError) as error:
+                log.warning("upkeep postponed", error=str(error))
+
+    async def _arm_paper(self) -> None:
+        """Paper trades as soon as every check holds, unless a person halted it."""
+        state = self._gate.state
+        first = state.trading_actor == "boot" and state.trading_state is TradingState.HALTED
+        if self._common.mode is Mode.PAPER and first and not self._arming.unarmed:
+            await self._set_trading_state(
+                TradingState.ACTIVE, "paper mode", "every arming check passed"
+            )
+
+    async def _ask_reconciler(self) -> None:
+        request = subjects.reconcile_request(self._common.account)
+        while True:
+            if any(reason.startswith("reconciled") for reason in self._arming.unarmed):
+                try:
+                    await self._bus.publish(request, b"{}")
+                except BusUnavailable as error:
+                    log.warning("reconciler not asked", error=str(error))
+            await asyncio.sleep(RECONCILE_REQUEST_INTERVAL_S)
+
+    async def _publish_state(self) -> None:
+        """Say what we know on every change, and at least once a second of wall time."""
+        subject = subjects.account_state(self._common.account)
+        while True:
+            self._report_health()
+            view = account_view(
+                self._gate.state,
+                account=self._common.account,
+                journal_sequence=self._gate.journal.number,
+                unarmed=self._arming.unarmed,
+                now_ns=self._clock.now_ns(),
+                published_ns=wall_ns(),
+            )
+            try:
+                await self._bus.publish(subject, encode(view))
+            except BusUnavailable as error:
+                log.warning("state not published", error=str(error))
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(
+                    self._changed.wait(), self._settings.state_interval_wall_ms / 1000
+                )
+            except TimeoutError:
+                continue
+
+    def _report_health(self) -> None:
+        state, unarmed = self._gate.state, self._arming.unarmed
+        trading = state.trading_state is TradingState.ACTIVE and not unarmed
+        self._context.health.set(
+            "trading",
+            Level.PASS if trading else Level.WARN,
+            "; ".join((str(state.trading_state), state.trading_reason, *unarmed)),
+        )
+        for one in TradingState:
+            TRADING_STATE.labels(one).set(one is state.trading_state)
+        statuses = [order.status for order in state.open_orders()]
+        ORDERS_OPEN.set(len(statuses))
+        ORDERS_UNKNOWN.set(sum(status == "UNKNOWN" for status in statuses))
+
+    def status(self) -> dict[str, Any]:
+        """The body of /v1/status."""
+        state = self._gate.state
+        return {
+            "account": self._common.account,
+            "mode": self._common.mode,
+            "trading_state": state.trading_state,
+            "trading_reason": state.trading_reason,
+            "armed": not self._arming.unarmed,
+            "unarmed": list(self._arming.unarmed),
+            "journal_records": self._gate.journal.number,
+            "journal_head": self._gate.journal.head_hash,
+            "wallet_balance": state.wallet_balance,
+            "available_balance": state.available_balance,
+            "margin_reserved": state.margin_reserved(),
+            "orders_open": [order.client_order_id for order in state.open_orders()],
+            "positions": {
+                symbol: position.quantity
+                for symbol, position in state.positions.items()
+                if position.quantity
+            },
+        }
+
+    async def _say_goodbye(self) -> None:
+        await self._venue.close_connection()

@@ -1,0 +1,211 @@
+"""The user data stream: what the venue says of our account, and how its gaps are closed.
+
+The stream has no replay: what is said before the socket is up is lost. So each connection is
+opened, confirmed, and only then the account is read by REST; until that is done the service is not
+armed. The reader only parses and enqueues.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from libs.common.messages.journal import BalanceObserved, FillReceived, OrderUpdated
+from libs.common.model.order import Side, parse_venue_status
+from libs.common.runtime.clock import Clock, sleep_market
+from libs.common.runtime.config import CommonConfig
+from libs.common.runtime.log import get_logger
+from libs.common.runtime.metrics import STREAM_CONNECTED, STREAM_RECONNECTS
+from libs.common.runtime.venue_client import VenueClient, VenueReadError
+from libs.common.runtime.websocket import Closed, Socket, WebSocketError, connect
+from libs.common.venue.payloads import PayloadError
+from libs.common.venue.stream_payloads import ControlReply
+from libs.common.venue.streams import control_message, user_stream_url
+from libs.common.venue.user_payloads import (
+    AccountUpdate,
+    ListenKeyExpired,
+    OrderTradeUpdate,
+    OrderUpdate,
+    UserEvent,
+    decode_user_frame,
+)
+from services.execution.config import ExecutionConfig
+
+log = get_logger(__name__)
+
+CONFIRM_REQUEST_ID = 1
+CONFIRM_TIMEOUT_MS = 5_000
+CONNECT_TIMEOUT_MS = 5_000
+EVENTS_QUEUED_MAX = 10_000
+
+
+class StreamLostError(Exception):
+    """The connection ended or can no longer be trusted; connect again and close the gap."""
+
+
+def read_order_update(update: OrderUpdate) -> OrderUpdated:
+    """The order's new state.
+
+    Raises:
+        ValueError: a status word this version does not know.
+    """
+    return OrderUpdated(
+        client_order_id=update.client_order_id,
+        venue_order_id=update.order_id,
+        status=parse_venue_status(update.status),
+        cumulative_quantity=update.cumulative_quantity,
+    )
+
+
+def read_stream_fill(update: OrderUpdate) -> FillReceived:
+    """The execution an order update tells of."""
+    return FillReceived(
+        symbol=update.symbol,
+        trade_id=update.trade_id,
+        client_order_id=update.client_order_id,
+        venue_order_id=update.order_id,
+        side=Side(update.side),
+        quantity=update.last_quantity,
+        price=update.last_price,
+        commission=update.commission,
+        commission_asset=update.commission_asset,
+        venue_realized_pnl=update.realized_pnl,
+        is_maker=update.is_maker,
+        ts_trade_ns=update.transaction_ms * 1_000_000,
+    )
+
+
+def read_balance(event: AccountUpdate, asset: str) -> BalanceObserved | None:
+    """The wallet balance of our asset, if the event tells it."""
+    for balance in event.change.balances:
+        if balance.asset == asset:
+            return BalanceObserved(
+                asset=asset,
+                wallet_balance=balance.wallet_balance,
+                available_balance=None,
+                observed_at_ns=event.event_ms * 1_000_000,
+            )
+    return None
+
+
+class UserStream:
+    """Owns the listen key and the connection; hands events on in the order they came."""
+
+    def __init__(
+        self,
+        venue: VenueClient,
+        clock: Clock,
+        common: CommonConfig,
+        settings: ExecutionConfig,
+        *,
+        on_event: Callable[[UserEvent], Awaitable[None]],
+        on_up: Callable[[], Awaitable[None]],
+        on_down: Callable[[str], None],
+        dice: random.Random,
+    ) -> None:
+        self._venue = venue
+        self._clock = clock
+        self._common = common
+        self._settings = settings
+        self._on_event = on_event
+        self._on_up = on_up
+        self._on_down = on_down
+        self._dice = dice
+        self._queue: asyncio.Queue[UserEvent | Closed] = asyncio.Queue(EVENTS_QUEUED_MAX)
+        self._confirmed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Stay connected for ever, waiting longer after each failure in a row (full jitter)."""
+        failures = 0
+        while True:
+            STREAM_RECONNECTS.labels("user").inc()
+            try:
+                await self._live()
+            except (StreamLostError, WebSocketError, VenueReadError) as error:
+                failures = 0 if self._confirmed.is_set() else failures + 1
+                STREAM_CONNECTED.labels("user").set(0)
+                self._on_down(str(error))
+                log.warning("user stream down", error=str(error), failures=failures)
+            bound_ms = min(
+                self._settings.reconnect_wait_ms << min(failures, 16),
+                self._settings.reconnect_wait_ms_max,
+            )
+            await asyncio.sleep(self._dice.uniform(0, bound_ms) / 1000)
+
+    async def _live(self) -> None:
+        self._queue = asyncio.Queue(EVENTS_QUEUED_MAX)
+        self._confirmed.clear()
+        listen_key = await self._venue.create_listen_key()
+        socket = await connect(
+            user_stream_url(self._common.venue.stream_url, listen_key.reveal()),
+            self._on_frame,
+            self._on_close,
+            heartbeat_ms=self._settings.stream_heartbeat_ms,
+            max_frame_bytes=self._settings.stream_frame_bytes_max,
+            connect_timeout_ms=CONNECT_TIMEOUT_MS,
+        )
+        keeper: asyncio.Task[None] | None = None
+        try:
+            await self._confirm(socket)
+            await self._on_up()
+            STREAM_CONNECTED.labels("user").set(1)
+            log.info("user stream up")
+            keeper = asyncio.create_task(self._keep_alive(), name="listen-key")
+            await self._drain(keeper)
+        finally:
+            if keeper is not None:
+                keeper.cancel()
+            if socket.is_open:
+                await socket.close()
+
+    async def _confirm(self, socket: Socket) -> None:
+        """A bogus key also handshakes; an answer proves at least that somebody reads."""
+        socket.send_text(control_message("LIST_SUBSCRIPTIONS", (), CONFIRM_REQUEST_ID))
+        try:
+            await asyncio.wait_for(self._confirmed.wait(), CONFIRM_TIMEOUT_MS / 1000)
+        except TimeoutError:
+            raise StreamLostError("the user stream did not answer after opening") from None
+
+    async def _drain(self, keeper: asyncio.Task[None]) -> None:
+        while True:
+            getting = asyncio.create_task(self._queue.get())
+            done, _ = await asyncio.wait({getting, keeper}, return_when=asyncio.FIRST_COMPLETED)
+            if keeper in done:
+                getting.cancel()
+                await keeper
+            event = await getting
+            if isinstance(event, Closed):
+                raise StreamLostError(f"the venue closed the user stream ({event.code})")
+            if isinstance(event, ListenKeyExpired):
+                raise StreamLostError("the listen key expired")
+            await self._on_event(event)
+
+    async def _keep_alive(self) -> None:
+        while True:
+            await sleep_market(self._clock, self._settings.listen_key_keepalive_ms)
+            try:
+                await self._venue.keepalive_listen_key()
+            except VenueReadError as error:
+                raise StreamLostError(f"the listen key was not kept alive: {error}") from error
+
+    def _on_frame(self, frame: memoryview) -> None:
+        try:
+            event = decode_user_frame(bytes(frame))
+        except PayloadError as error:
+            # An event we cannot read may be a fill: the connection's word is no longer complete.
+            self._put(Closed(code=1007, reason=str(error), is_ours=True))
+            return
+        if isinstance(event, ControlReply):
+            if event.request_id == CONFIRM_REQUEST_ID and event.error is None:
+                self._confirmed.set()
+        elif isinstance(event, OrderTradeUpdate | AccountUpdate | ListenKeyExpired):
+            self._put(event)
+
+    def _on_close(self, closed: Closed) -> None:
+        self._put(closed)
+
+    def _put(self, event: UserEvent | Closed) -> None:
+        try:
+            self._queue.put_nowait(event)
+        except asyncio.QueueFull:
+            self._queue = asyncio.Queue()
+            self._queue.put_nowait(Closed(code=1009, reason="we fell behind", is_ours=True))

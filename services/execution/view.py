@@ -1,0 +1,61 @@
+"""The account as others see it: a read model of the folded state."""
+
+from libs.common.messages.account import AccountState, OrderView, PositionView
+from libs.common.model.money import ZERO
+from services.execution.state import State
+
+
+def account_view(
+    state: State,
+    *,
+    account: str,
+    journal_sequence: int,
+    unarmed: tuple[str, ...],
+    now_ns: int,
+    published_ns: int,
+) -> AccountState:
+    """The read model after ``journal_sequence`` records."""
+    identity = f"{account}-{journal_sequence}"
+    return AccountState(
+        message_id=identity,
+        causation_id=identity,
+        correlation_id=identity,
+        ts_event_ns=now_ns,
+        ts_published_ns=published_ns,
+        source="execution",
+        account=account,
+        journal_sequence=journal_sequence,
+        trading_state=state.trading_state,
+        armed=not unarmed,
+        unarmed_reasons=unarmed,
+        wallet_balance=state.wallet_balance,
+        available_balance=state.available_balance,
+        balance_at_ns=state.balance_at_ns,
+        changed_at_ns=state.changed_at_ns,
+        positions=tuple(
+            PositionView(
+                symbol=position.symbol,
+                quantity=position.quantity,
+                cost=position.cost,
+                entry_price=position.entry_price,
+                realized_pnl=position.realized_pnl,
+                commission=position.commission,
+            )
+            for position in state.positions.values()
+            if position.quantity != ZERO or position.realized_pnl != ZERO
+        ),
+        orders=tuple(
+            OrderView(
+                client_order_id=order.client_order_id,
+                intent_id=order.intent_id,
+                symbol=order.symbol,
+                side=order.side,
+                quantity=order.quantity,
+                cumulative_quantity=order.cumulative_quantity,
+                reduce_only=order.reduce_only,
+                status=order.status,
+                recorded_at_ns=order.recorded_at_ns,
+            )
+            for order in state.open_orders()
+        ),
+    )
