@@ -2,20 +2,26 @@ import asyncio
 import hashlib
 import hmac
 import json
-import logging
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from binance.async_client import AsyncClient
-from structlog.testing import capture_logs
 
 from libs.common.runtime.secret import Secret
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.runtime.venue_transport import VenueCall, VenueLimits
+from libs.common.testing.scripted_venue import (
+    Answer,
+    Heard,
+    ScriptedVenue,
+    answer,
+    reset,
+    scripted_venue,
+    stall,
+    truncate,
+)
 from libs.common.venue.outcome_table import Reason, ThrottleKind
 from libs.common.venue.outcomes import Accepted, Rejected, Throttled, Unknown
 from libs.common.venue.signing import ParameterValue
@@ -40,85 +46,11 @@ ACK = (
 )
 
 
-class Heard(NamedTuple):
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes
-
-
-Answer = Callable[[Heard, asyncio.StreamWriter], Awaitable[None]]
-
-
-def answer(status: int, body: bytes, **headers: str) -> Answer:
-    async def write(heard: Heard, writer: asyncio.StreamWriter) -> None:
-        lines = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        lines |= {name.replace("_", "-"): value for name, value in headers.items()}
-        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        writer.write(f"HTTP/1.1 {status} x\r\n{head}\r\n".encode() + body)
-
-    return write
-
-
-async def reset(heard: Heard, writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
-
-
-async def stall(heard: Heard, writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(30)
-
-
-async def truncate(heard: Heard, writer: asyncio.StreamWriter) -> None:
-    await answer(200, ACK[:40], Content_Length=str(len(ACK)))(heard, writer)
-    await writer.drain()
-    writer.close()
-
-
-async def truncate_a_ban(heard: Heard, writer: asyncio.StreamWriter) -> None:
-    await answer(418, b'{"code":-1003,"m', Content_Length="900", Retry_After="7")(heard, writer)
-    await writer.drain()
-    writer.close()
-
-
-class Venue:
-    """A raw HTTP server: keeps the bytes it heard, answers what a test tells it to."""
-
-    def __init__(self) -> None:
-        self.heard: list[Heard] = []
-        self.answers: list[Answer] = []
-        self.default = answer(200, ACK)
-        self.tasks: set[asyncio.Task[Any]] = set()
-        self.url = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks.add(task)
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                first, *rest = head.decode().rstrip().split("\r\n")
-                headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in rest)}
-                body = await reader.readexactly(int(headers.get("content-length", "0")))
-                method, target, _ = first.split(" ")
-                self.heard.append(Heard(method, target, headers, body))
-                reply = self.answers.pop(0) if self.answers else self.default
-                await reply(self.heard[-1], writer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-
 @pytest.fixture
-async def venue() -> AsyncIterator[Venue]:
-    one = Venue()
-    server = await asyncio.start_server(one.serve, "127.0.0.1", 0)
-    one.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield one
-    server.close()
-    for task in one.tasks:
-        task.cancel()
-    await asyncio.gather(*one.tasks, return_exceptions=True)
+async def venue() -> AsyncIterator[ScriptedVenue]:
+    async with scripted_venue() as one:
+        one.default = answer(200, ACK)
+        yield one
 
 
 @asynccontextmanager
@@ -147,7 +79,7 @@ def assert_signed(heard: Heard) -> None:
     assert "recvWindow=" in payload
 
 
-async def test_the_order_on_the_wire_is_the_order_that_was_signed(venue: Venue) -> None:
+async def test_the_order_on_the_wire_is_the_order_that_was_signed(venue: ScriptedVenue) -> None:
     async with client_of(venue.url) as client:
         outcome = await place(client)
     heard = venue.heard[0]
@@ -163,7 +95,7 @@ async def test_the_order_on_the_wire_is_the_order_that_was_signed(venue: Venue) 
     assert json.loads(outcome.body)["orderId"] == 283194212
 
 
-async def test_every_signed_call_is_signed_over_its_raw_bytes(venue: Venue) -> None:
+async def test_every_signed_call_is_signed_over_its_raw_bytes(venue: ScriptedVenue) -> None:
     calls: list[tuple[Callable[[VenueClient], Awaitable[object]], bytes]] = [
         (lambda c: c.cancel_order("币安人生USDT", "a:b/c"), ACK),
         (lambda c: c.cancel_open_orders("BTCUSDT"), b'{"code":200,"msg":"done"}'),
@@ -194,7 +126,7 @@ async def test_every_signed_call_is_signed_over_its_raw_bytes(venue: Venue) -> N
     assert paths[8:10] == ["/fapi/v3/positionRisk", "/fapi/v2/positionRisk"]
 
 
-async def test_public_reads_carry_no_signature(venue: Venue) -> None:
+async def test_public_reads_carry_no_signature(venue: ScriptedVenue) -> None:
     kline = b'[[1,"1","2","0.5","1.5","5",59999,"6",7,"8","9","0"]]'
     async with client_of(venue.url) as client:
         venue.answers.append(answer(200, kline))
@@ -204,7 +136,7 @@ async def test_public_reads_carry_no_signature(venue: Venue) -> None:
     assert target == "/fapi/v1/klines?symbol=BTCUSDT&interval=1m&startTime=1&limit=2"
 
 
-async def test_headers_come_with_the_answer_they_belong_to(venue: Venue) -> None:
+async def test_headers_come_with_the_answer_they_belong_to(venue: ScriptedVenue) -> None:
     async def slow(heard: Heard, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
         await answer(200, ACK, X_MBX_ORDER_COUNT_10S="1")(heard, writer)
@@ -225,7 +157,7 @@ async def test_a_refused_connection_is_not_sent() -> None:
     assert outcome.reason is Reason.NOT_SENT
 
 
-async def test_waiting_for_a_free_connection_too_long_is_not_sent(venue: Venue) -> None:
+async def test_waiting_for_a_free_connection_too_long_is_not_sent(venue: ScriptedVenue) -> None:
     venue.default = stall
     limits = VenueLimits(request_timeout_ms=300, connections_max=1)
     async with client_of(venue.url, limits=limits) as client:
@@ -238,9 +170,9 @@ async def test_waiting_for_a_free_connection_too_long_is_not_sent(venue: Venue) 
     assert len(venue.heard) == 1
 
 
-@pytest.mark.parametrize("behaviour", [reset, stall, truncate])
+@pytest.mark.parametrize("behaviour", [reset, stall, truncate(200, ACK[:40], 99)])
 async def test_no_whole_answer_after_the_bytes_left_is_unknown(
-    venue: Venue, behaviour: Answer
+    venue: ScriptedVenue, behaviour: Answer
 ) -> None:
     venue.answers.append(behaviour)
     async with client_of(venue.url) as client:
@@ -250,7 +182,7 @@ async def test_no_whole_answer_after_the_bytes_left_is_unknown(
 
 
 async def test_a_kept_connection_that_dies_is_unknown_and_nothing_is_sent_twice(
-    venue: Venue,
+    venue: ScriptedVenue,
 ) -> None:
     async with client_of(venue.url) as client:
         assert isinstance(await place(client), Accepted)
@@ -266,8 +198,8 @@ async def test_a_kept_connection_that_dies_is_unknown_and_nothing_is_sent_twice(
     assert len(venue.heard) == 6
 
 
-async def test_a_ban_is_a_ban_even_when_its_body_is_cut(venue: Venue) -> None:
-    venue.answers.append(truncate_a_ban)
+async def test_a_ban_is_a_ban_even_when_its_body_is_cut(venue: ScriptedVenue) -> None:
+    venue.answers.append(truncate(418, b'{"code":-1003,"m', 99, Retry_After="7"))
     async with client_of(venue.url) as client:
         outcome = await place(client)
     assert isinstance(outcome, Throttled)
@@ -275,7 +207,7 @@ async def test_a_ban_is_a_ban_even_when_its_body_is_cut(venue: Venue) -> None:
     assert outcome.retry_after_ms == 7_000
 
 
-async def test_a_redirect_is_not_followed(venue: Venue) -> None:
+async def test_a_redirect_is_not_followed(venue: ScriptedVenue) -> None:
     venue.answers.append(answer(307, b"", Location=f"{venue.url}/elsewhere"))
     async with client_of(venue.url) as client:
         outcome = await place(client)
@@ -283,7 +215,7 @@ async def test_a_redirect_is_not_followed(venue: Venue) -> None:
     assert len(venue.heard) == 1
 
 
-async def test_an_endless_answer_is_cut_off(venue: Venue) -> None:
+async def test_an_endless_answer_is_cut_off(venue: ScriptedVenue) -> None:
     async def endless(heard: Heard, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n")
         while not writer.is_closing():
@@ -310,14 +242,14 @@ async def test_an_endless_answer_is_cut_off(venue: Venue) -> None:
     ],
 )
 async def test_an_answer_becomes_its_outcome(
-    venue: Venue, status: int, body: bytes, expected: type
+    venue: ScriptedVenue, status: int, body: bytes, expected: type
 ) -> None:
     venue.answers.append(answer(status, body))
     async with client_of(venue.url) as client:
         assert isinstance(await place(client), expected)
 
 
-async def test_an_order_that_does_not_exist_is_none(venue: Venue) -> None:
+async def test_an_order_that_does_not_exist_is_none(venue: ScriptedVenue) -> None:
     venue.answers = [
         answer(400, b'{"code":-2013,"msg":"Order does not exist."}'),
         answer(400, b'{"code":-1021,"msg":"Timestamp for this request was 1000ms ahead."}'),
@@ -330,14 +262,14 @@ async def test_an_order_that_does_not_exist_is_none(venue: Venue) -> None:
     assert caught.value.outcome.reason is Reason.TIMESTAMP
 
 
-async def test_a_read_with_missing_fields_is_an_error_that_names_them(venue: Venue) -> None:
+async def test_a_read_with_missing_fields_is_an_error_that_names_them(venue: ScriptedVenue) -> None:
     venue.answers.append(answer(200, b'[{"asset":"USDT"}]'))
     async with client_of(venue.url) as client:
         with pytest.raises(VenueReadError, match="balance"):
             await client.balance()
 
 
-async def test_the_clock_offset_is_taken_from_the_shortest_round_trip(venue: Venue) -> None:
+async def test_the_clock_offset_is_taken_from_the_shortest_round_trip(venue: ScriptedVenue) -> None:
     readings = iter([1_000, 1_100, 2_000, 2_010, 3_000, 3_400])
     venue.answers = [answer(200, b'{"serverTime":%d}' % ms) for ms in (99_999, 2_005 + 700, 50_000)]
     client = VenueClient(
@@ -353,7 +285,9 @@ async def test_the_clock_offset_is_taken_from_the_shortest_round_trip(venue: Ven
     assert {heard.target for heard in venue.heard} == {"/fapi/v1/time"}
 
 
-async def test_listen_keys_are_made_kept_and_closed_without_a_signature(venue: Venue) -> None:
+async def test_listen_keys_are_made_kept_and_closed_without_a_signature(
+    venue: ScriptedVenue,
+) -> None:
     key = "pqia91ma19a5s61cv6a81va65sdf19v8a65a1a5s61cv6a81va65sdf19v8a65a1"
     venue.answers = [
         answer(200, json.dumps({"listenKey": key}).encode()),
@@ -375,7 +309,7 @@ async def test_listen_keys_are_made_kept_and_closed_without_a_signature(venue: V
     assert all("signature" not in heard.target for heard in venue.heard)
 
 
-async def test_every_finished_call_is_shown_to_the_observer(venue: Venue) -> None:
+async def test_every_finished_call_is_shown_to_the_observer(venue: ScriptedVenue) -> None:
     calls: list[VenueCall] = []
 
     def observe(call: VenueCall) -> None:
@@ -386,101 +320,3 @@ async def test_every_finished_call_is_shown_to_the_observer(venue: Venue) -> Non
         assert isinstance(await place(client), Accepted)
     assert [(call.method, call.path) for call in calls] == [("POST", "/fapi/v1/order")]
     assert calls[0].elapsed_ms >= 0
-
-
-@pytest.mark.parametrize(
-    "client_order_id", [None, "", "a" * 37, "with space", "x-Cb7ytekJ123", "ü"]
-)
-async def test_an_unfit_client_order_id_never_leaves(
-    venue: Venue, client_order_id: str | None
-) -> None:
-    async with client_of(venue.url) as client:
-        with pytest.raises(ValueError, match="newClientOrderId"):
-            await client.place_order(
-                {**ORDER, "newClientOrderId": client_order_id}, timestamp_ms=NOW_MS
-            )
-    assert venue.heard == []
-
-
-async def test_the_library_cannot_place_an_order_under_its_own_id(venue: Venue) -> None:
-    async with client_of(venue.url) as client:
-        with pytest.raises(ValueError, match="ours"):
-            await client.futures_create_order(
-                symbol="BTCUSDT", side="BUY", type="MARKET", quantity="1"
-            )
-    assert venue.heard == []
-
-
-async def test_a_client_without_a_secret_refuses_to_sign(venue: Venue) -> None:
-    client = VenueClient(venue.url, lambda: 0)
-    with pytest.raises(ValueError, match="no API secret"):
-        await client.balance()
-    await client.close_connection()
-    assert venue.heard == []
-
-
-async def test_no_url_of_the_library_points_anywhere_but_to_the_venue(venue: Venue) -> None:
-    async with client_of(venue.url) as client:
-        urls = {name: getattr(client, name) for name in dir(client) if name.endswith("_URL")}
-        assert len(urls) > 20
-        assert {name for name, url in urls.items() if not url.startswith(venue.url)} == set()
-        built = [
-            client._create_api_uri("ping"),
-            client._create_margin_api_uri("x"),
-            client._create_papi_api_uri("x"),
-            client._create_website_uri("x"),
-            client._create_futures_api_uri("x"),
-            client._create_futures_data_api_uri("x"),
-            client._create_futures_coin_api_url("x"),
-            client._create_futures_coin_data_api_url("x"),
-            client._create_options_api_uri("x"),
-        ]
-        assert all(url.startswith(venue.url + "/") for url in built)
-        assert client.ws_api is None
-        assert client.ws_future is None
-
-
-@pytest.mark.parametrize("method", ["ping", "get_server_time", "futures_coin_ping", "get_account"])
-async def test_nothing_but_usd_m_futures_is_ever_asked(venue: Venue, method: str) -> None:
-    async with client_of(venue.url) as client:
-        with pytest.raises(ValueError, match="/fapi/"):
-            await getattr(client, method)()
-    assert venue.heard == []
-
-
-async def test_the_factory_that_pings_spot_is_refused() -> None:
-    with pytest.raises(TypeError, match="construct"):
-        await VenueClient.create(KEY, SECRET)
-    assert issubclass(VenueClient, AsyncClient)
-
-
-@pytest.mark.parametrize(
-    "url", ["", "fapi.binance.com", "ftp://h", "https://h/fapi", "https://u:p@h", "https://h?x=1"]
-)
-async def test_a_base_url_with_more_or_less_than_a_host_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="venue base URL"):
-        VenueClient(url, lambda: 0)
-
-
-async def test_the_secret_shows_up_nowhere(venue: Venue, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    signed = json.dumps({"code": -1022, "msg": "Signature for this request is not valid."})
-    venue.answers = [answer(400, signed.encode()), reset, stall, truncate, answer(200, b"<html>")]
-    shown: list[str] = []
-    with capture_logs() as logs:
-        async with client_of(venue.url, on_call=lambda call: shown.append(repr(call))) as client:
-            shown.append(repr(client) + str(vars(client)))
-            shown += [repr(await place(client)) for _ in range(5)]
-            venue.answers = [reset, answer(401, b'{"code":-2015,"msg":"Invalid API-key"}')]
-            for _ in range(2):
-                try:
-                    await client.open_orders()
-                except VenueReadError as error:
-                    shown.append("".join(traceback.format_exception(error)) + repr(error))
-    shown += [repr(one) for one in logs] + [record.getMessage() for record in caplog.records]
-    everything = "\n".join(shown)
-    assert SECRET not in everything
-    assert "signature=" not in everything
-    assert "Key***yek (length: 64)" in everything
-    logged = "\n".join(repr(one) for one in logs)
-    assert KEY not in logged
