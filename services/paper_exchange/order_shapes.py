@@ -79,20 +79,20 @@ def listed_trade(instrument: Instrument, trade: Trade) -> dict[str, object]:
     """One row of userTrades; realized profit and commission are exact."""
     prices, quantities = instrument.price_precision, instrument.quantity_precision
     return {
-        "symbol": trade.symbol,
-        "id": trade.trade_id,
-        "orderId": trade.order_id,
-        "side": trade.side,
-        "price": scaled(trade.price, prices),
-        "qty": scaled(trade.quantity, quantities),
-        "realizedPnl": money(trade.realized),
-        "quoteQty": scaled(trade.price * trade.quantity, prices + quantities),
+        "buyer": trade.side == "BUY",
         "commission": money(trade.commission),
         "commissionAsset": "USDT",
-        "time": trade.time_ns // NS_PER_MS,
-        "positionSide": "BOTH",
-        "buyer": trade.side == "BUY",
+        "id": trade.trade_id,
         "maker": trade.is_maker,
+        "orderId": trade.order_id,
+        "price": scaled(trade.price, prices),
+        "qty": scaled(trade.quantity, quantities),
+        "quoteQty": scaled(trade.price * trade.quantity, prices + quantities),
+        "realizedPnl": money(trade.realized),
+        "side": trade.side,
+        "positionSide": "BOTH",
+        "symbol": trade.symbol,
+        "time": trade.time_ns // NS_PER_MS,
     }
 
 

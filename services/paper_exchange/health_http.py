@@ -1,0 +1,118 @@
+"""The doors every service of the house has, on the venue's own port: probes, metrics, status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from html import escape
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from libs.common import __version__
+from services.paper_exchange.driver import Driver
+from services.paper_exchange.exchange import Exchange
+from services.paper_exchange.hub import Hub
+from services.paper_exchange.trade_http import TradeHttp
+
+_SERVICE = "paper_exchange"
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class HealthHttp:
+    """Handlers of the probes; `is_ready` tells whether the venue is being served."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        driver: Driver,
+        hub: Hub,
+        trade_http: TradeHttp,
+        is_ready: Callable[[], bool],
+    ) -> None:
+        self._exchange = exchange
+        self._driver = driver
+        self._is_ready = is_ready
+        self._metrics = CollectorRegistry(auto_describe=False)
+        self._metrics.register(_VenueCollector(exchange, hub, trade_http))
+
+    def routes(self) -> list[web.RouteDef]:
+        """All probe routes."""
+        ready = [web.get(path, self.readyz) for path in ("/readyz", "/startupz", "/healthz")]
+        return [
+            web.get("/livez", self.livez),
+            *ready,
+            web.get("/metrics", self.metrics),
+            web.get("/v1/status", self.status),
+            web.get("/docs", self.docs),
+        ]
+
+    async def livez(self, request: web.Request) -> web.Response:
+        """The process is up and its loop answers."""
+        return _answer({"status": "pass", "service": _SERVICE}, 200)
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """The market is running."""
+        ready = self._is_ready()
+        body = {"status": "pass" if ready else "fail", "service": _SERVICE}
+        return _answer(body, 200 if ready else 503)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Prometheus metrics."""
+        return web.Response(
+            body=generate_latest(self._metrics), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    async def status(self, request: web.Request) -> web.Response:
+        """What the venue is doing now."""
+        accounts = len(self._exchange.accounts)
+        stats = self._driver.stats()
+        body = {"service": _SERVICE, "version": __version__, "simulation": True}
+        return _answer(body | {"accounts": accounts} | dict(stats), 200)
+
+    async def docs(self, request: web.Request) -> web.Response:
+        """One page that lists every endpoint of this venue."""
+        rows = sorted(
+            {
+                f"<li><code>{escape(route.method)} {escape(route.resource.canonical)}</code></li>"
+                for route in request.app.router.routes()
+                if route.resource is not None and route.method != "HEAD"
+            }
+        )
+        page = (
+            "<!doctype html><title>Portcullis paper exchange</title>"
+            "<h1>Portcullis paper exchange</h1><p>A simulation of Binance USD-M Futures: REST and "
+            f"WebSocket endpoints as documented there, and /sim.</p><ul>{''.join(rows)}</ul>"
+        )
+        return web.Response(text=page, content_type="text/html")
+
+
+class _VenueCollector(Collector):
+    """Reads the counters that the venue keeps anyway, when somebody asks."""
+
+    def __init__(self, exchange: Exchange, hub: Hub, trade_http: TradeHttp) -> None:
+        self._exchange = exchange
+        self._hub = hub
+        self._trade_http = trade_http
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "venue_requests", "Account and order requests", labels=["endpoint", "status"]
+        )
+        for (method, path, status), count in self._trade_http.answered.items():
+            requests.add_metric([f"{method} {path}", str(status)], count)
+        yield requests
+        accounts = self._exchange.accounts.values()
+        open_orders = sum(len(account.open_orders) for account in accounts)
+        yield GaugeMetricFamily("venue_accounts", "Accounts", value=len(self._exchange.accounts))
+        yield GaugeMetricFamily("venue_open_orders", "Open orders", value=open_orders)
+        published = CounterMetricFamily("venue_published", "Stream messages", labels=["kind"])
+        for kind, count in self._hub.published.items():
+            published.add_metric([kind], count)
+        yield published
+
+
+def _answer(body: Mapping[str, object], status: int) -> web.Response:
+    return web.Response(body=_encode(body), status=status, content_type="application/json")

@@ -1,0 +1,174 @@
+"""Wires the venue together and serves it: source, market, clock, hub, exchange, doors.
+
+One process, one event loop, one port. The driver is the heart: where it stops because the source
+cannot be read on, the venue stops too and says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from libs.common.runtime.clock import monotonic_ns, wall_ns
+from libs.common.runtime.log import get_logger
+from services.paper_exchange import demo_keys
+from services.paper_exchange.authentication import ApiKey, Permission
+from services.paper_exchange.clock import MarketClock
+from services.paper_exchange.config import Settings
+from services.paper_exchange.driver import Driver
+from services.paper_exchange.exchange import Exchange
+from services.paper_exchange.faults import Faults
+from services.paper_exchange.health_http import HealthHttp
+from services.paper_exchange.hub import Hub
+from services.paper_exchange.instruments import select_instruments
+from services.paper_exchange.market import Market, MarketUpdate, UpdateKind
+from services.paper_exchange.market_http import MarketHttp
+from services.paper_exchange.request_log import RequestLog
+from services.paper_exchange.request_weight import RequestWeight
+from services.paper_exchange.sim_http import SimHttp
+from services.paper_exchange.sources.event import Source
+from services.paper_exchange.sources.generator import DEFAULT_SYMBOLS, GeneratorSource
+from services.paper_exchange.sources.klines import KlineSource
+from services.paper_exchange.sources.tape import TapeSource
+from services.paper_exchange.streams import Streams
+from services.paper_exchange.trade_http import TradeHttp
+
+_log = get_logger(__name__)
+_BOOK_CHANGES = frozenset({UpdateKind.SNAPSHOT, UpdateKind.DEPTH, UpdateKind.QUOTE})
+_SHUTDOWN_SECONDS = 1.0
+_UNKNOWN = {"code": -1000, "msg": "An unknown error occurred while processing the request."}
+
+
+def open_source(settings: Settings) -> Source:
+    """The market source that the settings name; raises `SourceError` or `UnknownSymbolError`."""
+    if settings.source == "tape":
+        return TapeSource(settings.paths)
+    if settings.source == "klines":
+        return KlineSource(settings.paths)
+    dice = Random(settings.seed)  # noqa: S311 - a repeatable market, not a secret
+    return GeneratorSource(dice, wall_ns(), settings.symbols or DEFAULT_SYMBOLS)
+
+
+def add_demo_account(exchange: Exchange, settings: Settings, now_ns: int) -> None:
+    """Open the published demo account with its two published keys."""
+    account_id = demo_keys.DEMO_ACCOUNT_ID
+    exchange.open_account(account_id, settings.demo_balance, now_ns)
+    for key, secret, permissions in (
+        (demo_keys.DEMO_TRADE_KEY, demo_keys.DEMO_TRADE_SECRET, frozenset(Permission)),
+        (demo_keys.DEMO_READ_KEY, demo_keys.DEMO_READ_SECRET, frozenset({Permission.READ})),
+    ):
+        exchange.keys[key] = ApiKey(key, account_id, permissions, secret=secret)
+
+
+class PaperExchange:
+    """One venue, built from its settings and its source; `run` serves it until cancelled."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self.settings = settings
+        instruments = select_instruments(source.symbols)
+        start_ns = source.start_ns
+        limit_ns = start_ns if settings.hold else None
+        self.clock = MarketClock(monotonic_ns, start_ns, settings.speed, limit_ns)
+        self.market = Market(instruments, start_ns)
+        self.hub = Hub()
+        books = {symbol: self.market.book(symbol) for symbol in instruments}
+        self.exchange = Exchange(instruments, books, settings.limits, settings.seed)
+        add_demo_account(self.exchange, settings, start_ns)
+        self.faults = Faults()
+        self.log = RequestLog(settings.limits.request_log_rows_max)
+        self.trade_http = TradeHttp(self.exchange, self.clock, self.hub, self.faults, self.log)
+        self.driver = Driver(
+            source,
+            self.market,
+            self.clock,
+            self.hub,
+            wall=monotonic_ns,
+            on_market=self.on_market,
+        )
+        self.port = 0
+        self.faults_of_our_own = 0
+        self._is_serving = False
+
+    def on_market(self, update: MarketUpdate) -> None:
+        """Tell the exchange what the market did, and customers what came of it."""
+        exchange = self.exchange
+        exchange.advance(update.ts_ns)
+        if update.kind in _BOOK_CHANGES:
+            exchange.on_book(update.symbol, update.ts_ns)
+        elif update.kind is UpdateKind.TRADE:
+            assert update.price is not None, "a trade has a price"
+            assert update.quantity is not None, "a trade has a quantity"
+            exchange.on_trade(
+                update.symbol,
+                update.price,
+                update.quantity,
+                is_buyer_maker=bool(update.is_buyer_maker),
+                now_ns=update.ts_ns,
+            )
+        self.trade_http.deliver_events()
+
+    def build_app(self) -> web.Application:
+        """The application with every door of the venue."""
+        app = web.Application(
+            client_max_size=self.settings.limits.request_body_bytes_max,
+            middlewares=[self._no_fault_of_our_own, RequestWeight(self.clock).middleware],
+        )
+        market_http = MarketHttp(self.market, self.clock, self.exchange.keys.__contains__)
+        streams = Streams(self.hub, self.driver.clock_frame, monotonic_ns)
+        sim_http = SimHttp(
+            self.exchange,
+            self.clock,
+            self.driver,
+            self.faults,
+            self.log,
+            self.trade_http.deliver_events,
+        )
+        health_http = HealthHttp(
+            self.exchange, self.driver, self.hub, self.trade_http, lambda: self._is_serving
+        )
+        for doors in (market_http, self.trade_http, streams, sim_http, health_http):
+            app.add_routes(doors.routes())
+        app.on_shutdown.append(streams.close_all)
+        return app
+
+    async def run(self) -> None:
+        """Serve until cancelled; raises `SourceError` where the source cannot be read on."""
+        runner = web.AppRunner(
+            self.build_app(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
+        )
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, self.settings.host, self.settings.port)
+            await site.start()
+            self.port = runner.addresses[0][1]
+            self._is_serving = True
+            _log.info(
+                "listening",
+                host=self.settings.host,
+                port=self.port,
+                source=self.settings.source,
+                symbols=list(self.market.instruments),
+                speed=f"{self.clock.speed:f}",
+                simulation=True,
+            )
+            await self.driver.run()
+        finally:
+            self._is_serving = False
+            await runner.cleanup()
+
+    @web.middleware
+    async def _no_fault_of_our_own(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
+        """Say honestly that the outcome is unknown where our own code failed, and count it."""
+        try:
+            return await handler(request)
+        except (web.HTTPException, asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            self.faults_of_our_own += 1
+            _log.exception("request_failed", method=request.method, path=request.path)
+            return web.json_response(_UNKNOWN, status=503)
