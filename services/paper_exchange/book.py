@@ -38,11 +38,12 @@ class _Side:
         if quantity.strip("0.") == "":
             if self.quantities.pop(key, None) is not None:
                 del self.keys[bisect_left(self.keys, key)]
-        elif key in self.quantities:
-            self.quantities[key] = quantity
-        else:
-            self.quantities[key] = quantity
+            return
+        if not quantity.replace(".", "", 1).isdigit():
+            raise ValueError(f"{quantity!r} is not a quantity")
+        if key not in self.quantities:
             insort(self.keys, key)
+        self.quantities[key] = quantity
 
     def trim_better_than(self, key: int) -> None:
         """Remove every level better than ``key``."""
@@ -173,10 +174,13 @@ class Book:
     def _key(self, price: str) -> int:
         whole, _, fraction = price.partition(".")
         missing = self._precision - len(fraction)
+        digits = whole + fraction
+        if not digits.isdigit():
+            raise ValueError(f"{price!r} is not a price")
         if missing == 0:
-            return int(whole + fraction)
+            return int(digits)
         if missing > 0:
-            return int(whole + fraction + "0" * missing)
+            return int(digits + "0" * missing)
         if fraction[self._precision :].strip("0"):
             raise ValueError(f"{self.symbol}: price {price} has over {self._precision} decimals")
-        return int(whole + fraction[: self._precision])
+        return int(digits[:missing])

@@ -133,9 +133,15 @@ class Driver:
             for step in self._market.advance(ts_ns):
                 self._carry_out(step)
         while event is not None and event.ts_ns == ts_ns:
-            self._carry_out(self._market.apply(event))
+            self._carry_out(self._apply(event))
             event = self._take_next()
         self._clock.hold_at(self._due_ns() - 1)
+
+    def _apply(self, event: SourceEvent) -> Step:
+        try:
+            return self._market.apply(event)
+        except (ValueError, ArithmeticError) as error:
+            raise self._source.blame(event.symbol, str(error)) from error
 
     def _carry_out(self, step: Step) -> None:
         for stream, payload in step.messages:

@@ -123,5 +123,8 @@ class Source(Protocol):
     def events(self) -> Iterator[SourceEvent]:
         """Yield all events in order of market time; raises `SourceError` when a line is bad."""
 
+    def blame(self, symbol: str, reason: str) -> SourceError:
+        """Return an error that points at the line of ``symbol`` yielded last."""
+
     def facts(self) -> Mapping[str, object]:
         """Return what a run report should know of the source (files, gaps, seed)."""

@@ -9,10 +9,11 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from operator import attrgetter
+from pathlib import Path
 from typing import Final
 
 from services.paper_exchange.instruments import Instrument, select_instruments
-from services.paper_exchange.sources.event import ClosedBar, SourceEvent, Trade
+from services.paper_exchange.sources.event import ClosedBar, SourceError, SourceEvent, Trade
 from services.paper_exchange.sources.modelled_book import ModelledBook
 
 NS_PER_MS: Final = 1_000_000
@@ -99,6 +100,10 @@ class GeneratorSource:
             events.sort(key=_ts_of)
             yield from events
             step_ms += STEP_MS
+
+    def blame(self, symbol: str, reason: str) -> SourceError:
+        """Return an error that names the symbol; there is no line to point at."""
+        return SourceError(Path("generator"), None, f"{symbol}: {reason}")
 
     def facts(self) -> Mapping[str, object]:
         """Return the symbols and how much history came before."""

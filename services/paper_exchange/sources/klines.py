@@ -90,6 +90,11 @@ class KlineSource:
             *(self._symbol_events(files) for files in self._by_symbol.values()), key=_ts_of
         )
 
+    def blame(self, symbol: str, reason: str) -> SourceError:
+        """Return an error that points at the row of ``symbol`` read last."""
+        read = [file for file in self._by_symbol[symbol] if file.rows_read]
+        return SourceError(read[-1].path, read[-1].line, reason)
+
     def facts(self) -> Mapping[str, object]:
         """Return the files with rows read and the gaps found."""
         return {
@@ -136,6 +141,7 @@ class _KlineFile:
         if first is None:
             raise SourceError(path, None, "it has no candles")
         self.start_ns = first.open_ms * NS_PER_MS
+        self.line = self.rows_read = self.cells_repaired = 0
 
     def bars(self) -> Iterator[ClosedBar]:
         """Yield one closed candle per row."""

@@ -130,6 +130,11 @@ class TapeSource:
             return self._tapes[0].events()
         return heapq.merge(*(tape.events() for tape in self._tapes), key=_ts_of)
 
+    def blame(self, symbol: str, reason: str) -> SourceError:
+        """Return an error that points at the line of ``symbol`` yielded last."""
+        tape = next(tape for tape in self._tapes if tape.symbol == symbol)
+        return SourceError(tape.path, tape.lines_read, reason)
+
     def facts(self) -> Mapping[str, object]:
         """Return the files with their symbols and lines read."""
         return {
