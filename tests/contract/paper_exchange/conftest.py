@@ -122,3 +122,28 @@ async def customer(running_venue: RunningVenue) -> AsyncIterator[Customer]:
     account = await asyncio.to_thread(open_account, running_venue.url)
     async with aiohttp.ClientSession() as session:
         yield Customer(session, running_venue.url, account)
+
+
+@dataclass
+class Launcher:
+    """Starts further venues; the ones a test does not stop itself are stopped for it."""
+
+    processes: list[subprocess.Popen[bytes]]
+
+    def start(self, *options: str) -> RunningVenue:
+        """Start a venue with these options."""
+        process, venue = start_venue(*options)
+        self.processes.append(process)
+        return venue
+
+    def stop(self) -> int:
+        """Stop the newest venue and return its exit code."""
+        return stop_venue(self.processes.pop())
+
+
+@pytest.fixture
+def launcher() -> Iterator[Launcher]:
+    launcher = Launcher([])
+    yield launcher
+    while launcher.processes:
+        launcher.stop()
