@@ -70,6 +70,9 @@ def decide_approval(
     body = approved.body
     if body.intent.intent_id in state.intents:
         return NOTHING
+    consistency = check_consistency(approved)
+    if not consistency.passed:  # with NaN about, no other guard could be evaluated
+        return _refuse(approved, Reason.INTENT_INVALID, (consistency,))
     instrument = state.instruments.get(body.order.symbol)
     order = body.order if instrument is None else quantise(body.order, instrument)
     question = Question(
@@ -83,7 +86,7 @@ def decide_approval(
         leverage=state.leverage.get(order.symbol, 1),
         now_ns=facts.now_ns,
     )
-    verdicts = (check_consistency(approved), *evaluate(question))
+    verdicts = (consistency, *evaluate(question))
     reason = first_reason(verdicts)
     if reason is not None:
         return _refuse(approved, reason, verdicts)

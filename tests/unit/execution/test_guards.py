@@ -1,0 +1,324 @@
+"""Each guard refuses what it must, passes what it may, and says why."""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from libs.common.messages.journal import (
+    BalanceObserved,
+    InstrumentsLoaded,
+    JournalEvent,
+    JournalRecord,
+    LeverageAsserted,
+    OrderAnswered,
+    OrderBecameUnknown,
+    OrderRecorded,
+    TradingStateChanged,
+)
+from libs.common.model.intent import Purpose
+from libs.common.model.order import OrderStatus, OrderType, Side, TimeInForce
+from libs.common.model.trading_state import TradingState
+from libs.common.model.verdict import Reason
+from libs.common.testing.builders import NOW_NS, S, an_approval, an_instrument, an_intent, an_order
+from services.execution.config import ExecutionConfig
+from services.execution.core import Decision, Facts, decide_approval
+from services.execution.guards import MarkSeen
+from services.execution.state import State, apply
+
+LIMITS = ExecutionConfig()
+
+
+def fold(state: State, *events: JournalEvent, now_ns: int = NOW_NS) -> State:
+    apply(
+        state,
+        JournalRecord(
+            account="paper",
+            number=1,
+            prev_hash="",
+            causation_id="",
+            correlation_id="",
+            ts_event_ns=now_ns,
+            ts_wall_ns=0,
+            app_version="",
+            config_hash="",
+            events=events,
+        ),
+    )
+    return state
+
+
+def a_ready_state(available: str = "10000") -> State:
+    return fold(
+        State(),
+        TradingStateChanged(state=TradingState.ACTIVE, actor="test", reason="ready"),
+        InstrumentsLoaded(instruments=(an_instrument(),), loaded_at_ns=NOW_NS),
+        LeverageAsserted(symbol="BTCUSDT", leverage=10, margin_type="CROSSED"),
+        BalanceObserved(
+            asset="USDT",
+            wallet_balance=Decimal(available),
+            available_balance=Decimal(available),
+            observed_at_ns=NOW_NS,
+        ),
+    )
+
+
+def facts(**changes: Any) -> Facts:
+    usual = Facts(
+        now_ns=NOW_NS + S,
+        venue_timestamp_ms=(NOW_NS + S) // 1_000_000,
+        recv_window_ms=5000,
+        mark=MarkSeen(price=Decimal("60000.00"), at_ns=NOW_NS),
+        unarmed=(),
+    )
+    return msgspec.structs.replace(usual, **changes)
+
+
+def reason_of(decision: Decision) -> Reason | None:
+    (event,) = decision.events
+    return None if isinstance(event, OrderRecorded) else event.reason  # type: ignore[union-attr]
+
+
+def decide(state: State, approval: Any = None, **changes: Any) -> Decision:
+    return decide_approval(LIMITS, state, approval or an_approval(), facts(**changes))
+
+
+def test_a_sound_intent_is_recorded_with_every_verdict() -> None:
+    (event,) = decide(a_ready_state()).events
+    assert isinstance(event, OrderRecorded)
+    assert all(verdict.passed for verdict in event.verdicts)
+    assert [verdict.check for verdict in event.verdicts] == [
+        "consistency",
+        "trading_state",
+        "expiry",
+        "lock",
+        "quarantine",
+        "filters_age",
+        "mark_age",
+        "account_age",
+        "margin",
+        "filter_status",
+        "filter_price",
+        "filter_quantity",
+        "filter_notional",
+        "filter_percent_price",
+        "filter_orders_max",
+    ]
+    assert event.margin_reserved == Decimal("0.020") * 60000 / 10 * Decimal("1.25")
+    assert event.lock_until_ns == NOW_NS + S + 30 * S
+
+
+def test_a_refusal_carries_the_verdicts_of_all_guards_not_only_the_first() -> None:
+    state = fold(
+        a_ready_state("1"),
+        TradingStateChanged(state=TradingState.HALTED, actor="test", reason="drill"),
+    )
+    (event,) = decide(state, now_ns=NOW_NS + 6 * S).events
+    failed = [verdict.reason for verdict in event.verdicts if not verdict.passed]  # type: ignore[union-attr]
+    assert failed[:2] == [Reason.TRADING_HALTED, Reason.INTENT_EXPIRED]
+    assert Reason.MARGIN_INSUFFICIENT in failed
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"now_ns": NOW_NS + 5 * S}, Reason.INTENT_EXPIRED),
+        ({"unarmed": ("user_stream: down",)}, Reason.TRADING_HALTED),
+        ({"mark": None}, Reason.INPUT_STALE),
+        ({"mark": MarkSeen(price=Decimal(60000), at_ns=NOW_NS - 5 * S)}, Reason.INPUT_STALE),
+        ({"mark": MarkSeen(price=Decimal(0), at_ns=NOW_NS)}, Reason.INPUT_STALE),
+    ],
+)
+def test_missing_late_or_stale_input_refuses(changes: dict[str, Any], reason: Reason) -> None:
+    assert reason_of(decide(a_ready_state(), **changes)) is reason
+
+
+def test_the_balance_must_have_been_stated_within_its_age() -> None:
+    state = a_ready_state()
+    state.balance_at_ns = NOW_NS - 10 * S
+    assert reason_of(decide(state)) is Reason.ACCOUNT_STALE
+
+
+def test_a_symbol_without_filters_is_refused() -> None:
+    state = a_ready_state()
+    state.instruments = {}
+    assert reason_of(decide(state)) is Reason.FILTERS_STALE
+
+
+def test_filters_older_than_their_age_are_refused() -> None:
+    state = a_ready_state()
+    state.instruments_at_ns = NOW_NS - 3_601 * S
+    assert reason_of(decide(state)) is Reason.FILTERS_STALE
+
+
+def test_margin_is_notional_over_leverage_with_a_quarter_on_top() -> None:
+    needed = Decimal("0.020") * 60000 / 10 * Decimal("1.25")
+    assert reason_of(decide(a_ready_state(str(needed)))) is None
+    short = needed - Decimal("0.01")
+    assert reason_of(decide(a_ready_state(str(short)))) is Reason.MARGIN_INSUFFICIENT
+
+
+def test_margin_reserved_by_an_unanswered_order_is_not_spent_twice() -> None:
+    state = a_ready_state("200")
+    fold(state, *decide(state).events)
+    sell = an_intent(candle_id="other", side=Side.SELL)
+    assert reason_of(decide(state, an_approval(sell))) is Reason.MARGIN_INSUFFICIENT
+
+
+def test_an_exit_needs_no_margin_no_balance_figure_and_no_arming() -> None:
+    state = a_ready_state("0")
+    state.balance_at_ns = 0
+    exit_intent = an_intent(purpose=Purpose.EXIT, side=Side.SELL)
+    decision = decide(state, an_approval(exit_intent), unarmed=("clock: off",))
+    assert reason_of(decision) is None
+
+
+def test_reducing_lets_exits_through_and_nothing_else() -> None:
+    state = fold(
+        a_ready_state(),
+        TradingStateChanged(state=TradingState.REDUCING, actor="test", reason="drill"),
+    )
+    assert reason_of(decide(state)) is Reason.REDUCE_ONLY
+    exit_intent = an_intent(purpose=Purpose.EXIT, side=Side.SELL)
+    assert reason_of(decide(state, an_approval(exit_intent))) is None
+
+
+def test_halted_refuses_exits_too() -> None:
+    state = fold(
+        a_ready_state(),
+        TradingStateChanged(state=TradingState.HALTED, actor="test", reason="drill"),
+    )
+    exit_intent = an_intent(purpose=Purpose.EXIT, side=Side.SELL)
+    assert reason_of(decide(state, an_approval(exit_intent))) is Reason.TRADING_HALTED
+
+
+def test_a_second_order_on_the_same_side_is_locked_out_until_the_first_is_answered() -> None:
+    state = a_ready_state()
+    (first,) = decide(state).events
+    fold(state, first)
+    second = an_approval(an_intent(candle_id="next"))
+    assert reason_of(decide(state, second)) is Reason.LOCKED
+    fold(
+        state,
+        OrderAnswered(
+            client_order_id=first.client_order_id,  # type: ignore[union-attr]
+            venue_order_id=1,
+            status=OrderStatus.FILLED,
+            cumulative_quantity=Decimal("0.020"),
+        ),
+    )
+    assert reason_of(decide(state, second)) is None
+
+
+def test_a_lock_ends_by_itself_after_its_time() -> None:
+    state = a_ready_state()
+    fold(state, *decide(state).events)
+    state.balance_at_ns = NOW_NS + 31 * S
+    later = an_intent(candle_id="next", expires_at_ns=NOW_NS + 60 * S)
+    decision = decide(
+        state,
+        an_approval(later),
+        now_ns=NOW_NS + 31 * S,
+        mark=MarkSeen(price=Decimal(60000), at_ns=NOW_NS + 31 * S),
+    )
+    assert reason_of(decision) is None
+
+
+def test_an_unknown_order_quarantines_both_sides_of_its_symbol() -> None:
+    state = a_ready_state()
+    (first,) = decide(state).events
+    unknown = OrderBecameUnknown(client_order_id=first.client_order_id, why="silence")  # type: ignore[union-attr]
+    fold(state, first, unknown)
+    sell = an_approval(an_intent(candle_id="next", side=Side.SELL))
+    assert reason_of(decide(state, sell)) is Reason.SYMBOL_QUARANTINED
+
+
+def test_an_intent_decided_before_is_not_decided_again() -> None:
+    state = a_ready_state()
+    fold(state, *decide(state).events)
+    assert decide(state).events == ()
+    refused = a_ready_state("1")
+    fold(refused, *decide(refused).events)
+    assert decide(refused).events == ()
+
+
+@pytest.mark.parametrize(
+    ("order_changes", "instrument_changes", "reason"),
+    [
+        ({}, {"status": "SETTLING"}, Reason.FILTER_STATUS),
+        ({"quantity": Decimal("0.0009")}, {}, Reason.FILTER_QUANTITY),
+        ({"quantity": Decimal(121)}, {}, Reason.FILTER_QUANTITY),
+        ({}, {"notional_min": Decimal(1201)}, Reason.FILTER_NOTIONAL),
+        ({}, {"orders_max": 0}, Reason.FILTER_ORDERS_MAX),
+    ],
+)
+def test_market_orders_that_break_a_filter_are_refused(
+    order_changes: dict[str, Any], instrument_changes: dict[str, Any], reason: Reason
+) -> None:
+    state = a_ready_state("100000000")
+    state.instruments = {"BTCUSDT": an_instrument(**instrument_changes)}
+    intent = an_intent()
+    approval = an_approval(intent, an_order(intent, **order_changes))
+    assert reason_of(decide(state, approval)) is reason
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "reason"),
+    [
+        (Side.BUY, "63000.00", None),
+        (Side.BUY, "63000.10", Reason.FILTER_PERCENT_PRICE),
+        (Side.SELL, "57000.00", None),
+        (Side.SELL, "56999.90", Reason.FILTER_PERCENT_PRICE),
+        (Side.SELL, "4529764.10", Reason.FILTER_PRICE),
+    ],
+)
+def test_limit_prices_stay_inside_the_venue_s_band(
+    side: Side, price: str, reason: Reason | None
+) -> None:
+    intent = an_intent(
+        side=side,
+        order_type=OrderType.LIMIT,
+        price=Decimal(price),
+        time_in_force=TimeInForce.GTC,
+    )
+    assert reason_of(decide(a_ready_state("1000000"), an_approval(intent))) is reason
+
+
+def test_quantities_are_cut_down_to_the_step_and_prices_never_worsened() -> None:
+    for side, sent in ((Side.BUY, "60000.10"), (Side.SELL, "60000.20")):
+        intent = an_intent(
+            side=side,
+            order_type=OrderType.LIMIT,
+            price=Decimal("60000.19"),
+            time_in_force=TimeInForce.GTC,
+        )
+        order = an_order(intent, quantity=Decimal("0.0209"))
+        (event,) = decide(a_ready_state(), an_approval(intent, order)).events
+        assert isinstance(event, OrderRecorded)
+        assert event.order.quantity == Decimal("0.020")
+        assert event.order.price == Decimal(sent)
+
+
+@pytest.mark.parametrize(
+    "order_changes",
+    [
+        {"side": Side.SELL},
+        {"symbol": "ETHUSDT"},
+        {"reduce_only": True},
+        {"quantity": Decimal("NaN")},
+        {"quantity": Decimal("Infinity")},
+        {"quantity": Decimal("-0.02")},
+        {"price": Decimal(60000)},
+        {"time_in_force": TimeInForce.GTC},
+    ],
+)
+def test_an_order_that_does_not_match_its_intent_is_refused(order_changes: dict[str, Any]) -> None:
+    intent = an_intent()
+    approval = an_approval(intent, an_order(intent, **order_changes))
+    assert reason_of(decide(a_ready_state(), approval)) is Reason.INTENT_INVALID
+
+
+def test_an_order_bigger_than_wished_is_refused() -> None:
+    intent = an_intent(quantity=Decimal("0.010"))
+    assert reason_of(decide(a_ready_state(), an_approval(intent))) is Reason.INTENT_INVALID

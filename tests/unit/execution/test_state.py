@@ -1,0 +1,204 @@
+"""The fold: orders move only along the legal graph, fills count once, positions add up."""
+
+from decimal import Decimal
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.common.messages.codec import decode_struct, encode
+from libs.common.messages.journal import (
+    FillReceived,
+    JournalEvent,
+    JournalRecord,
+    OrderAnswered,
+    OrderBecameUnknown,
+    OrderNotPlaced,
+    OrderRecorded,
+    OrderRejected,
+    OrderUpdated,
+)
+from libs.common.model.order import TRANSITIONS, OrderStatus, Side, may_follow
+from libs.common.testing.builders import NOW_NS, an_intent, an_order
+from services.execution.core import (
+    decide_answer,
+    decide_fills,
+    decide_not_placed,
+    decide_update,
+)
+from services.execution.state import State, apply, forget, lock_key
+
+COID = "pc-order-1"
+
+
+def fold(state: State, *events: JournalEvent, now_ns: int = NOW_NS) -> State:
+    record = JournalRecord(
+        account="paper",
+        number=1,
+        prev_hash="",
+        causation_id="",
+        correlation_id="",
+        ts_event_ns=now_ns,
+        ts_wall_ns=0,
+        app_version="",
+        config_hash="",
+        events=events,
+    )
+    apply(state, record)
+    return state
+
+
+def recorded() -> OrderRecorded:
+    intent = an_intent()
+    return OrderRecorded(
+        client_order_id=COID,
+        attempt=1,
+        intent=intent,
+        order=an_order(intent),
+        reference_price=Decimal(60000),
+        margin_reserved=Decimal(150),
+        timestamp_ms=NOW_NS // 1_000_000,
+        recv_window_ms=5000,
+        lock_until_ns=NOW_NS + 1,
+        verdicts_risk=(),
+        verdicts=(),
+    )
+
+
+def update(status: OrderStatus, cumulative: str = "0") -> OrderUpdated:
+    return OrderUpdated(
+        client_order_id=COID,
+        venue_order_id=7,
+        status=status,
+        cumulative_quantity=Decimal(cumulative),
+    )
+
+
+def fill(trade_id: int, quantity: str = "0.010", side: Side = Side.BUY) -> FillReceived:
+    return FillReceived(
+        symbol="BTCUSDT",
+        trade_id=trade_id,
+        client_order_id=COID,
+        venue_order_id=7,
+        side=side,
+        quantity=Decimal(quantity),
+        price=Decimal(60000),
+        commission=Decimal("0.3"),
+        commission_asset="USDT",
+        venue_realized_pnl=Decimal(0),
+        is_maker=False,
+        ts_trade_ns=NOW_NS,
+    )
+
+
+@pytest.mark.parametrize(("current", "told"), list(product(OrderStatus, OrderStatus)))
+def test_only_legal_transitions_are_followed(current: OrderStatus, told: OrderStatus) -> None:
+    state = fold(State(), recorded())
+    state.orders[COID].status = current
+    if told is OrderStatus.REJECTED:
+        event: JournalEvent = OrderRejected(client_order_id=COID, reason="", code=0, message="")
+    elif told is OrderStatus.NOT_PLACED:
+        event = OrderNotPlaced(client_order_id=COID, evidence="")
+    elif told is OrderStatus.UNKNOWN:
+        event = OrderBecameUnknown(client_order_id=COID, why="")
+    else:
+        event = update(told)
+    fold(state, event)
+    assert state.orders[COID].status is (told if may_follow(current, told) else current)
+
+
+def test_nothing_leaves_a_rejected_filled_or_not_placed_order() -> None:
+    for status in (OrderStatus.REJECTED, OrderStatus.FILLED, OrderStatus.NOT_PLACED):
+        assert TRANSITIONS[status] == frozenset()
+
+
+def test_no_order_becomes_unknown_once_the_venue_has_spoken() -> None:
+    for status in (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED):
+        assert OrderStatus.UNKNOWN not in TRANSITIONS[status]
+
+
+def test_an_answer_frees_the_lock_of_its_own_order_only() -> None:
+    state = fold(State(), recorded())
+    key = lock_key("BTCUSDT", Side.BUY)
+    state.locks[key].client_order_id = "another"
+    fold(state, update(OrderStatus.OPEN))
+    assert state.locks[key].client_order_id == "another"
+
+
+def test_the_lock_stays_while_the_outcome_is_unknown() -> None:
+    state = fold(State(), recorded(), OrderBecameUnknown(client_order_id=COID, why="silence"))
+    assert lock_key("BTCUSDT", Side.BUY) in state.locks
+
+
+def test_margin_is_released_when_the_order_provably_left_no_trace() -> None:
+    for event in (
+        OrderRejected(client_order_id=COID, reason="", code=-2019, message=""),
+        OrderNotPlaced(client_order_id=COID, evidence=""),
+    ):
+        state = fold(State(), recorded())
+        assert state.margin_reserved() == 150
+        assert fold(state, event).margin_reserved() == 0
+
+
+@given(st.permutations([1, 2, 3, 4] * 2))
+def test_fills_count_once_in_any_order_and_number_of_repeats(order: list[int]) -> None:
+    state = fold(State(), recorded())
+    for trade_id in order:
+        fold(state, *decide_fills(state, [fill(trade_id)]).events)
+    position = state.positions["BTCUSDT"]
+    assert position.quantity == Decimal("0.040")
+    assert position.commission == Decimal("1.2")
+    assert state.orders[COID].filled_quantity == Decimal("0.040")
+
+
+def test_a_fill_from_the_trade_list_finds_our_order_by_the_venue_s_id() -> None:
+    state = fold(State(), recorded(), update(OrderStatus.OPEN))
+    nameless = fill(1)
+    nameless = FillReceived(**{**_fields(nameless), "client_order_id": ""})
+    (event,) = decide_fills(state, [nameless]).events
+    assert isinstance(event, FillReceived)
+    assert event.client_order_id == COID
+
+
+def _fields(event: FillReceived) -> dict[str, object]:
+    return {name: getattr(event, name) for name in event.__struct_fields__}
+
+
+def test_stale_news_of_an_order_is_no_event() -> None:
+    state = fold(State(), recorded(), update(OrderStatus.FILLED, "0.020"))
+    assert decide_update(state, update(OrderStatus.OPEN)).events == ()
+    assert decide_update(state, update(OrderStatus.FILLED, "0.020")).events == ()
+    assert decide_not_placed(state, COID, "no").events == ()
+    late = OrderBecameUnknown(client_order_id=COID, why="timeout")
+    assert decide_answer(state, late).events == ()
+
+
+def test_the_venue_s_answer_is_kept_even_after_the_stream_told_it() -> None:
+    state = fold(State(), recorded(), update(OrderStatus.FILLED, "0.020"))
+    answer = OrderAnswered(
+        client_order_id=COID,
+        venue_order_id=7,
+        status=OrderStatus.FILLED,
+        cumulative_quantity=Decimal("0.020"),
+        sent_wall_ns=1,
+        answered_wall_ns=2,
+    )
+    assert decide_answer(state, answer).events == (answer,)
+
+
+def test_the_state_survives_its_own_bytes() -> None:
+    state = fold(State(), recorded(), update(OrderStatus.OPEN), fill(1))
+    assert decode_struct(encode(state), State) == state
+
+
+def test_orders_whose_fills_are_missing_are_not_forgotten() -> None:
+    state = fold(State(), recorded(), update(OrderStatus.FILLED, "0.020"), fill(1))
+    later = NOW_NS + 7_200 * 1_000_000_000
+    forget(state, later, 3_600_000)
+    assert COID in state.orders
+    fold(state, fill(2))
+    forget(state, later, 3_600_000)
+    assert state.orders == {}
+    assert state.intents == {}
+    assert state.has_trade("BTCUSDT", 1)
