@@ -9,6 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from services.paper_exchange.__main__ import main
+
 ROOT = Path(__file__).resolve().parents[3]
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
 ORDER_PATH = "/fapi/v1/order"
@@ -79,10 +81,10 @@ async def test_an_unknown_503_may_have_executed(customer):
 
 
 async def test_a_delayed_answer_comes_late_but_the_order_was_taken_at_once(customer):
-    rule = {"endpoint": "POST /fapi/v1/order", "nth": 1, "effect": {"delay_ms": 2_000}}
+    rule = {"endpoint": "POST /fapi/v1/order", "nth": 1, "effect": {"delay_ms": 1_000}}
     await customer.sim("POST", "/sim/faults", [rule])
     waiting = asyncio.create_task(place(customer, newClientOrderId="late"))
-    deadline = asyncio.get_running_loop().time() + 1.5
+    deadline = asyncio.get_running_loop().time() + 0.8
     status = 0
     while status != 200 and asyncio.get_running_loop().time() < deadline:
         found = await customer.call("GET", ORDER_PATH, symbol="BTCUSDT", origClientOrderId="late")
@@ -160,9 +162,22 @@ async def test_a_held_venue_moves_only_by_grants_and_ends_cleanly(launcher):
         (["--nonsense"], "unrecognized arguments"),
     ],
 )
-def test_options_that_cannot_work_end_with_one_line_and_code_2(options, text):
+def test_options_that_cannot_work_end_with_one_line_and_code_2(options, text, capsys):
+    try:
+        code = main(options)
+    except SystemExit as ended:
+        code = ended.code
+    assert code == 2
+    said = capsys.readouterr().err
+    assert text in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+
+def test_a_process_with_a_tape_that_is_none_ends_with_code_2(tmp_path):
+    path = tmp_path / "btcusdt_bad.gz"
+    path.write_bytes(b"this is not gzip")
     ended = subprocess.run(
-        [sys.executable, "-m", "services.paper_exchange", *options],
+        [sys.executable, "-m", "services.paper_exchange", "--source", "tape", "--path", path],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -170,8 +185,8 @@ def test_options_that_cannot_work_end_with_one_line_and_code_2(options, text):
         check=False,
     )
     assert ended.returncode == 2
-    assert text in ended.stderr.splitlines()[-1]
-    assert "Traceback" not in ended.stderr
+    assert str(path) in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
 
 
 async def test_the_same_seed_gives_the_same_keys(launcher):

@@ -107,6 +107,6 @@ def venue() -> Venue:
     return Venue()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_venue() -> type[Venue]:
     return Venue
