@@ -1,0 +1,219 @@
+"""Carries intents in and decisions out; the decision itself is made once and recorded first.
+
+The record is an append to the intent's own subject that the broker accepts only if nothing is
+there. Whoever comes second, after a crash or a redelivery, reads the record and follows it: the
+same approval with the same proof, or the same refusal.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from libs.common.messages import subjects
+from libs.common.messages.account import AccountState
+from libs.common.messages.codec import UndecodableError, decode, encode
+from libs.common.messages.intents import IntentVerdict, ProposedIntent
+from libs.common.messages.market import Mark, Quote
+from libs.common.runtime.bus import Delivery
+from libs.common.runtime.clock import NS_PER_MS, monotonic_ns, wait_until_set, wall_ns
+from libs.common.runtime.errors import AppendConflict, BusError, ConfigError
+from libs.common.runtime.log import get_logger
+from libs.common.runtime.metrics import RISK_DECISIONS
+from libs.common.runtime.provisioning import RISK_CONSUMER, wait_until_provisioned
+from libs.common.runtime.secret import Secret, secret_from_file
+from libs.common.runtime.service import Context
+from services.risk.config import RiskConfig
+from services.risk.core import Board, decide
+from services.risk.door import read_proposed
+from services.risk.records import verdict_of
+
+log = get_logger(__name__)
+
+APPROVED = "APPROVED"
+
+
+def load_approval_key(context: Context[RiskConfig]) -> Secret:
+    """The key that proves to execution that an approval is ours.
+
+    Raises:
+        ConfigError: it is not configured, or cannot be used; says what to do.
+    """
+    path = context.common.approval_key_file
+    if path is None:
+        raise ConfigError(
+            "approval_key_file is not set: risk proves its approvals to execution with the key in"
+            " it. Put 64 letters and digits into a file that only its owner may read, and name it"
+            " for both services"
+        )
+    return secret_from_file(path, name="the approval key")
+
+
+class RiskShell:
+    """The service's one worker and its ears."""
+
+    def __init__(self, context: Context[RiskConfig]) -> None:
+        self._context = context
+        self._key = load_approval_key(context)
+        self._board = Board()
+        self._decisions: Counter[str] = Counter()
+        self._followed = 0
+        self._unreadable = 0
+
+    async def start(self) -> None:
+        """Listen to the market and the account, then take intents.
+
+        Raises:
+            BusUnavailable: the streams are not there, or the broker does not answer.
+        """
+        context = self._context
+        context.status = self.status
+        await wait_until_provisioned(context.bus, context.common.account, context.common.bus)
+        await context.bus.subscribe(subjects.quote("*"), self._on_quote)
+        await context.bus.subscribe(subjects.mark("*"), self._on_mark)
+        await context.bus.subscribe(
+            subjects.account_state(context.common.account), self._on_account
+        )
+        context.spawn(self._consume(), "intents")
+
+    async def _consume(self) -> None:
+        await wait_until_set(self._context.clock)
+        await self._context.consume(subjects.INTENTS_STREAM, RISK_CONSUMER, self._on_delivery)
+
+    async def _on_quote(self, subject: str, payload: bytes, _: dict[str, str]) -> None:
+        await self._hear(subject, payload, lambda: self._board.hear_quote(decode(payload, Quote)))
+
+    async def _on_mark(self, subject: str, payload: bytes, _: dict[str, str]) -> None:
+        await self._hear(subject, payload, lambda: self._board.hear_mark(decode(payload, Mark)))
+
+    async def _on_account(self, subject: str, payload: bytes, _: dict[str, str]) -> None:
+        await self._hear(
+            subject,
+            payload,
+            lambda: self._board.hear_account(decode(payload, AccountState), monotonic_ns()),
+        )
+
+    async def _hear(self, subject: str, payload: bytes, take: Callable[[], bool]) -> None:
+        try:
+            fault = "" if take() else "its figures are impossible"
+        except UndecodableError as error:
+            fault = str(error)
+        if fault:
+            self._unreadable += 1
+            try:
+                await self._context.dead_letter(subject, payload, fault)
+            except BusError as problem:
+                log.warning("dead letter not stored", subject=subject, error=str(problem))
+
+    async def _on_delivery(self, delivery: Delivery) -> None:
+        proposed = read_proposed(delivery.payload, self._context.settings.intent_bytes_max)
+        expected = subjects.intent_proposed(proposed.intent.symbol)
+        if delivery.subject != expected:
+            raise UndecodableError(f"intent.symbol: belongs on {expected}")
+        await self._say(await self._record(self._judge(proposed)))
+
+    def _judge(self, proposed: ProposedIntent) -> IntentVerdict:
+        context = self._context
+        now_ns, now_wall_ns = context.clock.now_ns(), wall_ns()
+        symbol = proposed.intent.symbol
+        decision = decide(
+            context.settings.limits,
+            context.settings.sizing,
+            self._board.facts(symbol, now_ns=now_ns, heard_now_ns=monotonic_ns()),
+            proposed.intent,
+            account=context.common.account,
+            now_ns=now_ns,
+            now_wall_ns=now_wall_ns,
+        )
+        return verdict_of(
+            decision,
+            proposed,
+            approval_key=self._key.reveal().encode(),
+            source=context.name,
+            now_ns=now_ns,
+            now_wall_ns=now_wall_ns,
+        )
+
+    async def _record(self, verdict: IntentVerdict) -> IntentVerdict:
+        """Record our verdict, or return the one that was recorded before."""
+        subject = subjects.intent_verdict(verdict.intent_id)
+        try:
+            await self._context.bus.publish_stored(
+                subject, encode(verdict), message_id=verdict.message_id, expected_last_sequence=0
+            )
+        except AppendConflict:
+            stored = await self._context.bus.read_last(subjects.INTENTS_DONE_STREAM, subject)
+            if stored is None or stored.data is None:
+                raise
+            self._followed += 1
+            log.info("verdict on record followed", intent_id=verdict.intent_id)
+            return decode(stored.data, IntentVerdict)
+        outcome = verdict.refused.reason.value if verdict.refused else APPROVED
+        self._decisions[outcome] += 1
+        RISK_DECISIONS.labels(outcome).inc()
+        return verdict
+
+    async def _say(self, verdict: IntentVerdict) -> None:
+        intent_id = verdict.intent_id
+        if (approved := verdict.approved) is not None:
+            self._board.remember(approved.body)
+            order = approved.body.order
+            await self._context.bus.publish_stored(
+                subjects.intent_approved(approved.body.account, order.symbol),
+                encode(approved),
+                message_id=approved.message_id,
+            )
+            log.info(
+                "intent approved",
+                intent_id=intent_id,
+                symbol=order.symbol,
+                side=order.side,
+                quantity=str(order.quantity),
+                reduce_only=order.reduce_only,
+            )
+        elif (refused := verdict.refused) is not None:
+            await self._context.bus.publish_stored(
+                subjects.intent_refused(refused.symbol),
+                encode(refused),
+                message_id=refused.message_id,
+            )
+            failed = [item for item in refused.verdicts if not item.passed]
+            log.info(
+                "intent refused",
+                intent_id=intent_id,
+                symbol=refused.symbol,
+                reason=refused.reason,
+                failed=[f"{item.check}: {item.observed} against {item.limit}" for item in failed],
+            )
+
+    def status(self) -> dict[str, Any]:
+        """The body of /v1/status: counts since the start of this process, ages of what it knows."""
+        board, clock = self._board, self._context.clock
+        now_ns = clock.now_ns() if clock.is_set else None
+        account = board.account
+        return {
+            "decisions": dict(self._decisions),
+            "verdicts_followed": self._followed,
+            "messages_unreadable": self._unreadable,
+            "quote_age_ms": _ages(board.quotes, now_ns),
+            "mark_age_ms": _ages(board.marks, now_ns),
+            "account_silence_ms": (
+                None if account is None else (monotonic_ns() - board.account_heard_ns) // NS_PER_MS
+            ),
+            "trading_state": None if account is None else account.trading_state,
+            "armed": None if account is None else account.armed,
+            "limits": self._context.settings.limits.model_dump(mode="json"),
+            "sizing": self._context.settings.sizing.model_dump(mode="json"),
+        }
+
+
+def _ages(messages: Mapping[str, Quote | Mark], now_ns: int | None) -> dict[str, int]:
+    if now_ns is None:
+        return {}
+    return {
+        symbol: (now_ns - message.ts_event_ns) // NS_PER_MS for symbol, message in messages.items()
+    }
+
+
+async def start(context: Context[RiskConfig]) -> None:
+    """Plug risk into its process."""
+    await RiskShell(context).start()
