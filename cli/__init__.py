@@ -1,0 +1,1 @@
+"""The `portcullis` command: starts, watches, reports, and checks journals."""

@@ -1,0 +1,125 @@
+"""The verbs of `portcullis`. Everything heavy is imported inside its verb, so --help is fast.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the broker, a port or the venue is
+not available, 5 it took too long.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.exits import CommandFailed
+
+app = typer.Typer(
+    name="portcullis",
+    help="Automated trading on Binance USD-M Futures that fails closed.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+journal_app = typer.Typer(help="Export a journal, or verify an exported one offline.")
+app.add_typer(journal_app, name="journal")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="YAML settings (or PORTCULLIS_CONFIG).")
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data-dir", help="Where runs are kept (default: .portcullis).")
+]
+
+
+@app.command()
+def run(
+    tape: Annotated[
+        list[Path] | None, typer.Option(help="Replay a recorded tape, one symbol each; repeatable.")
+    ] = None,
+    klines: Annotated[
+        list[Path] | None, typer.Option(help="Replay candles of a kline CSV; repeatable.")
+    ] = None,
+    speed: Annotated[
+        str | None, typer.Option(help="Market seconds per wall second (default: 1).")
+    ] = None,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="Stop when the data ends; pace the market.")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write the run's report as JSON.")] = None,
+    config: ConfigOption = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the generated market.")] = None,
+    data_dir: DataOption = None,
+) -> None:
+    """Start the broker, the paper exchange and the five services, and show what they do.
+
+    Without --tape or --klines the market is generated and runs until Ctrl-C.
+    """
+    from cli.run import run_to_end
+    from cli.run_plan import RunOptions
+
+    options = RunOptions(
+        tapes=tuple(tape or ()),
+        klines=tuple(klines or ()),
+        speed=speed,
+        until_end=until_end,
+        report=report,
+        config=config,
+        seed=seed,
+        data_dir=data_dir,
+    )
+    raise typer.Exit(run_to_end(options))
+
+
+@journal_app.command("export")
+def journal_export(
+    out: Annotated[Path, typer.Option(help="The file to write (JSON Lines).")],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="A run's directory, or where runs are kept (then: the newest)."),
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="A running broker, nats://host:port.")] = None,
+    account: Annotated[str | None, typer.Option(help="The account (default: paper).")] = None,
+) -> None:
+    """Copy an account's journal out of the broker, record by record, with its head hash."""
+    from cli.journal_commands import export_journal
+
+    export_journal(out, data_dir=data_dir, url=url, account=account)
+
+
+@journal_app.command("verify")
+def journal_verify(
+    file: Annotated[Path, typer.Argument(help="An exported journal.")],
+) -> None:
+    """Check an exported journal offline: exit 0 if it is whole, 1 with the first fault if not."""
+    from cli.journal_commands import verify_journal
+
+    raise typer.Exit(verify_journal(file))
+
+
+@app.command()
+def provision(config: ConfigOption = None) -> None:
+    """Make or adjust the streams, consumers and buckets on the configured broker."""
+    from cli.provision import provision_broker
+
+    provision_broker(config)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from libs.common import __version__
+
+    print(__version__)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except CommandFailed as failure:
+        print(f"portcullis: {failure}", file=sys.stderr)
+        raise SystemExit(failure.code) from None
+
+
+if __name__ == "__main__":
+    main()

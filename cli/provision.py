@@ -1,0 +1,42 @@
+"""`portcullis provision`: the streams and consumers of the configured broker."""
+
+import asyncio
+from pathlib import Path
+
+from cli import exits
+from libs.common.model.settings import Section
+from libs.common.runtime.bus import Bus
+from libs.common.runtime.config import CommonConfig, load_config
+from libs.common.runtime.errors import BusUnavailable, ConfigError
+from libs.common.runtime.log import configure_logging
+from libs.common.runtime.provisioning import provision
+
+
+class NoSettings(Section):
+    """Provisioning has no settings of its own."""
+
+
+def provision_broker(config: Path | None) -> None:
+    """Make what is missing, adjust what differs.
+
+    Raises:
+        CommandFailed: the configuration is wrong (2) or the broker is not there (3).
+    """
+    configure_logging("provision", "error")
+    try:
+        common, _, _ = load_config("runner", NoSettings, path=config)
+    except ConfigError as error:
+        raise exits.CommandFailed(str(error), exits.BAD_USAGE) from error
+    try:
+        asyncio.run(_provision(common))
+    except BusUnavailable as error:
+        raise exits.CommandFailed(str(error), exits.NOT_AVAILABLE) from error
+    print(f"provisioned {common.bus.url} for account {common.account}")
+
+
+async def _provision(common: CommonConfig) -> None:
+    bus = await Bus.connect(common.bus, "provision", lambda: None)
+    try:
+        await provision(bus, common.account, common.bus)
+    finally:
+        await bus.close()

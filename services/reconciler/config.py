@@ -1,0 +1,42 @@
+"""Settings of the reconciler. Pure, so that the core may read its policy."""
+
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field
+
+from libs.common.model.settings import ServiceConfig
+
+
+class Policy(StrEnum):
+    """What follows when positions differ twice in a row: only the report, or a halt too."""
+
+    REPORT = "report"
+    HALT = "halt"
+
+
+class ReconcilerConfig(ServiceConfig):
+    """Settings of the reconciler.
+
+    Attributes:
+        api_key_file, api_secret_file: a key that can only read.
+        interval_ms: market time between two comparisons when nothing asks for one.
+        retry_wall_ms: wall time before trying again after a failure or a difference.
+        second_look_wall_ms: wall time between the two looks of one comparison.
+        state_wait_wall_ms_max: longest wait for execution to say how the account stands.
+        looks_max: looks tried for one comparison while the account keeps changing under them.
+        balance_tolerance: quote currency by which the wallet balance may differ; 0 is exact.
+    """
+
+    http_port: int = Field(8105, ge=0, le=65_535)
+    api_key_file: Path | None = None
+    api_secret_file: Path | None = None
+    interval_ms: int = Field(900_000, ge=1_000)
+    retry_wall_ms: int = Field(5_000, ge=10)
+    second_look_wall_ms: int = Field(500, ge=0)
+    state_wait_wall_ms_max: int = Field(5_000, ge=100)
+    looks_max: int = Field(8, ge=1)
+    look_again_wall_ms: int = Field(100, ge=0)
+    balance_tolerance: Decimal = Field(Decimal(0), ge=0, allow_inf_nan=False)
+    on_position_difference: Policy = Policy.HALT

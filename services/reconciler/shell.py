@@ -1,0 +1,289 @@
+"""Carries both snapshots to the comparison, and what it found to whoever must know.
+
+A comparison is two looks at most: what differs in the first is looked at again after a moment. A
+look counts only if the account did not change while the venue was being asked: the journal's
+sequence before and after is the same, where "after" is a state that execution said later than the
+venue's last answer.
+"""
+
+import asyncio
+from typing import Any
+
+from libs.common.messages import subjects
+from libs.common.messages.account import (
+    AccountState,
+    Command,
+    Discrepancy,
+    ReconcileReport,
+    Verb,
+)
+from libs.common.messages.codec import decode, encode
+from libs.common.model.ids import digest
+from libs.common.runtime.clock import NS_PER_MS, monotonic_ns, wait_until_set, wall_ns
+from libs.common.runtime.errors import BusError, PortcullisError
+from libs.common.runtime.health import Level
+from libs.common.runtime.log import get_logger
+from libs.common.runtime.metrics import RECONCILE_CYCLES, RECONCILE_DISCREPANCIES
+from libs.common.runtime.provisioning import wait_until_provisioned
+from libs.common.runtime.service import Context
+from libs.common.runtime.venue_client import VenueClient, VenueReadError
+from services.reconciler.config import Policy, ReconcilerConfig
+from services.reconciler.core import (
+    Comparison,
+    Key,
+    VenueOrderSeen,
+    VenueSnapshot,
+    compare,
+    confirmed_positions,
+    symbols_to_halt_for,
+)
+
+log = get_logger(__name__)
+
+NAME = "reconciler"
+DUE_LOOK_INTERVAL_S = 0.05
+
+
+class ComparisonImpossible(PortcullisError):  # noqa: N818 - what happened, not a kind of error
+    """No two snapshots could be had that belong together."""
+
+
+class Reconciler:
+    """The running service: one account, one reading key."""
+
+    def __init__(self, context: Context[ReconcilerConfig], venue: VenueClient) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._account = context.common.account
+        self._asset = context.common.venue.quote_asset
+        self._clock = context.clock
+        self._bus = context.bus
+        self._venue = venue
+        self._state: AccountState | None = None
+        self._state_came = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._cycle = 0
+        self._previous: frozenset[str] = frozenset()
+        self._halt_asked_for: tuple[str, ...] = ()
+        self._last: ReconcileReport | None = None
+
+    async def start(self) -> None:
+        """Subscribe and begin; the first comparison is made as soon as execution speaks."""
+        context = self._context
+        await wait_until_provisioned(self._bus, self._account, context.common.bus)
+        context.health.set("compared", Level.FAIL, "not compared yet")
+        await self._bus.subscribe(subjects.account_state(self._account), self._on_state)
+        await self._bus.subscribe(subjects.reconcile_request(self._account), self._on_request)
+        context.spawn(self._run(), "compare")
+        context.on_stop.append(self._venue.close_connection)
+
+    def status(self) -> dict[str, Any]:
+        """The body of /v1/status."""
+        last = self._last
+        return {
+            "account": self._account,
+            "cycles": self._cycle,
+            "is_clean": last.is_clean if last else None,
+            "trigger": last.trigger if last else None,
+            "compared_at_ns": last.ts_event_ns if last else None,
+            "discrepancies": [
+                {"kind": found.kind, "subject": found.subject, "ours": found.ours,
+                 "theirs": found.theirs, "is_confirmed": found.is_confirmed}
+                for found in (last.discrepancies if last else ())
+            ],
+            "halt_asked_for": list(self._halt_asked_for),
+        }  # fmt: skip
+
+    async def _on_state(self, _: str, payload: bytes, __: dict[str, str]) -> None:
+        self._state = decode(payload, AccountState)
+        self._state_came.set()
+
+    async def _on_request(self, _: str, __: bytes, ___: dict[str, str]) -> None:
+        self._asked.set()
+
+    # -- when -------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        await wait_until_set(self._clock)
+        trigger = "start"
+        while True:
+            self._asked.clear()
+            is_settled = await self._try_to_compare(trigger)
+            trigger = await self._wait_for_next(is_settled=is_settled)
+
+    async def _try_to_compare(self, trigger: str) -> bool:
+        """One comparison; false if it failed or found something, so that it is made again soon."""
+        started_ns = monotonic_ns()
+        try:
+            comparison, state = await self._compare_twice()
+            report = self._report(trigger, comparison, state, started_ns)
+            await self._publish(report)
+        except (VenueReadError, ComparisonImpossible, BusError) as error:
+            RECONCILE_CYCLES.labels("failed").inc()
+            log.warning("comparison failed", trigger=trigger, error=str(error))
+            if self._last is None:
+                self._context.health.set("compared", Level.FAIL, str(error))
+            return False
+        return report.is_clean
+
+    async def _wait_for_next(self, *, is_settled: bool) -> str:
+        """Wait until a comparison is due; returns why it is."""
+        due_ns = self._clock.now_ns() + self._settings.interval_ms * NS_PER_MS
+        retry_ns = monotonic_ns() + self._settings.retry_wall_ms * NS_PER_MS
+        while True:
+            if self._asked.is_set():
+                return "demand"
+            if not is_settled and monotonic_ns() >= retry_ns:
+                return "retry"
+            if self._clock.now_ns() >= due_ns:
+                return "period"
+            try:
+                await asyncio.wait_for(self._asked.wait(), DUE_LOOK_INTERVAL_S)
+            except TimeoutError:
+                continue
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    async def _compare_twice(self) -> tuple[Comparison, AccountState]:
+        comparison, state = await self._look(frozenset())
+        if not comparison.discrepancies:
+            return comparison, state
+        await asyncio.sleep(self._settings.second_look_wall_ms / 1000)
+        return await self._look(comparison.keys)
+
+    async def _look(self, seen_before: frozenset[Key]) -> tuple[Comparison, AccountState]:
+        """Compare two snapshots between which the account did not change.
+
+        Raises:
+            VenueReadError: the venue did not answer.
+            ComparisonImpossible: execution is silent, or the account never stood still.
+        """
+        for _ in range(self._settings.looks_max):
+            before = await self._state_said_after(0)
+            theirs = await self._ask_venue()
+            after = await self._state_said_after(wall_ns())
+            if before.journal_sequence == after.journal_sequence:
+                comparison = compare(
+                    after,
+                    theirs,
+                    asset=self._asset,
+                    balance_tolerance=self._settings.balance_tolerance,
+                    seen_before=seen_before,
+                )
+                return comparison, after
+            await asyncio.sleep(self._settings.look_again_wall_ms / 1000)
+        raise ComparisonImpossible(
+            f"the account changed during each of {self._settings.looks_max} looks"
+        )
+
+    async def _state_said_after(self, published_ns: int) -> AccountState:
+        """Execution's newest word, said after a wall time."""
+        try:
+            async with asyncio.timeout(self._settings.state_wait_wall_ms_max / 1000):
+                while self._state is None or self._state.ts_published_ns < published_ns:
+                    self._state_came.clear()
+                    await self._state_came.wait()
+        except TimeoutError:
+            raise ComparisonImpossible("execution does not say how the account stands") from None
+        return self._state
+
+    async def _ask_venue(self) -> VenueSnapshot:
+        positions, orders, balances = await asyncio.gather(
+            self._venue.position_risk(), self._venue.open_orders(), self._venue.balance()
+        )
+        return VenueSnapshot(
+            positions={one.symbol: one.quantity for one in positions if one.quantity},
+            orders=tuple(
+                VenueOrderSeen(
+                    client_order_id=order.client_order_id,
+                    symbol=order.symbol,
+                    side=order.side,
+                    quantity=order.quantity,
+                )
+                for order in orders
+            ),
+            wallet_balance=next(
+                (one.balance for one in balances if one.asset == self._asset), None
+            ),
+        )
+
+    # -- telling ----------------------------------------------------------------------------------
+
+    def _report(
+        self, trigger: str, comparison: Comparison, state: AccountState, started_ns: int
+    ) -> ReconcileReport:
+        self._cycle += 1
+        said_ns = wall_ns()
+        cycle_id = digest("reconcile", self._account, str(said_ns), str(self._cycle))
+        return ReconcileReport(
+            message_id=f"report-{cycle_id}",
+            causation_id=state.message_id,
+            correlation_id=f"report-{cycle_id}",
+            ts_event_ns=self._clock.now_ns(),
+            ts_published_ns=said_ns,
+            source=NAME,
+            account=self._account,
+            cycle=self._cycle,
+            trigger=trigger,
+            is_clean=not comparison.discrepancies,
+            discrepancies=comparison.discrepancies,
+            positions_compared=comparison.positions_compared,
+            orders_compared=comparison.orders_compared,
+            balances_compared=comparison.balances_compared,
+            journal_sequence=state.journal_sequence,
+            duration_ms=(monotonic_ns() - started_ns) // NS_PER_MS,
+        )
+
+    async def _publish(self, report: ReconcileReport) -> None:
+        subject = subjects.reconcile_report(self._account)
+        await self._bus.publish_stored(subject, encode(report), message_id=report.message_id)
+        outcome = "clean" if report.is_clean else "different"
+        RECONCILE_CYCLES.labels(outcome).inc()
+        RECONCILE_DISCREPANCIES.set(len(report.discrepancies))
+        self._last = report
+        level = Level.PASS if report.is_clean else Level.WARN
+        self._context.health.set("compared", level, describe(report.discrepancies))
+        log.info(
+            "compared",
+            trigger=report.trigger,
+            clean=report.is_clean,
+            found=describe(report.discrepancies),
+            duration_ms=report.duration_ms,
+        )
+        await self._act(report)
+
+    async def _act(self, report: ReconcileReport) -> None:
+        """Ask for a halt once when the same position differs in two comparisons in a row."""
+        symbols = symbols_to_halt_for(self._previous, report.discrepancies)
+        self._previous = confirmed_positions(report.discrepancies)
+        if self._settings.on_position_difference is not Policy.HALT or not symbols:
+            self._halt_asked_for = ()
+            return
+        if symbols == self._halt_asked_for:
+            return
+        message_id = f"halt-{report.message_id}"
+        command = Command(
+            message_id=message_id,
+            causation_id=report.message_id,
+            correlation_id=report.correlation_id,
+            ts_event_ns=report.ts_event_ns,
+            ts_published_ns=wall_ns(),
+            source=NAME,
+            account=self._account,
+            verb=Verb.HALT,
+            actor=NAME,
+            reason=f"positions differ from the venue's: {', '.join(symbols)}",
+        )
+        await self._bus.publish_stored(
+            subjects.command(self._account, Verb.HALT), encode(command), message_id=message_id
+        )
+        self._halt_asked_for = symbols
+        log.error("halt asked for", symbols=list(symbols))
+
+
+def describe(discrepancies: tuple[Discrepancy, ...]) -> str:
+    """Differences in one line; empty if there are none."""
+    return "; ".join(
+        f"{found.kind} {found.subject}: ours {found.ours}, venue {found.theirs}"
+        for found in discrepancies
+    )
