@@ -1,0 +1,62 @@
+"""Every limit and setting of the feed, with units, parsed once and frozen."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from libs.common.model.settings import ServiceConfig
+
+
+class FeedConfig(ServiceConfig):
+    """The ``feed`` section of the configuration. Times are wall time unless they say market.
+
+    Attributes:
+        candle_close_grace_ms: market time a bar built from trades waits for late trades.
+        kline_overdue_ms: market time after its end at which a closed bar that the stream has not
+            told is asked for by REST.
+        warmup_bars: closed bars fetched by REST when the broker has none of a series yet. 0 makes
+            the first candle the first one that closes while we listen, so that a run can count.
+        quote_publish_interval_ms_min: per symbol, quotes and marks are published at most this
+            often; what comes in between is replaced by the newest.
+        inbox_messages_max: trades, candles and clock frames waiting to be published; when full the
+            socket is closed and the reconnect heals by REST.
+        silence_ms_max: a socket that says nothing for this long is taken for dead.
+        attempts_max, attempts_window_ms: connection attempts of all sockets together (the venue
+            bans an address above 300 in five minutes).
+        stable_ms: a connection that lived this long resets the backoff.
+        backfill_pages_max: REST pages one question may take before the gap counts as lost.
+        depth_streams: kinds of order book streams to listen to, such as ``depth@100ms``.
+        record_folder: where to write tapes of what is heard, one file a symbol; none: no recording.
+    """
+
+    http_port: int = Field(8101, ge=0, le=65_535)
+    candle_close_grace_ms: int = Field(250, ge=0, le=60_000)
+    kline_overdue_ms: int = Field(2_000, ge=0)
+    warmup_bars: int = Field(0, ge=0, le=1_500)
+    quote_publish_interval_ms_min: int = Field(20, ge=0)
+    quote_age_ms_max: int = Field(10_000, ge=1)
+    mark_age_ms_max: int = Field(10_000, ge=1)
+    inbox_messages_max: int = Field(50_000, ge=1)
+    held_trades_max: int = Field(500_000, ge=1)
+    health_interval_ms: int = Field(500, ge=10, le=1_000)
+    tick_interval_ms: int = Field(100, ge=10)
+    silence_ms_max: int = Field(10_000, ge=100)
+    heartbeat_ms: int = Field(10_000, ge=100)
+    connect_timeout_ms: int = Field(5_000, ge=100)
+    frame_bytes_max: int = Field(4_194_304, ge=1_024)
+    streams_per_socket_max: int = Field(1_024, ge=1, le=1_024)
+    streams_per_request_max: int = Field(200, ge=1)
+    request_interval_ms_min: int = Field(150, ge=100)
+    backoff_first_ms: int = Field(200, ge=1)
+    backoff_max_ms: int = Field(60_000, ge=1)
+    stable_ms: int = Field(5_000, ge=0)
+    attempts_max: int = Field(300, ge=1)
+    attempts_window_ms: int = Field(300_000, ge=1)
+    backfill_wait_first_ms: int = Field(200, ge=1)
+    backfill_wait_max_ms: int = Field(10_000, ge=1)
+    backfill_pages_max: int = Field(100, ge=1)
+    store_retry_ms_max: int = Field(1_800_000, ge=1)
+    dead_letters_per_minute_max: int = Field(60, ge=0)
+    depth_streams: tuple[str, ...] = ()
+    record_folder: Path | None = None
+    record_bytes_max: int = Field(1_073_741_824, ge=1)

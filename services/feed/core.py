@@ -1,0 +1,250 @@
+"""What the feed decides: which bars are closed, what must be asked, how old the data is.
+
+Pure: events and times go in, effects come out. Quotes and marks are kept, the newest of each
+symbol, until the shell takes them; trades and candles pass one by one.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from libs.common.messages.market import SymbolHealth
+from services.feed.bars import Bar
+from services.feed.events import NS_PER_MS, KlineEvent, MarkEvent, QuoteEvent, TradeEvent
+from services.feed.intervals import VENUE_INTERVALS, interval_ns
+from services.feed.kline_series import AskKlines, KlinesAnswer, KlineSeries
+from services.feed.trade_series import AskTrades, CandleReady, TradesAnswer, TradeSeries
+
+Effect = CandleReady | AskTrades | AskKlines
+Answer = TradesAnswer | KlinesAnswer
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of the core; all times are market time (see ``FeedConfig``)."""
+
+    candle_close_grace_ms: int = 250
+    kline_overdue_ms: int = 2_000
+    warmup_bars: int = 0
+    quote_age_ms_max: int = 10_000
+    mark_age_ms_max: int = 10_000
+
+
+class _Ages:
+    """Event time of the newest message of each kind of one symbol; 0 before the first."""
+
+    __slots__ = ("mark_ms", "quote_ms", "trade_ms")
+
+    def __init__(self) -> None:
+        self.quote_ms = self.mark_ms = self.trade_ms = 0
+
+
+class FeedCore:
+    """The state of the feed for all symbols.
+
+    ``received``, ``published``, ``conflated`` and ``refused`` count messages per kind, so that
+    every one that came in can be accounted for.
+    """
+
+    def __init__(self, symbols: Iterable[str], intervals: Sequence[str], limits: Limits) -> None:
+        self.symbols = tuple(symbols)
+        self._limits = limits
+        own = {name: interval_ns(name) for name in intervals if name not in VENUE_INTERVALS}
+        grace_ns = limits.candle_close_grace_ms * NS_PER_MS
+        self.trades = {name: TradeSeries(name, own, grace_ns) for name in self.symbols}
+        self.klines = {
+            (symbol, name): KlineSeries(
+                symbol,
+                name,
+                interval_ns(name),
+                overdue_ns=limits.kline_overdue_ms * NS_PER_MS,
+                warmup_bars=limits.warmup_bars,
+            )
+            for symbol in self.symbols
+            for name in intervals
+            if name in VENUE_INTERVALS
+        }
+        self._quotes: dict[str, QuoteEvent] = {}
+        self._marks: dict[str, MarkEvent] = {}
+        self._ages = {name: _Ages() for name in self.symbols}
+        self.last_candles: dict[tuple[str, str], Bar] = {}
+        self.received: Counter[str] = Counter()
+        self.published: Counter[str] = Counter()
+        self.conflated: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+
+    # -- latest wins -----------------------------------------------------------------------------
+
+    def keep_quote(self, event: QuoteEvent) -> None:
+        """Keep a quote until it is taken; one that waits is replaced."""
+        symbol = event.symbol
+        self.received["quote"] += 1
+        if symbol in self._quotes:
+            self.conflated["quote"] += 1
+        self._quotes[symbol] = event
+        self._ages[symbol].quote_ms = event.event_ms
+
+    def keep_mark(self, event: MarkEvent) -> None:
+        """Keep a mark until it is taken; one that waits is replaced."""
+        symbol = event.symbol
+        self.received["mark"] += 1
+        if symbol in self._marks:
+            self.conflated["mark"] += 1
+        self._marks[symbol] = event
+        self._ages[symbol].mark_ms = event.event_ms
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether a quote or mark waits to be taken."""
+        return bool(self._quotes or self._marks)
+
+    def take_kept(self) -> list[QuoteEvent | MarkEvent]:
+        """Hand out every quote and mark that waits."""
+        taken: list[QuoteEvent | MarkEvent] = [*self._quotes.values(), *self._marks.values()]
+        self._quotes.clear()
+        self._marks.clear()
+        return taken
+
+    # -- one by one ------------------------------------------------------------------------------
+
+    def on_trade(self, event: TradeEvent) -> Sequence[Effect]:
+        """Count a trade in its candles."""
+        self._ages[event.symbol].trade_ms = event.event_ms
+        return self.trades[event.symbol].on_trade(event)
+
+    def on_kline(self, event: KlineEvent) -> Sequence[Effect]:
+        """Take a bar of a kline stream; one of an interval we did not ask for is refused."""
+        series = self.klines.get((event.symbol, event.bar.interval))
+        if series is None:
+            self.refused["kline"] += 1
+            return ()
+        return series.on_kline(event)
+
+    def on_time(
+        self, streams: Iterable[tuple[str, str]], proven_ns: int, *, source_ended: bool = False
+    ) -> list[Effect]:
+        """A socket has told everything up to a market time, of these (symbol, kind) streams."""
+        effects: list[Effect] = []
+        for symbol, kind in streams:
+            if kind == "trade":
+                effects += self.trades[symbol].on_time(proven_ns, source_ended=source_ended)
+            elif series := self.klines.get((symbol, kind)):
+                effects += series.on_time(proven_ns, source_ended=source_ended)
+        return effects
+
+    def on_connected(self, streams: Iterable[tuple[str, str]]) -> list[Effect]:
+        """A socket is up and subscribed to these streams."""
+        effects: list[Effect] = []
+        for symbol, kind in streams:
+            if kind == "trade":
+                effects += self.trades[symbol].on_connected()
+            elif series := self.klines.get((symbol, kind)):
+                series.on_connected()
+        return effects
+
+    def on_disconnected(self, streams: Iterable[tuple[str, str]]) -> None:
+        """A socket is gone, and with it these streams."""
+        for symbol, kind in streams:
+            if kind == "trade":
+                self.trades[symbol].on_disconnected()
+            elif series := self.klines.get((symbol, kind)):
+                series.on_disconnected()
+
+    def on_answer(self, answer: Answer) -> Sequence[Effect]:
+        """REST has answered a question."""
+        if isinstance(answer, TradesAnswer):
+            return self.trades[answer.symbol].on_answer(answer)
+        return self.klines[answer.symbol, answer.interval].on_answer(answer)
+
+    def on_stored(self, ready: CandleReady) -> None:
+        """A candle is safely published."""
+        self.published["candle"] += 1
+        self.last_candles[ready.symbol, ready.interval] = ready.bar
+
+    def resume(self, symbol: str, interval: str, last: Bar) -> None:
+        """Go on after the last candle published before we started."""
+        self.last_candles[symbol, interval] = last
+        if (series := self.klines.get((symbol, interval))) is not None:
+            series.resume(last.close_ns, last.close)
+        else:
+            self.trades[symbol].resume(interval, last.close_ns, last)
+
+    # -- what is known of ourselves --------------------------------------------------------------
+
+    @property
+    def is_healing(self) -> bool:
+        """Whether any candle waits for an answer of REST."""
+        return any(one.is_healing for one in self.trades.values()) or any(
+            one.is_healing for one in self.klines.values()
+        )
+
+    @property
+    def trades_held(self) -> int:
+        """Trades kept for bars not released yet."""
+        return sum(series.trades_held for series in self.trades.values())
+
+    def series_ahead(self, now_ns: int) -> list[str]:
+        """Series whose last candle ends after market time: another world's candles are stored."""
+        return [
+            f"{symbol} {interval}"
+            for (symbol, interval), bar in self.last_candles.items()
+            if bar.close_ns > now_ns + bar.close_ns - bar.open_ns
+        ]
+
+    def series_report(self) -> dict[str, dict[str, object]]:
+        """Per symbol and interval: the last candle, and what went wrong on the way."""
+        report: dict[str, dict[str, object]] = {}
+        for symbol, series in self.trades.items():
+            for name, bars in series.bars.items():
+                report[f"{symbol} {name}"] = {
+                    **self._last(symbol, name),
+                    "late": bars.late,
+                    "duplicates": bars.duplicates,
+                    "gaps": series.gaps,
+                    "gaps_filled": series.gaps_filled,
+                    "gaps_lost": series.gaps_lost,
+                }
+        for (symbol, name), klines in self.klines.items():
+            report[f"{symbol} {name}"] = {
+                **self._last(symbol, name),
+                "repeats": klines.repeats,
+                "gaps": klines.gaps,
+                "gaps_filled": klines.gaps_filled,
+                "gaps_lost": klines.gaps_lost,
+            }
+        return report
+
+    def _last(self, symbol: str, interval: str) -> dict[str, object]:
+        bar = self.last_candles.get((symbol, interval))
+        if bar is None:
+            return {"last_open_ns": None, "last_close": None}
+        return {"last_open_ns": bar.open_ns, "last_close": str(bar.close)}
+
+    def health(self, now_ns: int | None, *, is_connected: bool) -> tuple[SymbolHealth, ...]:
+        """Age of each symbol's data at a market time; ``None`` while that is not known."""
+        return tuple(self._health(name, now_ns, is_connected) for name in self.symbols)
+
+    def _health(self, symbol: str, now_ns: int | None, is_connected: bool) -> SymbolHealth:
+        ages = self._ages[symbol]
+        quote = _age_ms(ages.quote_ms, now_ns)
+        mark = _age_ms(ages.mark_ms, now_ns)
+        is_fresh = (
+            is_connected
+            and quote is not None
+            and mark is not None
+            and quote <= self._limits.quote_age_ms_max
+            and mark <= self._limits.mark_age_ms_max
+        )
+        return SymbolHealth(
+            symbol=symbol,
+            quote_age_ms=quote,
+            mark_age_ms=mark,
+            trade_age_ms=_age_ms(ages.trade_ms, now_ns),
+            is_stale=not is_fresh,
+        )
+
+
+def _age_ms(event_ms: int, now_ns: int | None) -> int | None:
+    if event_ms == 0 or now_ns is None:
+        return None
+    return max(0, now_ns // NS_PER_MS - event_ms)

@@ -1,0 +1,157 @@
+"""What the venue's market streams say, as frozen structs read straight from the wire.
+
+Quotes stay text until one is published: most are replaced by a newer one before that, and a
+decimal nobody reads is work for nothing. Fields we do not use are ignored, because the venue adds
+fields without notice. Times are milliseconds since 1970.
+"""
+
+from decimal import Decimal
+
+import msgspec
+from msgspec import field
+
+NS_PER_MS = 1_000_000
+ZERO = Decimal(0)
+#: Trades by insurance fund and auto-deleveraging are no market prints.
+MARKET_EXECUTION = "MARKET"
+
+
+class UnreadableError(ValueError):
+    """A frame is not what its stream should say; the text says why."""
+
+
+class QuoteEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="bookTicker"):
+    """Best bid and ask, still as text."""
+
+    event_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    update_id: int = field(name="u")
+    bid_price: str = field(name="b")
+    bid_quantity: str = field(name="B")
+    ask_price: str = field(name="a")
+    ask_quantity: str = field(name="A")
+
+
+class MarkEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="markPriceUpdate"):
+    """Mark price, index price and funding, still as text."""
+
+    event_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    mark_price: str = field(name="p")
+    index_price: str = field(name="i")
+    funding_rate: str = field(name="r", default="")
+    next_funding_ms: int = field(name="T", default=0)
+
+
+class TradeEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="trade"):
+    """One print; ``trade_ms`` is when it was matched, ``event_ms`` when it was told."""
+
+    event_ms: int = field(name="E")
+    trade_ms: int = field(name="T")
+    symbol: str = field(name="s")
+    trade_id: int = field(name="t")
+    price: Decimal = field(name="p")
+    quantity: Decimal = field(name="q")
+    buyer_is_maker: bool = field(name="m")
+    execution: str = field(name="X", default=MARKET_EXECUTION)
+
+    @property
+    def is_market_print(self) -> bool:
+        """Whether it counts in candles."""
+        return self.execution == MARKET_EXECUTION and self.quantity > ZERO
+
+
+class KlineBody(msgspec.Struct, frozen=True, gc=False):
+    """The bar inside a kline event; ``is_closed`` is the only mark of a final one."""
+
+    open_ms: int = field(name="t")
+    interval: str = field(name="i")
+    open: Decimal = field(name="o")
+    high: Decimal = field(name="h")
+    low: Decimal = field(name="l")
+    close: Decimal = field(name="c")
+    volume: Decimal = field(name="v")
+    trade_count: int = field(name="n")
+    is_closed: bool = field(name="x")
+
+
+class KlineEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="kline"):
+    """A bar as it stands."""
+
+    event_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    bar: KlineBody = field(name="k")
+
+
+class DepthEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="depthUpdate"):
+    """An order book change; counted and recorded, not read."""
+
+    event_ms: int = field(name="E")
+    symbol: str = field(name="s")
+
+
+class ClockEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="simClock"):
+    """A grant of the paper venue: all its data up to ``now_ns`` was sent on this socket before."""
+
+    now_ns: int = field(name="n")
+    speed: Decimal = field(name="v")
+    limit_ns: int | None = field(name="l")
+    source_ended: bool = field(name="z")
+
+
+class ShutdownEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="serverShutdown"):
+    """The venue is about to close the connection."""
+
+
+MarketEvent = QuoteEvent | MarkEvent | TradeEvent | KlineEvent | DepthEvent
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """A combined-stream message, or the answer to a request of ours (then ``id`` is set)."""
+
+    data: MarketEvent | ClockEvent | ShutdownEvent | None = None
+    id: int | None = None
+    error: dict[str, int | str] | None = None
+
+
+_decode = msgspec.json.Decoder(Frame).decode
+
+
+def read_frame(payload: bytes | memoryview) -> Frame:
+    """Read one frame.
+
+    Raises:
+        UnreadableError: no JSON, an unknown event, a missing or mistyped field, a number that is
+            not finite or makes no sense where it stands.
+    """
+    try:
+        frame = _decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableError(str(error)) from error
+    data = frame.data
+    if data is None and frame.id is None and frame.error is None:
+        raise UnreadableError("neither data nor an answer to a request")
+    if isinstance(data, TradeEvent):
+        if not (data.price.is_finite() and data.quantity.is_finite()):
+            raise UnreadableError("a trade with a number that is not finite")
+        if data.price <= ZERO or data.quantity < ZERO:
+            raise UnreadableError("a trade with a price or quantity that cannot be")
+    elif isinstance(data, KlineEvent):
+        check_bar(data.bar)
+    elif isinstance(data, ClockEvent) and not (data.speed.is_finite() and data.speed > ZERO):
+        raise UnreadableError("a clock that does not go")
+    return frame
+
+
+def check_bar(bar: KlineBody) -> None:
+    """Refuse a bar whose numbers do not make one.
+
+    Raises:
+        UnreadableError: saying which rule it breaks.
+    """
+    if not all(n.is_finite() for n in (bar.open, bar.high, bar.low, bar.close, bar.volume)):
+        raise UnreadableError("a bar with a number that is not finite")
+    if not ZERO < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
+        raise UnreadableError("a bar whose prices contradict one another")
+    if bar.volume < ZERO or bar.trade_count < 0:
+        raise UnreadableError("a bar with a negative volume or count")

@@ -1,0 +1,185 @@
+"""The candles of one kline stream, released in order, each once, with holes filled by REST.
+
+A hole shows itself by open time: a closed bar that is not the next one, or a next one that is
+overdue (the venue tells a bar only when something trades, and a socket may have been away). What
+REST does not list either was a time without trades: such a bar repeats the last close.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from libs.common.messages.market import CandleOrigin
+from services.feed.bars import ZERO, Bar
+from services.feed.events import NS_PER_MS, KlineEvent
+from services.feed.intervals import floor_to
+from services.feed.trade_series import CandleReady
+
+
+class AskKlines(msgspec.Struct, frozen=True, gc=False):
+    """Fetch every closed bar that opens at or after ``start_ns`` and before ``end_ns``."""
+
+    symbol: str
+    interval: str
+    start_ns: int
+    end_ns: int
+
+
+class KlinesAnswer(msgspec.Struct, frozen=True, gc=False):
+    """What REST lists of a question, oldest first.
+
+    ``reaches_back``: REST holds bars at or before the first one asked for, so that one it does not
+    list never traded. Otherwise the bars before the first listed one are lost.
+    """
+
+    symbol: str
+    interval: str
+    start_ns: int
+    end_ns: int
+    bars: Sequence[Bar]
+    reaches_back: bool
+
+
+class KlineSeries:
+    """One interval of one symbol."""
+
+    def __init__(
+        self, symbol: str, interval: str, length_ns: int, *, overdue_ns: int, warmup_bars: int
+    ) -> None:
+        self.symbol = symbol
+        self.interval = interval
+        self.length_ns = length_ns
+        self.next_open_ns: int | None = None
+        self._overdue_ns = overdue_ns
+        self._warmup_bars = warmup_bars
+        self._is_live = False
+        self._is_unsure = False
+        self._is_warming = False
+        self._close: Decimal | None = None
+        self._waiting: dict[int, Bar] = {}
+        self._asked: AskKlines | None = None
+        self.repeats = 0
+        self.gaps = 0
+        self.gaps_filled = 0
+        self.gaps_lost = 0
+
+    @property
+    def is_healing(self) -> bool:
+        """Whether a question to REST is open."""
+        return self._asked is not None
+
+    def resume(self, close_ns: int, close: Decimal) -> None:
+        """Go on after the last candle that was published before we started."""
+        self.next_open_ns = close_ns
+        self._close = close
+
+    def on_connected(self) -> None:
+        """The stream is subscribed; bars may have closed unheard before."""
+        self._is_live = True
+        self._is_unsure = True
+
+    def on_disconnected(self) -> None:
+        """The stream is gone."""
+        self._is_live = False
+
+    def on_kline(self, event: KlineEvent) -> list[CandleReady | AskKlines]:
+        """Take a bar of the stream; one that is still open, older or known changes nothing."""
+        body = event.bar
+        if not body.is_closed:
+            return []
+        open_ns = body.open_ms * NS_PER_MS
+        if self.next_open_ns is None and not self._warmup_bars:
+            self.next_open_ns = open_ns
+        is_old = self.next_open_ns is not None and open_ns < self.next_open_ns
+        if is_old or open_ns in self._waiting or open_ns % self.length_ns:
+            self.repeats += 1
+            return []
+        self._waiting[open_ns] = Bar(
+            open_ns, open_ns + self.length_ns, body.open, body.high, body.low, body.close,
+            body.volume, body.trade_count, CandleOrigin.STREAM,
+        )  # fmt: skip
+        return self._go_on()
+
+    def on_time(
+        self, proven_ns: int, *, source_ended: bool = False
+    ) -> list[CandleReady | AskKlines]:
+        """The stream has told everything up to a market time: ask for a bar that is overdue."""
+        if not self._is_live or self._asked is not None:
+            return []
+        now_bar_ns = floor_to(proven_ns, self.length_ns)
+        if self.next_open_ns is None:
+            return self._warm_up(now_bar_ns)
+        is_unsure, self._is_unsure = self._is_unsure, False
+        patience_ns = 0 if is_unsure else self._overdue_ns
+        if source_ended or self.next_open_ns + self.length_ns + patience_ns > proven_ns:
+            return []
+        return [self._ask(self.next_open_ns, now_bar_ns)]
+
+    def on_answer(self, answer: KlinesAnswer) -> list[CandleReady | AskKlines]:
+        """REST has answered the open question."""
+        self._asked = None
+        assert self.next_open_ns is not None, "a question has a start"
+        listed = {bar.open_ns: bar for bar in answer.bars if bar.open_ns >= self.next_open_ns}
+        if not answer.reaches_back or self._is_warming or self._close is None:
+            known = [*listed, *self._waiting]
+            self._skip_to(min(known, default=answer.end_ns))
+        self._is_warming = False
+        if self.next_open_ns < answer.end_ns:
+            self.gaps_filled += 1
+        for open_ns, bar in listed.items():
+            self._waiting.setdefault(open_ns, bar)
+        return [*self._fill(answer.end_ns), *self._go_on()]
+
+    def _warm_up(self, now_bar_ns: int) -> list[CandleReady | AskKlines]:
+        self._is_unsure = False
+        if not self._warmup_bars:
+            return []
+        self._is_warming = True
+        self.next_open_ns = now_bar_ns - self._warmup_bars * self.length_ns
+        return [self._ask(self.next_open_ns, now_bar_ns)]
+
+    def _ask(self, start_ns: int, end_ns: int) -> AskKlines:
+        self._asked = AskKlines(self.symbol, self.interval, start_ns, end_ns)
+        return self._asked
+
+    def _skip_to(self, open_ns: int) -> None:
+        """Give up the bars before a time: nobody knows them."""
+        assert self.next_open_ns is not None, "skips from somewhere"
+        if open_ns > self.next_open_ns and not self._is_warming:
+            self.gaps_lost += 1
+        self.next_open_ns = max(self.next_open_ns, open_ns)
+
+    def _fill(self, end_ns: int) -> list[CandleReady]:
+        """Release up to ``end_ns``; what neither stream nor REST knows had no trades."""
+        released: list[CandleReady] = []
+        assert self.next_open_ns is not None, "asked from there"
+        while self.next_open_ns < end_ns:
+            bar = self._waiting.pop(self.next_open_ns, None)
+            if bar is None:
+                price = self._close
+                assert price is not None, "a flat bar follows another"
+                bar = Bar(
+                    self.next_open_ns, self.next_open_ns + self.length_ns, price, price, price,
+                    price, ZERO, 0, CandleOrigin.REST,
+                )  # fmt: skip
+            released.append(self._release(bar))
+        return released
+
+    def _go_on(self) -> list[CandleReady | AskKlines]:
+        """Release what follows without a hole; ask for the hole before what does not."""
+        released: list[CandleReady | AskKlines] = []
+        if self._asked is not None or self.next_open_ns is None:
+            return released
+        while (bar := self._waiting.pop(self.next_open_ns, None)) is not None:
+            released.append(self._release(bar))
+        if self._waiting:
+            self.gaps += 1
+            released.append(self._ask(self.next_open_ns, min(self._waiting)))
+        return released
+
+    def _release(self, bar: Bar) -> CandleReady:
+        self._close = bar.close
+        self.next_open_ns = bar.close_ns
+        cause = f"{self.symbol}-k-{self.interval}-{bar.open_ns // NS_PER_MS}"
+        return CandleReady(self.symbol, self.interval, bar, cause)

@@ -1,0 +1,68 @@
+"""Which streams go over which socket: one asked for at the wrong door stays silent for ever."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from services.feed.intervals import VENUE_INTERVALS
+
+CLOCK_STREAM = "!clock@sim"
+PUBLIC, MARKET = "public", "market"
+
+
+class SocketPlan(msgspec.Struct, frozen=True):
+    """One socket.
+
+    Attributes:
+        name: door and number, such as ``public-0``.
+        streams: the names to subscribe to.
+        candle_streams: (symbol, ``trade`` or interval) pairs among them that candles come from.
+    """
+
+    name: str
+    route: str
+    streams: tuple[str, ...]
+    candle_streams: tuple[tuple[str, str], ...]
+
+
+def plan_sockets(
+    symbols: Sequence[str],
+    intervals: Sequence[str],
+    *,
+    depth_streams: Sequence[str] = (),
+    streams_per_socket_max: int,
+    with_clock: bool,
+) -> tuple[SocketPlan, ...]:
+    """Spread everything we listen to over as few sockets as the venue's limits allow."""
+    klines = [name for name in intervals if name in VENUE_INTERVALS]
+    doors: dict[str, list[tuple[str, str]]] = {
+        PUBLIC: [
+            (symbol, kind) for symbol in symbols for kind in ("bookTicker", "trade", *depth_streams)
+        ],
+        MARKET: [
+            (symbol, kind)
+            for symbol in symbols
+            for kind in ("markPrice@1s", *(f"kline_{name}" for name in klines))
+        ],
+    }
+    room = streams_per_socket_max - (1 if with_clock else 0)
+    return tuple(
+        _plan(f"{route}-{number}", route, chunk, with_clock)
+        for route, wanted in doors.items()
+        for number, chunk in enumerate(_chunks(wanted, max(1, room)))
+    )
+
+
+def _plan(name: str, route: str, wanted: Sequence[tuple[str, str]], with_clock: bool) -> SocketPlan:
+    streams = tuple(f"{symbol.lower()}@{kind}" for symbol, kind in wanted)
+    candles = tuple(
+        (symbol, kind.removeprefix("kline_"))
+        for symbol, kind in wanted
+        if kind == "trade" or kind.startswith("kline_")
+    )
+    return SocketPlan(name, route, (*streams, CLOCK_STREAM) if with_clock else streams, candles)
+
+
+def _chunks(wanted: Sequence[tuple[str, str]], size: int) -> Iterator[Sequence[tuple[str, str]]]:
+    for start in range(0, len(wanted), size):
+        yield wanted[start : start + size]

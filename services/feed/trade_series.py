@@ -1,0 +1,200 @@
+"""The candles a symbol's trades add up to, held back while a trade may be missing.
+
+A trade may be missing after the socket was away, after a restart, and where ids jump. Ids may jump
+without anything missing, so a jump is a question to REST, not a fact. The question starts at a
+trade we know: if the answer begins with that very trade, nothing can hide before it.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from libs.common.model.ids import candle_id
+from services.feed.bars import Bar, Print, TradeBars
+from services.feed.events import NS_PER_MS, TradeEvent
+
+
+class CandleReady(msgspec.Struct, frozen=True, gc=False):
+    """Publish this bar; ``cause`` is the id of what completed it."""
+
+    symbol: str
+    interval: str
+    bar: Bar
+    cause: str
+
+    @property
+    def candle_id(self) -> str:
+        """The id it is published under, the same whoever publishes it."""
+        return candle_id(self.symbol, self.interval, self.bar.open_ns)
+
+
+class AskTrades(msgspec.Struct, frozen=True, gc=False):
+    """Fetch every trade from ``from_id`` (which we know) up to the present."""
+
+    symbol: str
+    from_id: int
+
+
+class TradesAnswer(msgspec.Struct, frozen=True, gc=False):
+    """All trades REST has from ``asked_id`` on, oldest first.
+
+    ``first_id`` and ``last_id`` are those of all rows, also of rows that are no market prints;
+    ``None`` where REST has nothing.
+    """
+
+    symbol: str
+    asked_id: int
+    prints: Sequence[Print]
+    first_id: int | None
+    last_id: int | None
+
+    @property
+    def reaches_back(self) -> bool:
+        """Whether REST still has the trade we asked from, so that none can be lost after it."""
+        return self.first_id == self.asked_id
+
+
+_CAUSE = "-t-"
+
+
+def cause_of(symbol: str, trade_id: int) -> str:
+    """The id of the trade message that completed a bar."""
+    return f"{symbol}{_CAUSE}{trade_id}"
+
+
+def trade_id_of(cause: str) -> int | None:
+    """The trade id inside a cause; ``None`` if the bar was not built from trades."""
+    number = cause.rpartition(_CAUSE)[2]
+    return int(number) if number.isdecimal() else None
+
+
+class TradeSeries:
+    """All trade-built intervals of one symbol."""
+
+    def __init__(self, symbol: str, lengths_ns: dict[str, int], grace_ns: int) -> None:
+        self.symbol = symbol
+        self.bars = {name: TradeBars(length, grace_ns) for name, length in lengths_ns.items()}
+        self._is_live = False
+        self._resume_id: int | None = None
+        self._asked_id: int | None = None
+        self._wanted_id: int | None = None
+        self._stream_first_id: int | None = None
+        self._stream_last_id: int | None = None
+        self._proven_ns = 0
+        self._source_ended = False
+        self.gaps = 0
+        self.gaps_filled = 0
+        self.gaps_lost = 0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no bar may be released because a trade may be missing."""
+        return not self._is_live or self._asked_id is not None or self._wanted_id is not None
+
+    @property
+    def is_healing(self) -> bool:
+        """Whether a question to REST is open."""
+        return self._asked_id is not None or self._wanted_id is not None
+
+    @property
+    def trades_held(self) -> int:
+        """Trades kept for bars that are not released yet."""
+        return sum(bars.trades_held for bars in self.bars.values())
+
+    def resume(self, interval: str, close_ns: int, bar: Bar) -> None:
+        """Go on after the last candle that was published before we started."""
+        self.bars[interval].resume(close_ns, bar.close, bar.last_trade_id)
+        known = self._resume_id
+        self._resume_id = bar.last_trade_id if known is None else min(known, bar.last_trade_id)
+
+    def on_connected(self) -> list[AskTrades]:
+        """The stream is subscribed: from here on nothing is missed; ask for what was."""
+        self._is_live = True
+        if self._resume_id is None:
+            return []
+        self._want(self._resume_id)
+        return self._ask()
+
+    def on_disconnected(self) -> None:
+        """The stream is gone: trades may be missed from here on."""
+        if not self.is_held and self._stream_last_id is not None:
+            self._resume_id = self._stream_last_id
+        if self._resume_id is None:
+            for bars in self.bars.values():
+                bars.forget()
+        self._is_live = False
+        self._stream_first_id = self._stream_last_id = None
+
+    def on_trade(self, event: TradeEvent) -> list[CandleReady | AskTrades]:
+        """Count one trade of the stream."""
+        number = event.trade_id
+        last = self._stream_last_id
+        asks: list[AskTrades] = []
+        if last is None:
+            self._stream_first_id = number
+        elif number > last + 1:
+            self.gaps += 1
+            self._want(last)
+            asks = self._ask()
+        if last is None or number > last:
+            self._stream_last_id = number
+        if event.is_market_print:
+            trade = Print(number, event.trade_ms * NS_PER_MS, event.price, event.quantity)
+            for bars in self.bars.values():
+                bars.add(trade)
+        candles = self.on_time(event.event_ms * NS_PER_MS)
+        return [*asks, *candles] if asks else candles
+
+    def on_time(
+        self, proven_ns: int, *, source_ended: bool = False
+    ) -> list[CandleReady | AskTrades]:
+        """The stream has told everything up to a market time."""
+        self._proven_ns = max(self._proven_ns, proven_ns)
+        self._source_ended = source_ended or self._source_ended
+        for bars in self.bars.values():
+            if bars.next_open_ns is None:
+                bars.start_after(proven_ns)
+            elif bars.is_due(self._proven_ns):
+                return self._release()
+        return []
+
+    def on_answer(self, answer: TradesAnswer) -> list[CandleReady | AskTrades]:
+        """REST has answered the open question."""
+        self._asked_id = None
+        if not answer.reaches_back:
+            self.gaps_lost += 1
+            lost_until_ns = answer.prints[0].trade_ns if answer.prints else self._proven_ns
+            for bars in self.bars.values():
+                bars.restart_after(lost_until_ns)
+        elif len(answer.prints) > 1:
+            self.gaps_filled += 1
+        for trade in answer.prints:
+            for bars in self.bars.values():
+                bars.add(trade)
+        newest = answer.asked_id if answer.last_id is None else answer.last_id
+        first = self._stream_first_id
+        if first is not None and newest < first - 1 and answer.reaches_back:
+            self._want(newest)  # REST lags behind the stream: what lies between is still missing
+        if self._stream_last_id is None:
+            self._resume_id = newest
+        return [*self._ask(), *self._release()]
+
+    def _want(self, from_id: int) -> None:
+        self._wanted_id = from_id if self._wanted_id is None else min(self._wanted_id, from_id)
+
+    def _ask(self) -> list[AskTrades]:
+        if self._asked_id is not None or self._wanted_id is None or not self._is_live:
+            return []
+        self._asked_id, self._wanted_id = self._wanted_id, None
+        return [AskTrades(self.symbol, self._asked_id)]
+
+    def _release(self) -> list[CandleReady | AskTrades]:
+        if self.is_held:
+            return []
+        if self._stream_last_id is not None:
+            self._resume_id = self._stream_last_id
+        return [
+            CandleReady(self.symbol, name, bar, cause_of(self.symbol, bar.last_trade_id))
+            for name, bars in self.bars.items()
+            for bar in bars.release(self._proven_ns, with_flat_tail=not self._source_ended)
+        ]

@@ -1,0 +1,181 @@
+"""What the core keeps, counts and says of its own age."""
+
+import random
+from decimal import Decimal
+
+import pytest
+
+from services.feed.backoff import AttemptBudget, Backoff
+from services.feed.core import FeedCore, Limits
+from services.feed.events import (
+    ClockEvent,
+    MarkEvent,
+    QuoteEvent,
+    TradeEvent,
+    UnreadableError,
+    read_frame,
+)
+from services.feed.intervals import interval_ns
+from services.feed.market_time import MarketTime
+from services.feed.plan import plan_sockets
+
+MS = 1_000_000
+QUOTE = (
+    b'{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":7,"E":1000,"T":999,"s":"BTCUSDT",'
+    b'"ps":"BTCUSDT","b":"1.5","B":"2","a":"1.6","A":"3","st":1}}'
+)
+KLINE_ABOVE_ITS_HIGH = (
+    b'{"data":{"e":"kline","E":1,"s":"B","k":{"t":1,"i":"1m","o":"1","h":"0.5","l":"0.4",'
+    b'"c":"1","v":"1","n":1,"x":true}}}'
+)
+
+
+def new_core():
+    return FeedCore(("BTCUSDT", "ETHUSDT"), ("1s", "1m"), Limits())
+
+
+def quote(number, ms, symbol="BTCUSDT"):
+    return QuoteEvent(ms, symbol, number, "1", "1", "2", "1")
+
+
+def test_the_newest_quote_wins_and_every_one_is_accounted_for():
+    core = new_core()
+    for number in range(5):
+        core.keep_quote(quote(number, 1_000 + number))
+    core.keep_quote(quote(9, 1_000, "ETHUSDT"))
+    taken = core.take_kept()
+    assert sorted((event.symbol, event.update_id) for event in taken) == [
+        ("BTCUSDT", 4),
+        ("ETHUSDT", 9),
+    ]
+    assert core.received["quote"] == len(taken) + core.conflated["quote"]
+    assert not core.has_kept
+
+
+def test_a_symbol_is_stale_until_quote_and_mark_are_fresh():
+    core = new_core()
+    assert all(one.is_stale for one in core.health(10_000 * MS, is_connected=True))
+    core.keep_quote(quote(1, 9_000))
+    core.keep_mark(MarkEvent(9_500, "BTCUSDT", "1", "1"))
+    fresh, missing = core.health(10_000 * MS, is_connected=True)
+    assert (fresh.is_stale, fresh.quote_age_ms, fresh.mark_age_ms) == (False, 1_000, 500)
+    assert missing.is_stale
+    assert core.health(19_001 * MS, is_connected=True)[0].is_stale
+    assert core.health(10_000 * MS, is_connected=False)[0].is_stale
+    assert core.health(None, is_connected=True)[0].is_stale
+
+
+def test_candles_of_another_world_are_noticed():
+    core = new_core()
+    core.trades["BTCUSDT"].on_connected()
+    core.trades["BTCUSDT"].on_time(0)
+    effects = core.on_trade(TradeEvent(1_500, 1_500, "BTCUSDT", 1, Decimal(1), Decimal(1), True))
+    effects = core.on_time([("BTCUSDT", "trade")], 3_000 * MS)
+    core.on_stored(effects[0])
+    assert core.series_ahead(2_000 * MS) == []
+    assert core.series_ahead(900 * MS) == ["BTCUSDT 1s"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xff\xfe",
+        b"{}",
+        b"[1,2]",
+        b'{"stream":"x","data":{"e":"surprise"}}',
+        b'{"stream":"x","data":{"e":"bookTicker","s":"BTCUSDT"}}',
+        b'{"data":{"e":"trade","E":1,"T":1,"s":"B","t":1,"p":"NaN","q":"1","m":true}}',
+        b'{"data":{"e":"trade","E":1,"T":1,"s":"B","t":1,"p":"-1","q":"1","m":true}}',
+        b'{"data":{"e":"trade","E":"1","T":1,"s":"B","t":1,"p":"1","q":"1","m":true}}',
+        KLINE_ABOVE_ITS_HIGH,
+        b'{"data":{"e":"simClock","n":1,"v":"0","l":null,"z":false}}',
+        b'{"stream":' * 2_000,
+    ],
+)
+def test_what_makes_no_sense_is_unreadable_and_raises_nothing_else(payload):
+    with pytest.raises(UnreadableError):
+        read_frame(payload)
+
+
+def test_a_frame_of_the_venue_is_read_and_unknown_fields_are_ignored():
+    event = read_frame(QUOTE).data
+    assert isinstance(event, QuoteEvent)
+    assert (event.update_id, event.bid_price, event.event_ms) == (7, "1.5", 1_000)
+
+
+def frame(now_ns, limit_ns=None, ended=False):
+    return ClockEvent(now_ns, Decimal(1), limit_ns, ended)
+
+
+def test_market_time_is_what_all_sockets_prove():
+    clock = MarketTime(("public-0", "market-0"))
+    clock.hear("public-0", frame(10))
+    assert clock.proven() is None
+    clock.hear("market-0", frame(7))
+    assert clock.proven().now_ns == 7
+    clock.hear("market-0", frame(12))
+    assert clock.proven().now_ns == 10
+
+
+def test_a_socket_that_went_away_must_speak_before_time_goes_on():
+    clock = MarketTime(("public-0", "market-0"))
+    clock.hear("public-0", frame(10))
+    clock.hear("market-0", frame(10))
+    assert clock.proven().now_ns == 10
+    clock.forget("public-0")
+    clock.hear("market-0", frame(20))
+    assert clock.proven() is None
+    clock.hear("public-0", frame(5))
+    assert clock.proven() is None
+
+
+def test_the_source_has_ended_only_when_every_socket_says_so():
+    clock = MarketTime(("a", "b"))
+    clock.hear("a", frame(10, ended=True))
+    clock.hear("b", frame(10))
+    assert not clock.proven().source_ended
+    clock.hear("b", frame(10, ended=True))
+    assert clock.proven().source_ended
+
+
+def test_each_stream_goes_through_its_own_door():
+    plans = plan_sockets(("BTCUSDT",), ("1s", "1m"), streams_per_socket_max=1_024, with_clock=True)
+    assert {plan.route: plan.streams for plan in plans} == {
+        "public": ("btcusdt@bookTicker", "btcusdt@trade", "!clock@sim"),
+        "market": ("btcusdt@markPrice@1s", "btcusdt@kline_1m", "!clock@sim"),
+    }
+    assert {plan.route: plan.candle_streams for plan in plans} == {
+        "public": (("BTCUSDT", "trade"),),
+        "market": (("BTCUSDT", "1m"),),
+    }
+
+
+def test_no_socket_carries_more_streams_than_the_venue_allows():
+    symbols = tuple(f"S{number}USDT" for number in range(300))
+    plans = plan_sockets(symbols, ("1m",), streams_per_socket_max=100, with_clock=True)
+    assert max(len(plan.streams) for plan in plans) == 100
+    told = [name for plan in plans for name in plan.streams if name != "!clock@sim"]
+    assert len(told) == len(set(told)) == 300 * 4
+
+
+def test_backoff_doubles_up_to_its_cap_with_full_jitter():
+    backoff = Backoff(200, 60_000, random.Random(1))
+    waits = [backoff.next_ms() for _ in range(20)]
+    assert all(wait <= min(60_000, 200 * 2**n) for n, wait in enumerate(waits))
+    assert max(waits) > 20_000
+    backoff.reset()
+    assert backoff.next_ms() <= 200
+
+
+def test_no_more_attempts_than_the_budget_in_any_window():
+    budget = AttemptBudget(3, 1_000)
+    assert [budget.wait_ns(0) for _ in range(3)] == [0, 0, 0]
+    assert budget.wait_ns(400 * MS) == 600 * MS
+    assert budget.wait_ns(1_000 * MS) == 0
+
+
+@pytest.mark.parametrize("interval", ["1x", "", "0m", "7m", "1w", "-1m"])
+def test_an_interval_that_does_not_divide_a_day_is_refused(interval):
+    with pytest.raises(ValueError, match="interval"):
+        interval_ns(interval)

@@ -1,0 +1,158 @@
+"""Candles from kline streams: released in order, each once, holes filled by what REST says."""
+
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from libs.common.messages.market import CandleOrigin
+from services.feed.bars import Bar
+from services.feed.events import KlineBody, KlineEvent
+from services.feed.kline_series import AskKlines, KlinesAnswer, KlineSeries
+from services.feed.trade_series import CandleReady
+
+MINUTE = 60_000_000_000
+START_NS = 1_700_000_040_000_000_000 // MINUTE * MINUTE
+
+
+def open_of(number):
+    return START_NS + number * MINUTE
+
+
+def kline(number, close=None, is_closed=True):
+    price = Decimal(close if close is not None else 100 + number)
+    body = KlineBody(
+        open_of(number) // 1_000_000, "1m", price, price, price, price, Decimal(1), 1, is_closed
+    )
+    return KlineEvent(open_of(number + 1) // 1_000_000, "BTCUSDT", body)
+
+
+def rest_bar(number):
+    price = Decimal(100 + number)
+    return Bar(
+        open_of(number), open_of(number + 1), price, price, price, price, Decimal(1), 1,
+        CandleOrigin.REST,
+    )  # fmt: skip
+
+
+def new_series(warmup_bars=0):
+    series = KlineSeries("BTCUSDT", "1m", MINUTE, overdue_ns=2_000_000_000, warmup_bars=warmup_bars)
+    series.on_connected()
+    return series
+
+
+def answer(ask, numbers, reaches_back=True):
+    listed = [rest_bar(n) for n in numbers if ask.start_ns <= open_of(n) < ask.end_ns]
+    return KlinesAnswer("BTCUSDT", "1m", ask.start_ns, ask.end_ns, listed, reaches_back)
+
+
+def bars(effects):
+    return [effect.bar for effect in effects if isinstance(effect, CandleReady)]
+
+
+def numbers(effects):
+    return [(bar.open_ns - START_NS) // MINUTE for bar in bars(effects)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    heard=st.lists(st.integers(0, 30), min_size=1, max_size=60),
+    silent=st.sets(st.integers(0, 30), max_size=10),
+)
+def test_any_stream_of_bars_becomes_a_gap_free_one_without_repeats(heard, silent):
+    series = new_series()
+    effects = []
+    for number in heard:
+        if number in silent:
+            continue
+        found = series.on_kline(kline(number))
+        effects += found
+        for ask in [effect for effect in found if isinstance(effect, AskKlines)]:
+            traded = [n for n in range(31) if n not in silent]
+            effects += series.on_answer(answer(ask, traded))
+    found = numbers(effects)
+    if found:
+        assert found == list(range(found[0], found[0] + len(found)))
+        first = found[0]
+        assert found[-1] == max(n for n in heard if n not in silent and n >= first)
+    for number, bar in zip(found, bars(effects), strict=True):
+        assert (bar.volume == 0) == (number in silent)
+
+
+def test_an_open_bar_publishes_nothing():
+    series = new_series()
+    assert series.on_kline(kline(0, is_closed=False)) == []
+
+
+def test_a_revised_bar_is_never_published_twice():
+    series = new_series()
+    assert numbers(series.on_kline(kline(0))) == [0]
+    assert series.on_kline(kline(0, close=5)) == []
+    assert series.repeats == 1
+
+
+def test_a_bar_that_is_overdue_is_asked_for():
+    series = new_series()
+    series.on_kline(kline(0))
+    series.on_time(open_of(1))
+    assert series.on_time(open_of(2) + 1_000_000_000) == []
+    (ask,) = series.on_time(open_of(2) + 2_000_000_000)
+    assert (ask.start_ns, ask.end_ns) == (open_of(1), open_of(2))
+    assert numbers(series.on_answer(answer(ask, [1]))) == [1]
+
+
+def test_after_a_reconnect_missed_bars_are_asked_for_at_once():
+    series = new_series()
+    series.on_kline(kline(0))
+    series.on_disconnected()
+    assert series.on_time(open_of(9)) == []
+    series.on_connected()
+    (ask,) = series.on_time(open_of(4) + 1)
+    assert (ask.start_ns, ask.end_ns) == (open_of(1), open_of(4))
+    assert numbers(series.on_answer(answer(ask, range(1, 4)))) == [1, 2, 3]
+
+
+def test_bars_that_close_during_a_question_wait_for_its_answer():
+    series = new_series()
+    series.on_kline(kline(0))
+    (ask,) = series.on_kline(kline(3))
+    assert series.on_kline(kline(4)) == []
+    assert numbers(series.on_answer(answer(ask, [1, 2]))) == [1, 2, 3, 4]
+
+
+def test_a_gap_that_rest_cannot_reach_is_given_up_and_counted():
+    series = new_series()
+    series.on_kline(kline(0))
+    (ask,) = series.on_kline(kline(9))
+    effects = series.on_answer(answer(ask, [7, 8], reaches_back=False))
+    assert numbers(effects) == [7, 8, 9]
+    assert series.gaps_lost == 1
+
+
+def test_warm_up_fetches_the_bars_before_the_first():
+    series = new_series(warmup_bars=3)
+    (ask,) = series.on_time(open_of(10) + 5)
+    assert (ask.start_ns, ask.end_ns) == (open_of(7), open_of(10))
+    assert numbers(series.on_answer(answer(ask, [8, 9]))) == [8, 9]
+    assert numbers(series.on_kline(kline(10))) == [10]
+
+
+def test_warm_up_at_a_venue_without_history_starts_with_the_first_live_bar():
+    series = new_series(warmup_bars=3)
+    (ask,) = series.on_time(open_of(10) + 5)
+    assert series.on_answer(answer(ask, [], reaches_back=False)) == []
+    assert numbers(series.on_kline(kline(10))) == [10]
+
+
+def test_the_end_of_the_source_asks_for_nothing():
+    series = new_series()
+    series.on_kline(kline(0))
+    assert series.on_time(open_of(50), source_ended=True) == []
+
+
+def test_a_restart_goes_on_after_the_last_published_bar():
+    series = KlineSeries("BTCUSDT", "1m", MINUTE, overdue_ns=0, warmup_bars=0)
+    series.resume(open_of(5), Decimal(7))
+    series.on_connected()
+    assert series.on_kline(kline(4)) == []
+    assert numbers(series.on_kline(kline(5))) == [5]
