@@ -42,7 +42,10 @@ TRADES_KEPT_MAX: Final = 10_000
 """Trades and aggregate trades kept per symbol for REST."""
 
 Message = tuple[str, Mapping[str, object] | Callable[[], Mapping[str, object]]]
-"""A stream name and its payload, or how to make the payload if anybody listens."""
+"""A stream name and its payload, or how to make the payload if anybody listens.
+
+A payload must be made before the market moves on: it describes the market as it is now.
+"""
 
 
 class UpdateKind(StrEnum):

@@ -16,10 +16,10 @@ from services.paper_exchange.refusals import RefusalError
 
 MINUTE_NS: Final = 60_000_000_000
 NS_PER_SECOND: Final = 1_000_000_000
-WEIGHT: Final = "request_weight"
+WEIGHT: Final = web.RequestKey("request_weight", int)
 """A handler sets ``request[WEIGHT]`` to what it cost; without it a request costs 1."""
 USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
-UNCOUNTED_PREFIX: Final = "/sim/"
+COUNTED_PREFIXES: Final = ("/fapi/", "/api/")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -54,7 +54,7 @@ class RequestWeight:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse with 429 when the minute is used up, answer refusals in JSON, add the header."""
-        if request.path.startswith(UNCOUNTED_PREFIX):
+        if not request.path.startswith(COUNTED_PREFIXES):
             return await handler(request)
         if self.used >= self._weight_max:
             return self._too_many()
@@ -72,6 +72,6 @@ class RequestWeight:
         response = json_answer(refusal.body(), refusal.status)
         now_ns = self._clock.now_ns()
         left_ns = MINUTE_NS - now_ns % MINUTE_NS
-        response.headers["Retry-After"] = str(left_ns // NS_PER_SECOND + 1)
+        response.headers["Retry-After"] = str(-(-left_ns // NS_PER_SECOND))
         response.headers[USED_WEIGHT_HEADER] = str(self.used)
         return response
