@@ -11,10 +11,10 @@ COMMON_MODULES = {
         "user_payloads"
     ),
     "runtime": (
-        "broker bus clock config errors health http journal log metrics provisioning "
+        "broker bus clock config errors health http journal log metrics provisioning retry_read "
         "secret service trace venue_client venue_transport websocket"
     ),
-    "testing": "",
+    "testing": "scripted_venue",
 }
 
 DOORS = ("__init__.py", "__main__.py", "config.py", "core.py", "shell.py")
