@@ -8,9 +8,12 @@ Every event carries ``ts_ns``, market time in integer nanoseconds UTC, never dec
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
+
+OPENING_NS: Final = 1_000_000
+"""How long before its first event a source begins."""
 
 Levels = tuple[tuple[str, str], ...]
 """Price and absolute quantity as decimal text; quantity zero means the level is gone."""
@@ -111,7 +114,10 @@ class Source(Protocol):
 
     @property
     def start_ns(self) -> int:
-        """Market time of its first event."""
+        """Market time just before its first event (`OPENING_NS`).
+
+        A clock held here has published nothing yet, so nobody who connects meanwhile misses a line.
+        """
 
     @property
     def lines_read(self) -> int:

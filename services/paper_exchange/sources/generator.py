@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from services.paper_exchange.instruments import Instrument, select_instruments
-from services.paper_exchange.sources.event import ClosedBar, SourceError, SourceEvent, Trade
+from services.paper_exchange.sources.event import (
+    OPENING_NS,
+    ClosedBar,
+    SourceError,
+    SourceEvent,
+    Trade,
+)
 from services.paper_exchange.sources.modelled_book import ModelledBook
 
 NS_PER_MS: Final = 1_000_000
@@ -77,8 +83,8 @@ class GeneratorSource:
 
     @property
     def start_ns(self) -> int:
-        """Market time of the first quotes."""
-        return self._start_ms * NS_PER_MS
+        """Market time just before the first quotes."""
+        return self._start_ms * NS_PER_MS - OPENING_NS
 
     @property
     def lines_read(self) -> int:

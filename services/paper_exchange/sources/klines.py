@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 from services.paper_exchange.candles import INTERVALS_MS
 from services.paper_exchange.instruments import Instrument, select_instruments
 from services.paper_exchange.sources.event import (
+    OPENING_NS,
     ClosedBar,
     SourceError,
     SourceEvent,
@@ -72,8 +73,8 @@ class KlineSource:
 
     @property
     def start_ns(self) -> int:
-        """Open time of the earliest candle."""
-        return min(file.start_ns for file in self._files)
+        """Market time just before the earliest candle opens."""
+        return min(file.start_ns for file in self._files) - OPENING_NS
 
     @property
     def lines_read(self) -> int:

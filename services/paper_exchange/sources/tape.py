@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from services.paper_exchange.sources.event import (
+    OPENING_NS,
     ClosedBar,
     DepthSnapshot,
     DepthUpdate,
@@ -112,8 +113,8 @@ class TapeSource:
 
     @property
     def start_ns(self) -> int:
-        """Market time of the earliest first line."""
-        return min(tape.start_ns for tape in self._tapes)
+        """Market time just before the earliest first line."""
+        return min(tape.start_ns for tape in self._tapes) - OPENING_NS
 
     @property
     def lines_read(self) -> int:

@@ -106,6 +106,15 @@ async def test_a_held_market_says_nothing_beyond_its_limit(tmp_path: Path) -> No
         await _until(lambda: len(world.updates) == 3)
 
 
+async def test_a_market_held_at_its_start_has_said_nothing_yet(tmp_path: Path) -> None:
+    start_ns = TapeSource([_tape(tmp_path, 0, 1)]).start_ns
+    async with _running(_tape(tmp_path, 0, 1), limit_ns=start_ns) as world:
+        await _until(lambda: len(world.received()) >= 2)
+        assert {name for name, _ in world.received()} == {"!clock@sim"}
+        world.clock.set_grant(limit_ns=None)
+        await _until(lambda: len(world.updates) >= 2)
+
+
 async def test_a_clock_frame_comes_behind_all_data_up_to_its_time(tmp_path: Path) -> None:
     path = _tape(tmp_path, *range(0, 3_000, 3))
     async with _running(path, limit_ns=START_MS * NS) as world:

@@ -53,7 +53,7 @@ def test_each_kind_of_line_becomes_its_event(tmp_path: Path) -> None:
     tape = _write(tmp_path / "btcusdt_1", QUOTE % 1000, TRADE, DEPTH, MARK, SNAPSHOT)
     source = TapeSource([tape])
     assert source.symbols == ("BTCUSDT",)
-    assert source.start_ns == 1_000_000_000
+    assert source.start_ns == 999_000_000, "just before the first line"
     quote, trade, depth, mark, snapshot = source.events()
     assert quote == Quote(1_000_000_000, "BTCUSDT", 1000, 5, "100.10", "1.000", "100.20", "2.000")
     assert isinstance(trade, Trade)
