@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from services.paper_exchange.hub import Hub
+from services.paper_exchange import streams as streams_module
+from services.paper_exchange.hub import SEND_QUEUE_HIGH, Hub
 from services.paper_exchange.streams import STREAMS_MAX, Streams
 
 QUOTE = {"e": "bookTicker", "s": "BTCUSDT"}
@@ -275,3 +276,37 @@ async def test_a_socket_closed_by_the_venue_ends_without_a_word(venue: _Venue) -
         async with asyncio.timeout(5):
             message = await socket.raw.receive()
         assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+
+
+async def test_the_venue_pings_and_closes_on_a_client_that_never_answers(
+    venue: _Venue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams_module, "PING_SECONDS", 0.01)
+    async with venue.socket("/public/ws", autoping=False) as socket:
+        async with asyncio.timeout(5):
+            assert (await socket.raw.receive()).type is aiohttp.WSMsgType.PING
+        monkeypatch.setattr(streams_module, "PONG_SECONDS_MAX", 0)
+        async with asyncio.timeout(5):
+            while (message := await socket.raw.receive()).type is aiohttp.WSMsgType.PING:
+                pass
+        assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+
+
+async def test_a_client_that_stops_reading_is_disconnected_and_others_are_not(
+    venue: _Venue,
+) -> None:
+    async with venue.socket("/public/ws/btcusdt@trade") as idle:
+        transport = idle.raw._conn.transport  # type: ignore[union-attr]
+        transport.pause_reading()
+        big = {"e": "trade", "filler": "x" * 10_000}
+        async with venue.socket("/public/ws/other@trade") as healthy:
+            async with asyncio.timeout(20):
+                while not venue.hub.slow_disconnects:
+                    for _ in range(100):
+                        venue.hub.publish("btcusdt@trade", big)
+                    await asyncio.sleep(0)
+                    if venue.hub.longest_queue() >= SEND_QUEUE_HIGH:
+                        await venue.hub.wait_for_slow()
+            venue.hub.publish("other@trade", {"e": "trade"})
+            assert await healthy.receive() == {"e": "trade"}
+        transport.resume_reading()
