@@ -38,6 +38,7 @@ from libs.common.runtime.provisioning import provision
 KEY_BYTES = 32
 KEY_FILES = (
     "approval_key",
+    "feed_api_key",
     "execution_api_key",
     "execution_api_secret",
     "reconciler_api_key",
@@ -146,10 +147,10 @@ class _Run:
         ear = Ear(bus, plan.common.account, self._narrator.tell)
         await ear.listen()
         self._goodbyes.append(("services", supervisor.stop))
-        for name in ("feed", "signal", "risk"):
+        for name in ("signal", "risk"):
             await supervisor.start(self._service_child(name, config_path))
         venue = await self._open_venue()
-        for name in ("execution", "reconciler"):
+        for name in ("feed", "execution", "reconciler"):
             await supervisor.start(self._service_child(name, config_path))
         world = World(plan, self._directory, bus, ear, venue, supervisor, broker_url)
         supervisor.on_change(world.write_facts)
@@ -199,6 +200,8 @@ class _Run:
         for name, account in (("execution", trading), ("reconciler", reading)):
             self._directory.write_private(f"{name}_api_key", account.api_key)
             self._directory.write_private(f"{name}_api_secret", account.secret)
+        # The venue wants a key named for old trades; without its secret it can sign nothing.
+        self._directory.write_private("feed_api_key", reading.api_key)
         return venue
 
     def _keep_broker(self) -> None:

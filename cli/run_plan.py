@@ -167,8 +167,7 @@ def effective_tree(plan: RunPlan, broker_url: str, files: Mapping[str, Path]) ->
     """The configuration of this run's services, complete.
 
     Args:
-        files: where the keys are: approval_key, and execution's and reconciler's _api_key and
-            _api_secret.
+        files: where the keys are, by the names in cli/run.py.
     """
     tree: dict[str, Any] = {name: _copy(value) for name, value in plan.tree.items()}
     tree.pop("runner", None)
@@ -182,6 +181,7 @@ def effective_tree(plan: RunPlan, broker_url: str, files: Mapping[str, Path]) ->
     for name in SERVICES:
         section = tree[name] = dict(tree.get(name) or {})
         section["http_port"] = 0 if plan.is_finite else service_port(plan, name)
+    tree["feed"]["api_key_file"] = str(files["feed_api_key"])
     for name in ("execution", "reconciler"):
         tree[name]["api_key_file"] = str(files[f"{name}_api_key"])
         tree[name]["api_secret_file"] = str(files[f"{name}_api_secret"])

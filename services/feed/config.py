@@ -11,6 +11,8 @@ class FeedConfig(ServiceConfig):
     """The ``feed`` section of the configuration. Times are wall time unless they say market.
 
     Attributes:
+        api_key_file: the key alone, without its secret, of a key that can only read: the venue
+            wants one named when old trades are asked for, which a gap in built candles needs.
         candle_close_grace_ms: market time a bar built from trades waits for late trades.
         kline_overdue_ms: market time after its end at which a closed bar that the stream has not
             told is asked for by REST.
@@ -30,6 +32,7 @@ class FeedConfig(ServiceConfig):
     """
 
     http_port: int = Field(8101, ge=0, le=65_535)
+    api_key_file: Path | None = None
     candle_close_grace_ms: int = Field(250, ge=0, le=60_000)
     kline_overdue_ms: int = Field(2_000, ge=0)
     warmup_bars: int = Field(0, ge=0, le=1_500)

@@ -68,6 +68,7 @@ class Publisher:
         self._clock_due: ProvenTime | None = None
         self._kept_due_ns = 0
         self._waker: asyncio.TimerHandle | None = None
+        self._wakes_at_s = 0.0
         self.dropped: dict[str, int] = {"quote": 0, "mark": 0, "trade": 0}
         self.proven: ProvenTime | None = None
 
@@ -224,10 +225,9 @@ class Publisher:
         self._core.published["clock"] += 1
 
     def _wake_in(self, wait_ns: int) -> None:
-        if self._waker is None or self._waker.cancelled() or self._waker.when() < _loop_time():
-            loop = asyncio.get_running_loop()
-            self._waker = loop.call_later(wait_ns / 1e9, self._inbox.wake)
-
-
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        if self._waker is None or self._waker.cancelled() or self._wakes_at_s < now_s:
+            # Remembered here: uvloop's handle of a wait that is over does not know its time.
+            self._wakes_at_s = now_s + wait_ns / 1e9
+            self._waker = loop.call_at(self._wakes_at_s, self._inbox.wake)
