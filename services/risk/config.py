@@ -49,7 +49,7 @@ class LimitsConfig(Section):
     """
 
     symbols_allowed: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
-    quote_age_ms_max: int = Field(5_000, ge=1)
+    quote_age_ms_max: int = Field(10_000, ge=1)
     mark_age_ms_max: int = Field(10_000, ge=1)
     event_lead_ms_max: int = Field(10_000, ge=0)
     account_silence_ms_max: int = Field(5_000, ge=1)

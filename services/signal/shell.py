@@ -129,7 +129,7 @@ class SignalShell:
             self._under_way = candle.message_id, self._fold(candle).intents
         for intent in self._under_way[1]:
             await self._propose(intent, candle)
-        self._under_way = candle.message_id, ()
+        self._under_way = "", ()
 
     def _fold(self, candle: Candle) -> Folded:
         folded = fold(self._series, candle)

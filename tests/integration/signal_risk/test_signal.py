@@ -10,8 +10,8 @@ from libs.common.messages.codec import decode, encode
 from libs.common.messages.intents import ProposedIntent
 from libs.common.messages.market import Candle, CandleOrigin
 from libs.common.model.ids import candle_id
-from libs.common.runtime.config import CommonConfig
-from libs.common.runtime.provisioning import SIGNAL_CONSUMER
+from libs.common.runtime.config import BusConfig, CommonConfig
+from libs.common.runtime.provisioning import RISK_CONSUMER, SIGNAL_CONSUMER, provision
 from services.signal.config import SignalConfig, build_series
 from services.signal.core import fold
 
@@ -123,6 +123,28 @@ async def test_an_intent_names_its_cause_and_its_end(world, until):
         assert intent.reference_price == cause.close
         assert intent.caused_wall_ns == cause.ts_published_ns
         assert intent.expires_at_ns == cause.close_ns + 5 * SECOND_NS
+
+
+async def test_an_intent_that_the_broker_does_not_take_is_said_again_not_lost(world, until):
+    candles = list(candles_of_a_walk(5, 120))
+    service = await world.run("signal")
+    await service.started()
+    jetstream = world.bus.jetstream
+    await jetstream.delete_consumer(subjects.INTENTS_STREAM, RISK_CONSUMER)
+    config = (await jetstream.stream_info(subjects.INTENTS_STREAM)).config
+    config.subjects = ["intent.approved.>"]
+    await jetstream.update_stream(config)
+    await publish(world, candles)
+    await until(lambda: service.event("message not settled"), "signal to be refused")
+    await provision(world.bus, "paper", BusConfig())
+    expected = expected_intents(candles)
+
+    async def all_there():
+        found = await proposed(world)
+        return {message.intent.intent_id: message.intent for message in found} == expected
+
+    await until(all_there, "every intent")
+    assert [own["repeated"] for own in (await service.status())["series"]] == [0, 0]
 
 
 async def test_what_is_no_candle_goes_to_the_dead_letters_and_the_rest_goes_on(world, until):

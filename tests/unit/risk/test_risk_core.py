@@ -134,7 +134,7 @@ def test_protection_that_nobody_would_place_is_refused_rather_than_dropped(make,
     ("quote", "check"),
     [
         (None, "quote_age"),
-        ({"age_ms": 5_001}, "quote_age"),
+        ({"age_ms": 10_001}, "quote_age"),
         ({"age_ms": -10_001}, "quote_age"),
         ({"bid": NAN}, "quote_age"),
         ({"ask": NAN}, "quote_age"),
