@@ -78,6 +78,11 @@ class Broker:
         self.url = ""
 
     @property
+    def directory(self) -> Path:
+        """Where its configuration, log and store are."""
+        return self._directory
+
+    @property
     def process_id(self) -> int | None:
         """The server's process id while it runs."""
         return self._process.pid if self._process is not None else None
@@ -105,9 +110,7 @@ class Broker:
                 start_new_session=True,
             )
         for _ in range(START_TIMEOUT_MS // 10):
-            for ports in self._directory.glob("*.ports"):
-                self.url = str(json.loads(ports.read_text())["nats"][0])
-                self._port = int(self.url.rsplit(":", 1)[1])
+            if self._read_ports():
                 return self.url
             if self._process.returncode is not None:
                 break
@@ -115,6 +118,17 @@ class Broker:
         words = output.read_text(errors="replace").strip().splitlines()[-3:]
         await self.stop()
         raise BusUnavailable("nats-server did not start: " + " / ".join(words))
+
+    def _read_ports(self) -> bool:
+        """Learn the address the server took from the file it writes when it listens."""
+        for ports in self._directory.glob("*.ports"):
+            try:
+                self.url = str(json.loads(ports.read_text())["nats"][0])
+            except json.JSONDecodeError:
+                return False  # still being written
+            self._port = int(self.url.rsplit(":", 1)[1])
+            return True
+        return False
 
     async def wait(self) -> int:
         """Wait for the server to end; returns its exit code."""

@@ -15,7 +15,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -125,21 +124,24 @@ class Bus:
 
     async def _open(self, name: str) -> None:
         settings = self._settings
-        self._client = await nats.connect(
-            settings.url,
-            name=name,
-            pending_size=0,
-            allow_reconnect=True,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=settings.reconnect_wait_ms / 1000,
-            connect_timeout=settings.connect_timeout_ms // 1000 or 1,
-            ping_interval=settings.ping_interval_ms // 1000,
-            max_outstanding_pings=settings.pings_outstanding_max,
-            error_cb=self._on_error,
-            disconnected_cb=self._on_disconnected,
-            reconnected_cb=self._on_reconnected,
-            closed_cb=self._on_client_closed,
-        )
+        self._client = Client()
+        # The client retries its first connection without end and in silence: bound each attempt.
+        async with asyncio.timeout(settings.connect_timeout_ms / 1000):
+            await self._client.connect(
+                settings.url,
+                name=name,
+                pending_size=0,
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=settings.reconnect_wait_ms / 1000,  # type: ignore[arg-type]
+                connect_timeout=settings.connect_timeout_ms // 1000 or 1,
+                ping_interval=settings.ping_interval_ms // 1000,
+                max_outstanding_pings=settings.pings_outstanding_max,
+                error_cb=self._on_error,
+                disconnected_cb=self._on_disconnected,
+                reconnected_cb=self._on_reconnected,
+                closed_cb=self._on_client_closed,
+            )
 
     @property
     def is_connected(self) -> bool:

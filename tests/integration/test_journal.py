@@ -1,0 +1,159 @@
+"""The journal on a real broker: one winner, a verified chain, recovery from a snapshot."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.common.messages import subjects
+from libs.common.messages.codec import encode
+from libs.common.messages.journal import JournalRecord, OrderNotPlaced, record_hash
+from libs.common.runtime.broker import Broker
+from libs.common.runtime.bus import Bus
+from libs.common.runtime.config import BusConfig
+from libs.common.runtime.errors import AppendConflict, BusError, BusUnavailable, JournalBroken
+from libs.common.runtime.journal import Journal
+from libs.common.runtime.provisioning import provision
+from services.execution.config import ExecutionConfig
+from services.execution.state import State
+
+ACCOUNT = "paper"
+
+
+def an_event(text: str) -> OrderNotPlaced:
+    return OrderNotPlaced(client_order_id="pc-1", evidence=text)
+
+
+@pytest.fixture
+async def bus(nats_server: Broker) -> AsyncIterator[Bus]:
+    settings = BusConfig(url=nats_server.url)
+    bus = await Bus.connect(settings, "test", lambda: None)
+    await provision(bus, ACCOUNT, settings)
+    yield bus
+    await bus.close()
+
+
+async def append(journal: Journal, text: str) -> JournalRecord:
+    return await journal.append(
+        [an_event(text)], causation_id="c", correlation_id="c", ts_event_ns=1
+    )
+
+
+async def read_all(bus: Bus) -> list[JournalRecord]:
+    return [record async for record in Journal(bus, ACCOUNT, "h").read_tail()]
+
+
+async def test_of_two_writers_at_the_same_place_one_wins(bus: Bus) -> None:
+    writers = [Journal(bus, ACCOUNT, "h") for _ in range(8)]
+    results = await asyncio.gather(
+        *(append(writer, str(n)) for n, writer in enumerate(writers)), return_exceptions=True
+    )
+    assert sum(isinstance(result, JournalRecord) for result in results) == 1
+    assert sum(isinstance(result, AppendConflict) for result in results) == 7
+    assert len(await read_all(bus)) == 1
+
+
+async def test_a_reader_arrives_at_the_writer_s_place_and_head(bus: Bus) -> None:
+    writer, reader = Journal(bus, ACCOUNT, "h"), Journal(bus, ACCOUNT, "h")
+    for n in range(150):
+        await append(writer, str(n))
+    records = [record async for record in reader.read_tail()]
+    assert [record.number for record in records] == list(range(1, 151))
+    assert (reader.number, reader.sequence, reader.head_hash) == (
+        writer.number,
+        writer.sequence,
+        writer.head_hash,
+    )
+
+
+async def test_a_record_that_does_not_continue_the_chain_is_refused_by_sequence(bus: Bus) -> None:
+    writer = Journal(bus, ACCOUNT, "h")
+    await append(writer, "true")
+    forged = JournalRecord(
+        account=ACCOUNT,
+        number=2,
+        prev_hash="0" * 64,
+        causation_id="",
+        correlation_id="",
+        ts_event_ns=1,
+        ts_wall_ns=1,
+        app_version="",
+        config_hash="",
+        events=(an_event("forged"),),
+    )
+    await bus.publish_stored(subjects.journal(ACCOUNT), encode(forged), message_id="forged")
+    with pytest.raises(JournalBroken, match="record 1 was altered"):
+        await read_all(bus)
+
+
+async def test_bytes_that_are_no_record_are_refused_by_sequence(bus: Bus) -> None:
+    await bus.publish_stored(subjects.journal(ACCOUNT), b'{"number":1}', message_id="garbage")
+    with pytest.raises(JournalBroken, match="sequence 1"):
+        await read_all(bus)
+
+
+async def test_the_journal_cannot_be_purged_or_deleted_from(bus: Bus) -> None:
+    await append(Journal(bus, ACCOUNT, "h"), "true")
+    for attempt in (
+        bus.jetstream.purge_stream(subjects.JOURNAL_STREAM),
+        bus.jetstream.delete_msg(subjects.JOURNAL_STREAM, 1),
+    ):
+        with pytest.raises(Exception, match=r"not permitted|denied|delete"):
+            await attempt
+    assert len(await read_all(bus)) == 1
+
+
+async def test_a_snapshot_that_matches_the_chain_is_taken_up(bus: Bus) -> None:
+    writer = Journal(bus, ACCOUNT, "h")
+    for n in range(5):
+        await append(writer, str(n))
+    await writer.save_snapshot(State())
+    await append(writer, "after")
+    reader = Journal(bus, ACCOUNT, "h")
+    assert await reader.load_snapshot() == encode(State())
+    assert [record.number async for record in reader.read_tail()] == [6]
+
+
+async def test_a_snapshot_that_does_not_match_the_chain_is_refused(bus: Bus) -> None:
+    writer = Journal(bus, ACCOUNT, "h")
+    await append(writer, "true")
+    writer.head_hash = record_hash(b"something else")
+    await writer.save_snapshot(State())
+    reader = Journal(bus, ACCOUNT, "h")
+    assert await reader.load_snapshot() is None
+    assert len([record async for record in reader.read_tail()]) == 1
+
+
+async def test_nothing_is_appended_while_the_broker_is_away_nor_later(
+    bus: Bus, nats_server: Broker
+) -> None:
+    writer = Journal(bus, ACCOUNT, "h")
+    await append(writer, "before")
+    await nats_server.kill()
+    with pytest.raises(BusError):
+        await append(writer, "ghost")
+    await nats_server.start()
+    async with asyncio.timeout(20):
+        while not bus.is_connected:
+            await asyncio.sleep(0.02)
+        while True:
+            try:
+                await append(writer, "after")
+                break
+            except BusUnavailable:
+                await asyncio.sleep(0.02)
+    evidence = [record.events[0].evidence for record in await read_all(bus)]  # type: ignore[union-attr]
+    assert evidence == ["before", "after"]
+
+
+async def test_acknowledged_records_that_vanish_are_noticed(bus: Bus) -> None:
+    writer = Journal(bus, ACCOUNT, "h")
+    await append(writer, "true")
+    writer.sequence += 10
+    with pytest.raises(JournalBroken, match="acknowledged records are gone"):
+        _ = [record async for record in writer.read_tail()]
+
+
+def test_limits_of_execution_are_checked_against_each_other() -> None:
+    with pytest.raises(ValueError, match="account_refresh_ms"):
+        ExecutionConfig(account_refresh_ms=10_000, account_age_ms_max=10_000)
