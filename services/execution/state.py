@@ -252,8 +252,9 @@ def _apply_fill(state: State, event: FillReceived, now_ns: int) -> None:
 
 
 def _apply_balance(state: State, event: BalanceObserved, now_ns: int) -> None:
-    state.wallet_balance = event.wallet_balance
-    state.changed_at_ns = now_ns
+    if event.wallet_balance != state.wallet_balance:
+        state.wallet_balance = event.wallet_balance
+        state.changed_at_ns = now_ns
     if event.available_balance is None:
         return
     state.available_balance = event.available_balance
