@@ -7,12 +7,13 @@ VENV = .venv/bin
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: help setup run test check format lock bench clean
+.PHONY: help setup run test chaos check format lock bench clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
 	@echo 'make run      trade on the built-in paper exchange until Ctrl-C (ARGS="--speed 20")'
 	@echo 'make test     every test (PYTEST_ARGS="tests/unit -k intent")'
+	@echo 'make chaos    kill every service in turn during a whole run, and judge the run'
 	@echo 'make check    format, lint, types, import contracts, house rules'
 	@echo 'make format   let ruff format and sort what it can'
 	@echo 'make lock     resolve the requirements again, with hashes (needs uv)'
@@ -36,6 +37,9 @@ run: setup
 
 test: setup
 	@exec env $(SAFELY)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+chaos: setup
+	@exec env $(SAFELY)/python -m pytest tests/chaos -m chaos $(PYTEST_ARGS)
 
 check: setup
 	@exec env $(SAFELY)/python scripts/check.py

@@ -127,14 +127,14 @@ def _misplaced(links: Sequence[_Link], index: int) -> str:
     follower = links[index + 1] if index + 1 < len(links) else None
     if follower is not None and follower.number == expected + 1 and follower.previous != link.own:
         return f"record {expected} was changed (line {link.line}): it says it is {link.number}"
+    if any(earlier.number == link.number for earlier in links[:index]):
+        return f"line {link.line} holds record {link.number} again, after record {expected - 1}"
     for later in links[index + 1 :]:
         if later.number == expected:
             return (
                 f"records are out of order: line {link.line} holds record {link.number},"
                 f" record {expected} is on line {later.line}"
             )
-    if link.number < expected:
-        return f"line {link.line} holds record {link.number} again, after record {expected - 1}"
     if link.number == expected + 1:
         return f"record {expected} is missing (line {link.line} holds record {link.number})"
     return f"records {expected} to {link.number - 1} are missing before line {link.line}"

@@ -280,7 +280,7 @@ def realized_by_us(story: Story) -> dict[str, Position]:
 
 def venue_log(requests: Iterable[Mapping[str, Any]], story: Story) -> dict[str, int]:
     """The second witness: order requests as they arrived at the venue."""
-    placed = [row for row in requests if row.get("method") == "POST"]
+    placed = [row for row in requests if is_placement(row)]
     ids = Counter(str(row.get("client_order_id") or "") for row in placed)
     ids.pop("", None)
     return {
@@ -288,6 +288,11 @@ def venue_log(requests: Iterable[Mapping[str, Any]], story: Story) -> dict[str, 
         "placements_repeated": sum(count - 1 for count in ids.values()),
         "placements_unrecorded": sum(name not in story.recorded for name in ids),
     }
+
+
+def is_placement(row: Mapping[str, Any]) -> bool:
+    """Whether a request in the venue's record asked for an order."""
+    return row.get("method") == "POST" and str(row.get("path", "")).endswith("/order")
 
 
 def latencies(facts: Facts, story: Story) -> dict[str, dict[str, float | None]]:
