@@ -4,9 +4,12 @@ import asyncio
 import random
 
 from libs.common.messages.market import CandleOrigin
+from libs.common.runtime.clock import Clock, sleep_market
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
-from libs.common.venue.market_payloads import KlineRow
+from libs.common.runtime.venue_transport import VenueCall
+from libs.common.venue.market_payloads import KlineRow, TradeRow
+from libs.common.venue.outcomes import Throttled, throttled_until_ms
 from services.feed.backoff import Backoff
 from services.feed.bars import ZERO, Bar, Print
 from services.feed.config import FeedConfig
@@ -15,24 +18,44 @@ from services.feed.events import NS_PER_MS
 from services.feed.intervals import interval_ns
 from services.feed.kline_series import AskKlines, KlinesAnswer
 from services.feed.trade_series import AskTrades, TradesAnswer
+from services.feed.weight import WeightGate
 
 log = get_logger(__name__)
 
-#: What one historicalTrades request returns at most.
+#: What one trades or historicalTrades request returns at most.
 TRADES_PER_PAGE = 1_000
 #: What one klines request returns at most.
 KLINES_PER_PAGE = 1_500
 
 
+WEIGHT_RECENT_TRADES = 5
+WEIGHT_OLD_TRADES = 200
+WEIGHT_KLINES = 10
+WEIGHT_WAIT_S = 0.05
+WEIGHT_HEADER = "x-mbx-used-weight-1m"
+
+
 class Backfill:
     """Answers the core's questions. The bar in question is held however long it takes."""
 
-    def __init__(self, venue: VenueClient, settings: FeedConfig, dice: random.Random) -> None:
+    def __init__(
+        self, venue: VenueClient, settings: FeedConfig, dice: random.Random, clock: Clock
+    ) -> None:
         self._venue = venue
         self._settings = settings
         self._dice = dice
+        self._clock = clock
+        self._gate = WeightGate(settings.backfill_weight_per_minute_max)
+        self._last_asked: dict[str, AskTrades | AskKlines] = {}
         self.requests = 0
         self.failures = 0
+        self.last_failure = ""
+
+    def on_call(self, call: VenueCall) -> None:
+        """Learn from an answer how much weight the address has used."""
+        used = call.outcome.headers.get(WEIGHT_HEADER, "")
+        if used.isdecimal():
+            self._gate.hear(int(used), self._now_ms())
 
     async def answer(self, question: AskTrades | AskKlines) -> Answer:
         """Return REST's answer; a failed read is repeated with backoff until it succeeds."""
@@ -40,13 +63,18 @@ class Backfill:
         backoff = Backoff(
             settings.backfill_wait_first_ms, settings.backfill_wait_max_ms, self._dice
         )
+        if self._last_asked.get(question.symbol) == question:
+            await asyncio.sleep(settings.backfill_wait_first_ms / 1_000)
+        self._last_asked[question.symbol] = question
         while True:
             try:
                 if isinstance(question, AskTrades):
-                    return await self._trades(question)
-                return await self._klines(question)
+                    found: Answer = await self._trades(question)
+                else:
+                    found = await self._klines(question)
             except VenueReadError as error:
                 self.failures += 1
+                self.last_failure = str(error)
                 wait_ms = backoff.next_ms()
                 log.warning(
                     "backfill failed, holding the bar",
@@ -54,30 +82,71 @@ class Backfill:
                     error=str(error),
                     wait_ms=wait_ms,
                 )
-                await asyncio.sleep(wait_ms / 1_000)
+                await self._wait(error, wait_ms)
+            else:
+                self.last_failure = ""
+                return found
+
+    async def _wait(self, error: VenueReadError, wait_ms: int) -> None:
+        """Wait before the next try; when throttled, as long as the venue says."""
+        await asyncio.sleep(wait_ms / 1_000)
+        outcome = error.outcome
+        if not isinstance(outcome, Throttled) or not self._clock.is_set:
+            return
+        now_ms = self._now_ms()
+        left_ms = throttled_until_ms(outcome, now_ms) - now_ms
+        try:
+            # The venue means market time, which may stand still: never longer than its wall span.
+            async with asyncio.timeout(left_ms / 1_000):
+                await sleep_market(self._clock, left_ms)
+        except TimeoutError:
+            pass
+
+    def _now_ms(self) -> int:
+        return self._clock.now_ns() // NS_PER_MS if self._clock.is_set else 0
+
+    async def _admit(self, cost: int) -> None:
+        """Wait until the minute has room for a request of this weight."""
+        while not self._gate.allows(cost, self._now_ms()):
+            await asyncio.sleep(WEIGHT_WAIT_S)
+        self.requests += 1
 
     async def _trades(self, question: AskTrades) -> TradesAnswer:
-        prints: list[Print] = []
-        first_id: int | None = None
-        from_id = question.from_id
-        for _ in range(self._settings.backfill_pages_max):
-            self.requests += 1
-            rows = await self._venue.historical_trades(
-                question.symbol, from_id=from_id, limit=TRADES_PER_PAGE
-            )
-            if first_id is None and rows:
-                first_id = rows[0].trade_id
-            prints += [
+        """The newest thousand trades cost little and need no key; older ones only if they must."""
+        await self._admit(WEIGHT_RECENT_TRADES)
+        recent = await self._venue.recent_trades(question.symbol, limit=TRADES_PER_PAGE)
+        rows: list[TradeRow] = []
+        if recent and recent[0].trade_id > question.from_id:
+            rows = await self._old_trades(question, recent[0].trade_id)
+        newest = rows[-1].trade_id if rows else question.from_id - 1
+        rows += [row for row in recent if row.trade_id > newest]
+        return TradesAnswer(
+            question.symbol,
+            question.from_id,
+            [
                 Print(row.trade_id, row.time_ms * NS_PER_MS, row.price, row.quantity)
                 for row in rows
                 if row.quantity > ZERO and row.price > ZERO
-            ]
-            if len(rows) < TRADES_PER_PAGE or rows[-1].trade_id < from_id:
-                last_id = rows[-1].trade_id if rows else (from_id - 1 if prints else None)
-                return TradesAnswer(question.symbol, question.from_id, prints, first_id, last_id)
-            from_id = rows[-1].trade_id + 1
+            ],
+            rows[0].trade_id if rows else None,
+            rows[-1].trade_id if rows else None,
+        )
+
+    async def _old_trades(self, question: AskTrades, until_id: int) -> list[TradeRow]:
+        """Every trade from the one asked for up to ``until_id``, as far as the venue has them."""
+        rows: list[TradeRow] = []
+        from_id = question.from_id
+        for _ in range(self._settings.backfill_pages_max):
+            await self._admit(WEIGHT_OLD_TRADES)
+            page = await self._venue.historical_trades(
+                question.symbol, from_id=from_id, limit=TRADES_PER_PAGE
+            )
+            rows += page
+            if not page or page[-1].trade_id >= until_id - 1:
+                return rows
+            from_id = page[-1].trade_id + 1
         log.error("gap too long to fill", symbol=question.symbol, from_id=question.from_id)
-        return TradesAnswer(question.symbol, question.from_id, (), None, None)
+        return []
 
     async def _klines(self, question: AskKlines) -> KlinesAnswer:
         length_ns = interval_ns(question.interval)
@@ -104,7 +173,7 @@ class Backfill:
     async def _page(
         self, question: AskKlines, start_ns: int, end_ns: int, limit: int = KLINES_PER_PAGE
     ) -> list[KlineRow]:
-        self.requests += 1
+        await self._admit(WEIGHT_KLINES)
         return await self._venue.klines(
             question.symbol,
             question.interval,

@@ -97,8 +97,9 @@ class FeedShell:
                 request_timeout_ms=common.venue.request_timeout_ms,
                 connections_max=common.venue.connections_max,
             ),
+            on_call=lambda call: self._backfill.on_call(call),  # noqa: PLW0108 - made below
         )
-        self._backfill = Backfill(self._venue, settings, dice)
+        self._backfill = Backfill(self._venue, settings, dice, context.clock)
         self._publisher = Publisher(
             self._core,
             self._inbox,
@@ -288,7 +289,9 @@ class FeedShell:
             )
             self._context.health.set("candles", Level.FAIL, text)
         elif self._core.is_healing:
-            self._context.health.set("candles", Level.WARN, "a gap is being filled by REST")
+            failure = self._backfill.last_failure
+            text = f"a gap is being filled by REST; {failure}".rstrip("; ")
+            self._context.health.set("candles", Level.WARN, text)
         else:
             self._context.health.set("candles", Level.PASS)
 
@@ -323,6 +326,7 @@ class FeedShell:
             "backfill": {
                 "requests": self._backfill.requests,
                 "failures": self._backfill.failures,
+                "last_failure": self._backfill.last_failure,
             },
             "sockets": [
                 {

@@ -55,6 +55,9 @@ class TradesAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 _CAUSE = "-t-"
+#: How often REST is asked again for what lies between its newest trade and our oldest. After that
+#: the ids between belong to rows that REST does not list, such as those of the insurance fund.
+LAG_QUESTIONS_MAX = 5
 
 
 def cause_of(symbol: str, trade_id: int) -> str:
@@ -80,6 +83,8 @@ class TradeSeries:
         self._wanted_id: int | None = None
         self._stream_first_id: int | None = None
         self._stream_last_id: int | None = None
+        self._last_print_id: int | None = None
+        self._lag_questions = 0
         self._proven_ns = 0
         self._source_ended = False
         self.gaps = 0
@@ -117,8 +122,7 @@ class TradeSeries:
 
     def on_disconnected(self) -> None:
         """The stream is gone: trades may be missed from here on."""
-        if not self.is_held and self._stream_last_id is not None:
-            self._resume_id = self._stream_last_id
+        self._note_whole()
         if self._resume_id is None:
             for bars in self.bars.values():
                 bars.forget()
@@ -134,12 +138,13 @@ class TradeSeries:
             self._stream_first_id = number
         elif number > last + 1:
             self.gaps += 1
-            self._want(last)
+            self._want(last if self._last_print_id is None else self._last_print_id)
             asks = self._ask()
         if last is None or number > last:
             self._stream_last_id = number
         if event.is_market_print:
             trade = Print(number, event.trade_ms * NS_PER_MS, event.price, event.quantity)
+            self._last_print_id = max(number, self._last_print_id or 0)
             for bars in self.bars.values():
                 bars.add(trade)
         candles = self.on_time(event.event_ms * NS_PER_MS)
@@ -171,12 +176,18 @@ class TradeSeries:
         for trade in answer.prints:
             for bars in self.bars.values():
                 bars.add(trade)
+        if answer.prints:
+            self._last_print_id = max(answer.prints[-1].trade_id, self._last_print_id or 0)
         newest = answer.asked_id if answer.last_id is None else answer.last_id
         first = self._stream_first_id
-        if first is not None and newest < first - 1 and answer.reaches_back:
-            self._want(newest)  # REST lags behind the stream: what lies between is still missing
-        if self._stream_last_id is None:
+        if first is None:
             self._resume_id = newest
+        is_short = first is not None and newest < first - 1 and answer.reaches_back
+        if is_short and self._lag_questions < LAG_QUESTIONS_MAX:
+            self._lag_questions += 1
+            self._want(newest)  # REST lags behind the stream: what lies between is still missing
+        else:
+            self._lag_questions = 0
         return [*self._ask(), *self._release()]
 
     def _want(self, from_id: int) -> None:
@@ -191,10 +202,17 @@ class TradeSeries:
     def _release(self) -> list[CandleReady | AskTrades]:
         if self.is_held:
             return []
-        if self._stream_last_id is not None:
-            self._resume_id = self._stream_last_id
+        self._note_whole()
         return [
             CandleReady(self.symbol, name, bar, cause_of(self.symbol, bar.last_trade_id))
             for name, bars in self.bars.items()
             for bar in bars.release(self._proven_ns, with_flat_tail=not self._source_ended)
         ]
+
+    def _note_whole(self) -> None:
+        """Nothing is missing up to the newest print: a later question may start there.
+
+        REST lists prints only, so a question that started at another row would not be found.
+        """
+        if not self.is_held and self._last_print_id is not None:
+            self._resume_id = self._last_print_id

@@ -7,8 +7,6 @@ from typing import Self
 
 from aiohttp import WSMsgType, web
 
-KEPT_MAX = 100_000
-
 
 class FeedVenue:
     """Speaks the venue's streams; a test moves its time and breaks its connections."""
@@ -20,6 +18,7 @@ class FeedVenue:
         self.sockets: dict[web.WebSocketResponse, set[str]] = {}
         self.rest_answers_503 = False
         self.hidden_trades: set[int] = set()
+        self.recent_max = 8
         self.requests: list[str] = []
         self.port = 0
         self._runner: web.AppRunner | None = None
@@ -28,6 +27,7 @@ class FeedVenue:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get("/{route}/stream", self._stream)
+        app.router.add_get("/fapi/v1/trades", self._recent_trades)
         app.router.add_get("/fapi/v1/historicalTrades", self._old_trades)
         app.router.add_get("/fapi/v1/klines", self._klines)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -144,6 +144,13 @@ class FeedVenue:
         finally:
             self.sockets.pop(socket, None)
         return socket
+
+    async def _recent_trades(self, request: web.Request) -> web.Response:
+        self.requests.append(request.path_qs)
+        if self.rest_answers_503:
+            return web.json_response({"code": 0, "msg": "Service Unavailable."}, status=503)
+        rows = self.trades.get(request.query["symbol"], [])
+        return web.json_response(rows[-self.recent_max :])
 
     async def _old_trades(self, request: web.Request) -> web.Response:
         self.requests.append(request.path_qs)

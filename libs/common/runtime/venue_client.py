@@ -250,6 +250,10 @@ class VenueClient(VenueTransport):
         data = {"symbol": symbol, "fromId": from_id, "limit": limit}
         return await self._read("aggTrades", list[AggTradeRow], data)
 
+    async def recent_trades(self, symbol: str, *, limit: int | None = None) -> list[TradeRow]:
+        """GET trades: the newest ones, oldest first, at most 1000; weight 5, no key needed."""
+        return await self._read("trades", list[TradeRow], {"symbol": symbol, "limit": limit})
+
     async def historical_trades(
         self, symbol: str, *, from_id: int | None = None, limit: int | None = None
     ) -> list[TradeRow]:

@@ -18,6 +18,7 @@ from services.feed.events import (
 from services.feed.intervals import interval_ns
 from services.feed.market_time import MarketTime
 from services.feed.plan import plan_sockets
+from services.feed.weight import WeightGate
 
 MS = 1_000_000
 QUOTE = (
@@ -179,3 +180,13 @@ def test_no_more_attempts_than_the_budget_in_any_window():
 def test_an_interval_that_does_not_divide_a_day_is_refused(interval):
     with pytest.raises(ValueError, match="interval"):
         interval_ns(interval)
+
+
+def test_backfill_leaves_the_rest_of_the_minutes_weight_to_others():
+    gate = WeightGate(1_000)
+    assert gate.allows(200, 10)
+    gate.hear(850, 20)
+    assert not gate.allows(200, 30)
+    assert gate.allows(150, 40)
+    assert not gate.allows(1, 50)
+    assert gate.allows(200, 60_000)

@@ -258,3 +258,29 @@ def test_several_intervals_are_built_from_the_same_trades():
     effects = series.on_time(at(5_300))
     assert len(bars(effects, "1s")) >= 1
     assert [(b.open, b.close, b.trade_count) for b in bars(effects, "5s")] == [(5, 6, 2)]
+
+
+def test_a_question_starts_at_a_print_because_rest_lists_nothing_else():
+    series = new_series()
+    series.on_time(at(-500))
+    series.on_trade(trade(1, 100))
+    series.on_trade(trade(2, 200, execution="INSURANCE_FUND"))
+    assert series.on_trade(trade(9, 300))[0] == AskTrades("BTCUSDT", 1)
+
+
+def test_ids_that_rest_never_lists_do_not_hold_bars_for_ever():
+    series = new_series()
+    series.on_time(at(-500))
+    series.on_trade(trade(1, 100))
+    series.on_disconnected()
+    asks = series.on_connected()
+    series.on_trade(trade(5, 900))  # 2 to 4 were no prints
+    series.on_time(at(1_300))
+    found = []
+    for _ in range(10):
+        if not asks:
+            break
+        found += series.on_answer(answer(asks[0].from_id, [trade(1, 100)]))
+        asks = [effect for effect in found if isinstance(effect, AskTrades)][-1:]
+        asks = asks if series.is_healing else []
+    assert [bar.trade_count for bar in bars(found)] == [2]

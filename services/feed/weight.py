@@ -1,0 +1,30 @@
+"""How much of the venue's request weight backfill may still use this minute.
+
+The venue counts per address, so our execution and reconciler draw on the same allowance; it says in
+each answer how much is used. Backfill stops well before the limit: a candle can wait, a cancel
+cannot.
+"""
+
+MINUTE_MS = 60_000
+
+
+class WeightGate:
+    """The used weight as the venue last told it; all times are market time in milliseconds."""
+
+    def __init__(self, weight_max: int) -> None:
+        self._weight_max = weight_max
+        self._minute = -1
+        self._used = 0
+
+    def hear(self, used: int, now_ms: int) -> None:
+        """Take what an answer said."""
+        self._minute, self._used = now_ms // MINUTE_MS, used
+
+    def allows(self, cost: int, now_ms: int) -> bool:
+        """Whether a request of this weight may go now; it is booked until the answer tells."""
+        if now_ms // MINUTE_MS != self._minute:
+            self._minute, self._used = now_ms // MINUTE_MS, 0
+        if self._used + cost > self._weight_max:
+            return False
+        self._used += cost
+        return True
