@@ -161,7 +161,10 @@ class FeedShell:
     def _on_frame(self, plan: SocketPlan, frame: Frame) -> bool:
         data = frame.data
         if isinstance(data, ClockEvent):
-            return self._inbox.offer(Proof(plan, data))
+            if self._is_paper:
+                return self._inbox.offer(Proof(plan, data))
+            self._on_unreadable(plan, b"", "a clock frame outside the paper world")
+            return True
         if not isinstance(data, QuoteEvent | TradeEvent | KlineEvent | MarkEvent | DepthEvent):
             return True
         if data.symbol not in self._symbols:

@@ -1,10 +1,12 @@
 """The feed as a process, between a real broker and a venue that a test can hurt."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import sys
+import time
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -73,8 +75,9 @@ class World:
         self.broker_url, self.bus, self.venue = broker_url, bus, venue
         self.feeds = []
 
-    async def start_feed(self, **settings):
+    async def start_feed(self, mode="paper", **settings):
         environment = {
+            "PORTCULLIS_MODE": mode,
             "PATH": os.environ["PATH"],
             "PORTCULLIS_BUS__URL": self.broker_url,
             "PORTCULLIS_VENUE__REST_URL": f"http://127.0.0.1:{self.venue.port}",
@@ -366,3 +369,24 @@ async def test_what_is_recorded_plays_back_through_the_paper_exchange(world, tmp
     kinds = [type(event).__name__ for event in TapeSource([path]).events()]
     assert kinds.count("Trade") == market.number
     assert kinds.count("Quote") == 1
+
+
+async def test_outside_the_paper_world_bars_close_by_our_own_clock(world):
+    heard = []
+
+    async def hear(subject, payload, headers):
+        heard.append(subject)
+
+    await world.bus.subscribe(subjects.MARKET_CLOCK, hear)
+    feed = await world.start_feed(mode="testnet")
+    assert not any("!clock@sim" in streams for streams in world.venue.sockets.values())
+    for number in (1, 2, 3):
+        await world.venue.trade(SYMBOL, number, time.time_ns() // 1_000_000, "100", "1")
+        await asyncio.sleep(0.4)
+    await until(lambda: world.has_candles(3), "bars close without another trade")
+    found = await world.candles()
+    assert [c.close_ns - c.open_ns for c in found] == [1_000_000_000] * len(found)
+    assert all(a.close_ns == b.open_ns for a, b in itertools.pairwise(found))
+    assert found[-1].trade_count == 0
+    assert heard == []
+    assert await feed.end() == 0
