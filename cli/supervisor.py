@@ -191,7 +191,9 @@ class Supervisor:
         in_a_row = 0
         while True:
             code = await child.wait()
-            words = f"{child.name} ended ({describe_end(code)}): {child.last_words()}"
+            words = f"{child.name} ended ({describe_end(code)})"
+            if code > 0:
+                words += f": {child.last_words()}"
             if code == EXIT_BAD_CONFIG:
                 self.fail(words, exits.BAD_USAGE)
                 return

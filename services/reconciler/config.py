@@ -25,6 +25,9 @@ class ReconcilerConfig(ServiceConfig):
         retry_wall_ms: wall time before trying again after a failure or a difference.
         second_look_wall_ms: wall time between the two looks of one comparison.
         state_wait_wall_ms_max: longest wait for execution to say how the account stands.
+        retry_wall_ms_max: the retry's wait doubles up to this while comparisons keep failing.
+        weight_per_minute_max: request weight that comparisons may use in a minute of market time;
+            the venue allows 2,400 to all of an address together.
         looks_max: looks tried for one comparison while the account keeps changing under them.
         balance_tolerance: quote currency by which the wallet balance may differ; 0 is exact.
     """
@@ -34,6 +37,8 @@ class ReconcilerConfig(ServiceConfig):
     api_secret_file: Path | None = None
     interval_ms: int = Field(900_000, ge=1_000)
     retry_wall_ms: int = Field(5_000, ge=10)
+    retry_wall_ms_max: int = Field(60_000, ge=10)
+    weight_per_minute_max: int = Field(900, ge=50, le=2_400)
     second_look_wall_ms: int = Field(500, ge=0)
     state_wait_wall_ms_max: int = Field(5_000, ge=100)
     looks_max: int = Field(8, ge=1)

@@ -27,6 +27,7 @@ from libs.common.runtime.metrics import RECONCILE_CYCLES, RECONCILE_DISCREPANCIE
 from libs.common.runtime.provisioning import wait_until_provisioned
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
+from services.reconciler.budget import WeightBudget, look_weight
 from services.reconciler.config import Policy, ReconcilerConfig
 from services.reconciler.core import (
     Comparison,
@@ -42,6 +43,7 @@ log = get_logger(__name__)
 
 NAME = "reconciler"
 DUE_LOOK_INTERVAL_S = 0.05
+FAILURES_HEEDED_MIN = 2
 
 
 class ComparisonImpossible(PortcullisError):  # noqa: N818 - what happened, not a kind of error
@@ -63,6 +65,9 @@ class Reconciler:
         self._state_came = asyncio.Event()
         self._asked = asyncio.Event()
         self._cycle = 0
+        self._failures = 0
+        self._is_whole = True
+        self._budget = WeightBudget(context.settings.weight_per_minute_max)
         self._previous: frozenset[str] = frozenset()
         self._halt_asked_for: tuple[str, ...] = ()
         self._last: ReconcileReport | None = None
@@ -114,6 +119,9 @@ class Reconciler:
     async def _try_to_compare(self, trigger: str) -> bool:
         """One comparison; false if it failed or found something, so that it is made again soon."""
         started_ns = monotonic_ns()
+        # Orders of symbols that are not ours cost forty times as much to ask for: now and then.
+        is_unclean = self._last is not None and not self._last.is_clean
+        self._is_whole = trigger in ("start", "period") or is_unclean
         try:
             comparison, state = await self._compare_twice()
             report = self._report(trigger, comparison, state, started_ns)
@@ -123,15 +131,18 @@ class Reconciler:
             log.warning("comparison failed", trigger=trigger, error=str(error))
             if self._last is None:
                 self._context.health.set("compared", Level.FAIL, str(error))
+            self._failures += 1
             return False
+        self._failures = 0
         return report.is_clean
 
     async def _wait_for_next(self, *, is_settled: bool) -> str:
         """Wait until a comparison is due; returns why it is."""
         due_ns = self._clock.now_ns() + self._settings.interval_ms * NS_PER_MS
-        retry_ns = monotonic_ns() + self._settings.retry_wall_ms * NS_PER_MS
+        retry_ns = monotonic_ns() + self._retry_wall_ms() * NS_PER_MS
         while True:
-            if self._asked.is_set():
+            # Who asks does not know that the venue has just told us to wait.
+            if self._asked.is_set() and self._failures < FAILURES_HEEDED_MIN:
                 return "demand"
             if not is_settled and monotonic_ns() >= retry_ns:
                 return "retry"
@@ -141,6 +152,10 @@ class Reconciler:
                 await asyncio.wait_for(self._asked.wait(), DUE_LOOK_INTERVAL_S)
             except TimeoutError:
                 continue
+
+    def _retry_wall_ms(self) -> int:
+        doubled = self._settings.retry_wall_ms << min(max(0, self._failures - 1), 16)
+        return min(doubled, self._settings.retry_wall_ms_max)
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -188,9 +203,17 @@ class Reconciler:
         return self._state
 
     async def _ask_venue(self) -> VenueSnapshot:
-        positions, orders, balances = await asyncio.gather(
-            self._venue.position_risk(), self._venue.open_orders(), self._venue.balance()
+        symbols = self._context.common.symbols
+        weight = look_weight(len(symbols), is_whole=self._is_whole)
+        if not self._budget.spend(weight, self._clock.now_ns()):
+            raise ComparisonImpossible("the request weight of this minute is used up")
+        asked = (None,) if self._is_whole else symbols
+        positions, balances, lists = await asyncio.gather(
+            self._venue.position_risk(),
+            self._venue.balance(),
+            asyncio.gather(*(self._venue.open_orders(symbol) for symbol in asked)),
         )
+        orders = [order for found in lists for order in found]
         return VenueSnapshot(
             positions={one.symbol: one.quantity for one in positions if one.quantity},
             orders=tuple(

@@ -1,0 +1,39 @@
+"""How much of the venue's request weight comparisons may use. Pure: the time is passed in.
+
+The venue counts all weight of an address together (2,400 a minute) and bans whoever goes on beyond
+it, orders included. Looking must therefore never be able to use up what trading needs, however
+often something asks for a look.
+"""
+
+from collections import deque
+
+MINUTE_NS = 60_000_000_000
+POSITIONS_WEIGHT = 5
+BALANCE_WEIGHT = 5
+ORDERS_OF_A_SYMBOL_WEIGHT = 1
+ORDERS_OF_ALL_WEIGHT = 40
+
+
+def look_weight(symbols: int, *, is_whole: bool) -> int:
+    """What one look costs: open orders of all symbols, or of so many."""
+    orders = ORDERS_OF_ALL_WEIGHT if is_whole else symbols * ORDERS_OF_A_SYMBOL_WEIGHT
+    return POSITIONS_WEIGHT + BALANCE_WEIGHT + orders
+
+
+class WeightBudget:
+    """Weight spent within the last minute, kept below a maximum."""
+
+    def __init__(self, per_minute_max: int) -> None:
+        self._per_minute_max = per_minute_max
+        self._spent: deque[tuple[int, int]] = deque()
+        self._total = 0
+
+    def spend(self, weight: int, now_ns: int) -> bool:
+        """Book the weight; false, and nothing booked, if it would be too much."""
+        while self._spent and self._spent[0][0] <= now_ns - MINUTE_NS:
+            self._total -= self._spent.popleft()[1]
+        if self._total + weight > self._per_minute_max:
+            return False
+        self._spent.append((now_ns, weight))
+        self._total += weight
+        return True

@@ -1,0 +1,97 @@
+"""`portcullis journal` and `provision` against a real broker and its store."""
+
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from cli.run_directory import create_run_directory
+from libs.common.messages.journal import BalanceObserved
+from libs.common.runtime.broker import Broker
+from libs.common.runtime.bus import Bus
+from libs.common.runtime.config import BusConfig
+from libs.common.runtime.journal import Journal
+from libs.common.runtime.provisioning import provision
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RECORDS = 130
+
+
+def portcullis(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+async def write_journal(broker: Broker, records: int) -> None:
+    settings = BusConfig(url=broker.url)
+    bus = await Bus.connect(settings, "test", lambda: None)
+    await provision(bus, "paper", settings)
+    journal = Journal(bus, "paper", "hash")
+    for number in range(records):
+        event = BalanceObserved(
+            asset="USDT", wallet_balance=Decimal(number), available_balance=None, observed_at_ns=1
+        )
+        await journal.append([event], causation_id="c", correlation_id="c", ts_event_ns=number)
+    await bus.close()
+
+
+@pytest.fixture
+async def run_with_journal(tmp_path):
+    """A run's directory whose broker has ended, as after a kill of everything."""
+    run = create_run_directory(tmp_path, 1)
+    broker = Broker(run.broker)
+    await broker.start()
+    try:
+        await write_journal(broker, RECORDS)
+    finally:
+        await broker.kill()
+    return run
+
+
+async def test_a_journal_is_exported_from_the_store_of_a_killed_run(run_with_journal, tmp_path):
+    out = tmp_path / "journal.jsonl"
+    done = portcullis("journal", "export", "--data-dir", tmp_path, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert f"{RECORDS} records" in done.stdout
+    verified = portcullis("journal", "verify", out)
+    assert verified.returncode == 0, verified.stdout
+    assert f"{RECORDS} records" in verified.stdout
+
+
+async def test_a_spoiled_export_is_refused_with_the_record(run_with_journal, tmp_path):
+    out = tmp_path / "journal.jsonl"
+    assert portcullis("journal", "export", "--data-dir", tmp_path, "--out", out).returncode == 0
+    out.write_bytes(out.read_bytes().replace(b'"wallet_balance":"77"', b'"wallet_balance":"78"'))
+    verified = portcullis("journal", "verify", out)
+    assert verified.returncode == 1
+    assert "record 78 was changed" in verified.stdout
+
+
+async def test_a_journal_is_exported_from_a_running_broker(tmp_path):
+    broker = Broker(tmp_path / "broker")
+    url = await broker.start()
+    try:
+        assert (
+            portcullis("journal", "export", "--url", url, "--out", tmp_path / "x").returncode == 0
+        )
+        await write_journal(broker, 3)
+        done = portcullis("journal", "export", "--url", url, "--out", tmp_path / "journal.jsonl")
+    finally:
+        await broker.stop()
+    assert "3 records" in done.stdout
+
+
+def test_without_a_broker_the_export_ends_with_a_clear_message(tmp_path):
+    done = portcullis("journal", "export", "--url", "nats://127.0.0.1:1", "--out", tmp_path / "x")
+    assert done.returncode == 3
+    assert "no broker at nats://127.0.0.1:1" in done.stderr
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    done = portcullis("journal", "verify", tmp_path / "nothing")
+    assert done.returncode == 2
+    assert "nothing" in done.stderr

@@ -1,0 +1,22 @@
+"""Comparisons cannot use up the weight that trading needs."""
+
+from services.reconciler.budget import MINUTE_NS, WeightBudget, look_weight
+
+
+def test_asking_for_all_symbols_costs_as_the_venue_counts_it():
+    assert look_weight(2, is_whole=True) == 50
+    assert look_weight(2, is_whole=False) == 12
+
+
+def test_what_would_be_too_much_is_refused_and_not_booked():
+    budget = WeightBudget(100)
+    assert budget.spend(60, 0)
+    assert not budget.spend(41, 1)
+    assert budget.spend(40, 2)
+
+
+def test_weight_comes_back_after_a_minute_and_not_before():
+    budget = WeightBudget(100)
+    assert budget.spend(100, 0)
+    assert not budget.spend(1, MINUTE_NS - 1)
+    assert budget.spend(100, MINUTE_NS)
