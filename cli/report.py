@@ -145,6 +145,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
         },
         "latency_ms": latencies(facts, story),
     }
+    report["proposals_without_outcome"] = len(facts.proposed_wall_ns.keys() - outcomes.keys())
     report.update(_details(facts, story, ours, nonterminal, conflicts))
     return report
 
@@ -336,6 +337,9 @@ def broken_invariants(report: Mapping[str, Any]) -> list[str]:
     checks = {
         f"{report['nonterminal_intents']} intents without an outcome": (
             report["nonterminal_intents"] == 0
+        ),
+        f"{report['proposals_without_outcome']} proposals were heard and lost": (
+            report["proposals_without_outcome"] == 0
         ),
         f"{report['unapproved_venue_orders']} orders at the venue without an approval": (
             report["unapproved_venue_orders"] == 0

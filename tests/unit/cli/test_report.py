@@ -213,6 +213,12 @@ def test_an_approval_that_execution_never_read_has_no_outcome(facts):
     assert build_report(facts([]))["nonterminal_intents"] == 2
 
 
+def test_a_proposal_that_was_heard_and_never_decided_is_told(facts):
+    report = build_report(facts(proposed_wall_ns={"a": 1, "lost": 1}))
+    assert report["proposals_without_outcome"] == 1
+    assert broken_invariants(report)
+
+
 def test_a_refusal_by_the_gate_and_a_rejection_by_the_venue_keep_their_reasons(facts):
     rejected = OrderRejected(
         client_order_id="pc-b", reason="MARGIN", code=-2019, message="Margin is insufficient."
