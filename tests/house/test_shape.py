@@ -4,7 +4,7 @@ import ast
 
 # Adding a file here is a deliberate act: two services need it today (libs/common/__init__.py).
 COMMON_MODULES = {
-    "model": "ids instrument intent money order position trading_state verdict",
+    "model": "ids instrument intent money order position settings trading_state verdict",
     "messages": "account codec envelope intents journal market subjects",
     "venue": (
         "market_payloads outcome_table outcomes payloads signing stream_payloads streams "
@@ -14,7 +14,7 @@ COMMON_MODULES = {
         "broker bus clock config errors health http journal log metrics provisioning retry_read "
         "secret service trace venue_client venue_transport websocket"
     ),
-    "testing": "scripted_venue",
+    "testing": "builders scripted_venue",
 }
 
 DOORS = ("__init__.py", "__main__.py", "config.py", "core.py", "shell.py")
