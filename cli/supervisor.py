@@ -42,6 +42,10 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
+#: Downstream: an intent that was approved finds execution still there, and an order its venue.
+STOP_ORDER = ("signal", "risk", "execution", "reconciler", "feed", "paper_exchange")
+
+
 class Child:
     """One process of the run; it may be started again after it ended."""
 
@@ -167,11 +171,11 @@ class Supervisor:
         self._on_change()
 
     async def stop(self) -> None:
-        """End every child, the last started first; none is left."""
+        """End every child, whoever speaks before whoever hears it; none is left."""
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        for child in reversed(self._children):
+        for child in sorted(self._children, key=lambda one: STOP_ORDER.index(one.name)):
             await child.stop(self._settings.stop_timeout_ms)
 
     def fail(self, text: str, code: int = exits.FAILED) -> None:
