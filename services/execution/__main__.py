@@ -1,13 +1,7 @@
-"""Wires execution: configuration, secrets, venue client, shell."""
+"""``python -m services.execution``: wires configuration, the trading key and the shell."""
 
-from pathlib import Path
-
-from libs.common.runtime.config import Mode
-from libs.common.runtime.errors import ConfigError
-from libs.common.runtime.secret import PRIVATE_MODE_BITS, Secret, secret_from_file
+from libs.common.runtime.credentials import load_secret, open_venue
 from libs.common.runtime.service import Context, run_service
-from libs.common.runtime.venue_client import VenueClient
-from libs.common.runtime.venue_transport import VenueLimits
 from services.execution.config import ExecutionConfig
 from services.execution.shell import Execution
 
@@ -15,26 +9,15 @@ from services.execution.shell import Execution
 async def start(context: Context[ExecutionConfig]) -> None:
     """Build the service and start it."""
     common, settings = context.common, context.settings
-    bits = 0 if common.mode is Mode.PAPER else PRIVATE_MODE_BITS
-
-    def load(name: str, path: Path | None) -> Secret:
-        if path is None:
-            raise ConfigError(f"{name} is not set: name the file that holds it")
-        return secret_from_file(path, name=name, forbidden_mode_bits=bits)
-
-    venue = VenueClient(
-        common.venue.rest_url,
-        context.clock.now_ns,
-        api_key=load("execution.api_key_file", settings.api_key_file).reveal(),
-        api_secret=load("execution.api_secret_file", settings.api_secret_file),
-        limits=VenueLimits(
-            request_timeout_ms=common.venue.request_timeout_ms,
-            recv_window_ms=common.venue.recv_window_ms,
-            connections_max=common.venue.connections_max,
-        ),
+    approval_key = load_secret(common, "approval_key_file", common.approval_key_file)
+    venue = open_venue(
+        common,
+        context.clock,
+        context.name,
+        key_file=settings.api_key_file,
+        secret_file=settings.api_secret_file,
     )
-    approval_key = load("approval_key_file", common.approval_key_file).reveal().encode()
-    execution = Execution(context, venue, approval_key)
+    execution = Execution(context, venue, approval_key.reveal().encode())
     context.status = execution.status
     await execution.start()
 

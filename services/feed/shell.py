@@ -9,7 +9,7 @@ from libs.common.messages import subjects
 from libs.common.messages.codec import UndecodableError, decode, encode
 from libs.common.messages.market import Candle, MarketHealth
 from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, PaperClock, monotonic_ns, wall_ns
-from libs.common.runtime.config import CommonConfig, Mode
+from libs.common.runtime.credentials import load_secret, venue_limits
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.health import Level
 from libs.common.runtime.log import get_logger
@@ -20,11 +20,9 @@ from libs.common.runtime.metrics import (
     MARKET_PUBLISHED,
     MARKET_RECEIVED,
 )
-from libs.common.runtime.secret import PRIVATE_MODE_BITS, secret_from_file
 from libs.common.runtime.service import Context
 from libs.common.runtime.trace import new_trace_headers
 from libs.common.runtime.venue_client import VenueClient
-from libs.common.runtime.venue_transport import VenueLimits
 from services.feed.announcements import SOURCE, bar_of
 from services.feed.backfill import Backfill
 from services.feed.backoff import AttemptBudget
@@ -92,11 +90,10 @@ class FeedShell:
         self._venue = VenueClient(
             common.venue.rest_url,
             wall_ns,
-            api_key=_read_api_key(common, settings),
-            limits=VenueLimits(
-                request_timeout_ms=common.venue.request_timeout_ms,
-                connections_max=common.venue.connections_max,
-            ),
+            api_key=None
+            if settings.api_key_file is None
+            else load_secret(common, "feed.api_key_file", settings.api_key_file).reveal(),
+            limits=venue_limits(common),
             on_call=lambda call: self._backfill.on_call(call),  # noqa: PLW0108 - made below
         )
         self._backfill = Backfill(self._venue, settings, dice, context.clock)
@@ -361,14 +358,3 @@ def _limits(settings: FeedConfig) -> Limits:
         quote_age_ms_max=settings.quote_age_ms_max,
         mark_age_ms_max=settings.mark_age_ms_max,
     )
-
-
-def _read_api_key(common: CommonConfig, settings: FeedConfig) -> str | None:
-    """The name of a reading key, where one is configured; raises SecretError."""
-    if settings.api_key_file is None:
-        return None
-    bits = 0 if common.mode is Mode.PAPER else PRIVATE_MODE_BITS
-    key = secret_from_file(
-        settings.api_key_file, name="feed.api_key_file", forbidden_mode_bits=bits
-    )
-    return key.reveal()

@@ -16,11 +16,11 @@ from libs.common.messages.intents import IntentVerdict, ProposedIntent
 from libs.common.messages.market import Mark, Quote
 from libs.common.runtime.bus import Delivery
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns, wait_until_set, wall_ns
-from libs.common.runtime.errors import AppendConflict, BusError, ConfigError
+from libs.common.runtime.credentials import load_secret
+from libs.common.runtime.errors import AppendConflict, BusError
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import RISK_DECISIONS
 from libs.common.runtime.provisioning import RISK_CONSUMER, wait_until_provisioned
-from libs.common.runtime.secret import Secret, secret_from_file
 from libs.common.runtime.service import Context
 from services.risk.config import RiskConfig
 from services.risk.core import Board, decide
@@ -32,28 +32,14 @@ log = get_logger(__name__)
 APPROVED = "APPROVED"
 
 
-def load_approval_key(context: Context[RiskConfig]) -> Secret:
-    """The key that proves to execution that an approval is ours.
-
-    Raises:
-        ConfigError: it is not configured, or cannot be used; says what to do.
-    """
-    path = context.common.approval_key_file
-    if path is None:
-        raise ConfigError(
-            "approval_key_file is not set: risk proves its approvals to execution with the key in"
-            " it. Put 64 letters and digits into a file that only its owner may read, and name it"
-            " for both services"
-        )
-    return secret_from_file(path, name="the approval key")
-
-
 class RiskShell:
     """The service's one worker and its ears."""
 
     def __init__(self, context: Context[RiskConfig]) -> None:
         self._context = context
-        self._key = load_approval_key(context)
+        self._key = load_secret(
+            context.common, "approval_key_file", context.common.approval_key_file
+        )
         self._board = Board()
         self._decisions: Counter[str] = Counter()
         self._followed = 0

@@ -11,8 +11,8 @@ COMMON_MODULES = {
         "user_payloads"
     ),
     "runtime": (
-        "broker bus clock config errors health http journal log metrics provisioning retry_read "
-        "secret service trace venue_client venue_transport websocket"
+        "broker bus clock config credentials errors health http journal log metrics provisioning "
+        "retry_read secret service trace venue_client venue_transport websocket"
     ),
     "testing": "builders scripted_venue",
 }

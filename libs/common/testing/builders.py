@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from libs.common.messages.intents import ApprovalBody, ApprovedIntent, sign_approval
+from libs.common.messages.journal import JournalEvent, JournalRecord
 from libs.common.model.ids import derive_intent_id
 from libs.common.model.instrument import Instrument
 from libs.common.model.intent import Intent, Purpose
@@ -14,6 +15,22 @@ from libs.common.model.order import OrderRequest, OrderType, Side
 NOW_NS = 1_700_000_000_000_000_000
 S = 1_000_000_000
 APPROVAL_KEY = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+
+def a_record(*events: JournalEvent, now_ns: int = NOW_NS) -> JournalRecord:
+    """A journal record of these events; its place in the chain is of no interest."""
+    return JournalRecord(
+        account="paper",
+        number=1,
+        prev_hash="",
+        causation_id="",
+        correlation_id="",
+        ts_event_ns=now_ns,
+        ts_wall_ns=0,
+        app_version="",
+        config_hash="",
+        events=events,
+    )
 
 
 def an_instrument(**changes: Any) -> Instrument:

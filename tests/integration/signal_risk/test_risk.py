@@ -238,8 +238,8 @@ async def test_killed_again_and_again_every_intent_has_one_verdict_and_one_word(
     ("file", "words"),
     [
         (None, "approval_key_file is not set"),
-        ("missing.key", "the approval key cannot be read"),
-        ("short.key", "the approval key in .* is malformed"),
+        ("missing.key", "approval_key_file cannot be read"),
+        ("short.key", "approval_key_file in .* is malformed"),
     ],
 )
 async def test_without_a_sound_approval_key_it_does_not_start(world, file, words):

@@ -10,7 +10,6 @@ from libs.common.messages.journal import (
     BalanceObserved,
     InstrumentsLoaded,
     JournalEvent,
-    JournalRecord,
     LeverageAsserted,
     OrderAnswered,
     OrderBecameUnknown,
@@ -21,7 +20,15 @@ from libs.common.model.intent import Purpose
 from libs.common.model.order import OrderStatus, OrderType, Side, TimeInForce
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason
-from libs.common.testing.builders import NOW_NS, S, an_approval, an_instrument, an_intent, an_order
+from libs.common.testing.builders import (
+    NOW_NS,
+    S,
+    a_record,
+    an_approval,
+    an_instrument,
+    an_intent,
+    an_order,
+)
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision, Facts, decide_approval
 from services.execution.guards import MarkSeen
@@ -31,21 +38,7 @@ LIMITS = ExecutionConfig()
 
 
 def fold(state: State, *events: JournalEvent, now_ns: int = NOW_NS) -> State:
-    apply(
-        state,
-        JournalRecord(
-            account="paper",
-            number=1,
-            prev_hash="",
-            causation_id="",
-            correlation_id="",
-            ts_event_ns=now_ns,
-            ts_wall_ns=0,
-            app_version="",
-            config_hash="",
-            events=events,
-        ),
-    )
+    apply(state, a_record(*events, now_ns=now_ns))
     return state
 
 

@@ -11,7 +11,6 @@ from libs.common.messages.codec import decode_struct, encode
 from libs.common.messages.journal import (
     FillReceived,
     JournalEvent,
-    JournalRecord,
     OrderAnswered,
     OrderBecameUnknown,
     OrderNotPlaced,
@@ -20,7 +19,7 @@ from libs.common.messages.journal import (
     OrderUpdated,
 )
 from libs.common.model.order import TRANSITIONS, OrderStatus, Side, may_follow
-from libs.common.testing.builders import NOW_NS, an_intent, an_order
+from libs.common.testing.builders import NOW_NS, a_record, an_intent, an_order
 from services.execution.core import (
     decide_answer,
     decide_fills,
@@ -33,19 +32,7 @@ COID = "pc-order-1"
 
 
 def fold(state: State, *events: JournalEvent, now_ns: int = NOW_NS) -> State:
-    record = JournalRecord(
-        account="paper",
-        number=1,
-        prev_hash="",
-        causation_id="",
-        correlation_id="",
-        ts_event_ns=now_ns,
-        ts_wall_ns=0,
-        app_version="",
-        config_hash="",
-        events=events,
-    )
-    apply(state, record)
+    apply(state, a_record(*events, now_ns=now_ns))
     return state
 
 

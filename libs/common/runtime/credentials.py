@@ -1,0 +1,55 @@
+"""Secrets named by the configuration, and a venue client made with them.
+
+Outside paper mode a secret file that others may read is refused.
+"""
+
+from pathlib import Path
+
+from libs.common.runtime.clock import Clock
+from libs.common.runtime.config import CommonConfig, Mode
+from libs.common.runtime.secret import PRIVATE_MODE_BITS, Secret, SecretError, secret_from_file
+from libs.common.runtime.venue_client import VenueClient
+from libs.common.runtime.venue_transport import VenueLimits
+
+
+def load_secret(common: CommonConfig, setting: str, path: Path | None) -> Secret:
+    """The secret a setting names the file of.
+
+    Raises:
+        SecretError: the setting is empty, or the file is missing, malformed or open to others.
+    """
+    if path is None:
+        raise SecretError(f"{setting} is not set: name the file that holds it")
+    bits = 0 if common.mode is Mode.PAPER else PRIVATE_MODE_BITS
+    return secret_from_file(path, name=setting, forbidden_mode_bits=bits)
+
+
+def open_venue(
+    common: CommonConfig,
+    clock: Clock,
+    section: str,
+    *,
+    key_file: Path | None,
+    secret_file: Path | None,
+) -> VenueClient:
+    """A client that signs with the key and secret of a service's section.
+
+    Raises:
+        SecretError: as for ``load_secret``; nothing starts with half a key.
+    """
+    return VenueClient(
+        common.venue.rest_url,
+        clock.now_ns,
+        api_key=load_secret(common, f"{section}.api_key_file", key_file).reveal(),
+        api_secret=load_secret(common, f"{section}.api_secret_file", secret_file),
+        limits=venue_limits(common),
+    )
+
+
+def venue_limits(common: CommonConfig) -> VenueLimits:
+    """The bounds of a venue client, from the configuration."""
+    return VenueLimits(
+        request_timeout_ms=common.venue.request_timeout_ms,
+        recv_window_ms=common.venue.recv_window_ms,
+        connections_max=common.venue.connections_max,
+    )
