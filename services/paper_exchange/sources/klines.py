@@ -2,9 +2,9 @@
 
 A file is ``<SYMBOL>-<interval>-<date>.csv`` (or the .zip it is published in), with or without a
 header. Each candle becomes a path of trades (open, the extreme it turned from, the other extreme,
-close) with quotes one tick wide and a modelled ladder, and ends with the candle itself: its open,
-high, low, close and volume are the row's, to the last digit. Nothing is random: the same file
-gives the same market.
+close) with quotes one tick wide and a modelled ladder, quoted anew every `QUOTE_PERIOD_MS` even
+where nothing moves, and ends with the candle itself: its open, high, low, close and volume are the
+row's, to the last digit. Nothing is random: the same file gives the same market.
 """
 
 import heapq
@@ -34,6 +34,12 @@ NS_PER_MS: Final = 1_000_000
 COLUMNS: Final = 12
 STEP_MS: Final = 5_000
 """Market time between two trades of a path, within the two bounds below."""
+QUOTE_PERIOD_MS: Final = 2_000
+"""Longest market time between two quotes while there are candles, however still they stand.
+
+The best levels of a listed symbol change many times a second, so clients may well call a quote
+that is some seconds old stale, as our own risk service does after 10 s.
+"""
 STEPS_PER_LEG_MIN: Final = 4
 STEPS_PER_LEG_MAX: Final = 60
 GAPS_REPORTED_MAX: Final = 1_000
@@ -237,19 +243,24 @@ class _BarPath:
         prices = _path_prices(bar, self._instrument.price_tick)
         quantities = _split(bar.volume, len(prices), self._instrument.quantity_step)
         standing = max(bar.volume / len(prices), self._instrument.quantity_step)
-        length_ns = INTERVALS_MS[bar.interval] * NS_PER_MS
-        start_ns, before = bar.open_ms * NS_PER_MS, prices[0]
+        moments_ms = [
+            bar.open_ms + index * INTERVALS_MS[bar.interval] // len(prices)
+            for index in range(len(prices) + 1)
+        ]
+        before = prices[0]
         for index, (price, quantity) in enumerate(zip(prices, quantities, strict=True)):
-            ts_ms = (start_ns + index * length_ns // len(prices)) // NS_PER_MS
+            ts_ms = moments_ms[index]
             ts_ns = ts_ms * NS_PER_MS
             is_buyer_maker = price < before or (price == before and index % 2 == 1)
             bid_price = _bid_price(price, self._instrument.price_tick, is_buyer_maker)
-            yield from self._book.move(ts_ns, bid_price, standing)
+            yield from self._book.move(ts_ns, bid_price, standing) or self._book.stir(ts_ns)
             if quantity:
                 self._trade_id += 1
                 yield Trade(
                     ts_ns, bar.symbol, ts_ms, self._trade_id, price, quantity, is_buyer_maker
                 )
+            for still_ms in range(ts_ms + QUOTE_PERIOD_MS, moments_ms[index + 1], QUOTE_PERIOD_MS):
+                yield from self._book.stir(still_ms * NS_PER_MS)
             before = price
         yield bar
 

@@ -25,7 +25,7 @@ class ModelledBook:
         self._bids: dict[str, str] = {}
         self._asks: dict[str, str] = {}
         self._update_id = 0
-        self._top: tuple[str, str, str, str] | None = None
+        self._is_stirred = False
 
     def move(
         self, ts_ns: int, bid_price: Decimal, quantity: Decimal
@@ -37,6 +37,23 @@ class ModelledBook:
         tick = self._instrument.price_tick
         bids = self._ladder(bid_price, -tick, quantity)
         asks = self._ladder(bid_price + tick, tick, quantity)
+        self._is_stirred = False
+        return self._say(ts_ns, bids, asks)
+
+    def stir(self, ts_ns: int) -> list[DepthSnapshot | DepthUpdate | Quote]:
+        """Quote again at the same prices: somebody joins the best levels, or leaves them again.
+
+        Never silent: each call changes both best quantities by one step. `move` comes first.
+        """
+        change = self._instrument.quantity_step * (-1 if self._is_stirred else 1)
+        self._is_stirred = not self._is_stirred
+        return self._say(
+            ts_ns, self._deepened(self._bids, change), self._deepened(self._asks, change)
+        )
+
+    def _say(
+        self, ts_ns: int, bids: dict[str, str], asks: dict[str, str]
+    ) -> list[DepthSnapshot | DepthUpdate | Quote]:
         is_first = self._update_id == 0
         previous_id = self._update_id
         changed_bids, changed_asks = _changes(self._bids, bids), _changes(self._asks, asks)
@@ -63,6 +80,10 @@ class ModelledBook:
             ),
             quote,
         ]
+
+    def _deepened(self, levels: dict[str, str], change: Decimal) -> dict[str, str]:
+        price, size = next(iter(levels.items()))
+        return levels | {price: f"{Decimal(size) + change:.{self._instrument.quantity_precision}f}"}
 
     def _ladder(self, best: Decimal, towards: Decimal, quantity: Decimal) -> dict[str, str]:
         listed = self._instrument

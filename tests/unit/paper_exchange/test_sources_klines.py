@@ -1,5 +1,6 @@
 """Kline files: played as a market that adds up to the rows, exactly."""
 
+import itertools
 import os
 import zipfile
 from decimal import Decimal
@@ -10,7 +11,7 @@ import pytest
 from services.paper_exchange.instruments import UnknownSymbolError, select_instruments
 from services.paper_exchange.market import Market, Step
 from services.paper_exchange.sources.event import ClosedBar, DepthUpdate, Quote, SourceError, Trade
-from services.paper_exchange.sources.klines import KlineSource
+from services.paper_exchange.sources.klines import QUOTE_PERIOD_MS, KlineSource
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "klines"
 needs_klines = pytest.mark.skipif(
@@ -88,6 +89,17 @@ def test_a_candle_without_volume_has_quotes_and_a_close_but_no_trade(tmp_path: P
     assert not [event for event in events if isinstance(event, Trade)]
     assert [event for event in events if isinstance(event, Quote)]
     assert isinstance(events[-1], ClosedBar)
+
+
+def test_quotes_never_stop_while_there_are_candles(tmp_path: Path) -> None:
+    still = ("0.3067", "0.3067", "0.3067", "0.3067", "4")
+    rows = [_row(minute, still if minute % 2 else RISING) for minute in range(6)]
+    quotes = [e for e in KlineSource([_write(tmp_path, *rows)]).events() if isinstance(e, Quote)]
+    moments = [START_MS, *(quote.transaction_ms for quote in quotes), START_MS + 6 * 60_000]
+    waits_ms = [after - before for before, after in itertools.pairwise(moments)]
+    assert max(waits_ms) <= QUOTE_PERIOD_MS
+    for before, after in itertools.pairwise(quotes):
+        assert (before.bid_price, before.bid_quantity) != (after.bid_price, after.bid_quantity)
 
 
 def test_a_volume_of_two_units_is_two_trades_and_still_the_whole_candle(tmp_path: Path) -> None:
