@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from html import escape
 
 import msgspec
 from aiohttp import web
@@ -46,7 +45,6 @@ class HealthHttp:
             *ready,
             web.get("/metrics", self.metrics),
             web.get("/v1/status", self.status),
-            web.get("/docs", self.docs),
         ]
 
     async def livez(self, request: web.Request) -> web.Response:
@@ -71,22 +69,6 @@ class HealthHttp:
         stats = self._driver.stats()
         body = {"service": _SERVICE, "version": __version__, "simulation": True}
         return _answer(body | {"accounts": accounts} | dict(stats), 200)
-
-    async def docs(self, request: web.Request) -> web.Response:
-        """One page that lists every endpoint of this venue."""
-        rows = sorted(
-            {
-                f"<li><code>{escape(route.method)} {escape(route.resource.canonical)}</code></li>"
-                for route in request.app.router.routes()
-                if route.resource is not None and route.method != "HEAD"
-            }
-        )
-        page = (
-            "<!doctype html><title>Portcullis paper exchange</title>"
-            "<h1>Portcullis paper exchange</h1><p>A simulation of Binance USD-M Futures: REST and "
-            f"WebSocket endpoints as documented there, and /sim.</p><ul>{''.join(rows)}</ul>"
-        )
-        return web.Response(text=page, content_type="text/html")
 
 
 class _VenueCollector(Collector):

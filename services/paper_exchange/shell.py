@@ -18,6 +18,7 @@ from services.paper_exchange import demo_keys
 from services.paper_exchange.authentication import ApiKey, Permission
 from services.paper_exchange.clock import MarketClock
 from services.paper_exchange.config import Settings
+from services.paper_exchange.docs_http import DocsHttp
 from services.paper_exchange.driver import Driver
 from services.paper_exchange.exchange import Exchange
 from services.paper_exchange.faults import Faults
@@ -129,7 +130,7 @@ class PaperExchange:
         health_http = HealthHttp(
             self.exchange, self.driver, self.hub, self.trade_http, lambda: self._is_serving
         )
-        for doors in (market_http, self.trade_http, streams, sim_http, health_http):
+        for doors in (market_http, self.trade_http, streams, sim_http, health_http, DocsHttp()):
             app.add_routes(doors.routes())
         app.on_shutdown.append(streams.close_all)
         return app

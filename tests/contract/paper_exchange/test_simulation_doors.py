@@ -118,14 +118,13 @@ async def test_what_the_simulation_cannot_do_is_refused_with_a_reason(customer, 
     assert found["error"]
 
 
-async def test_probes_metrics_status_and_a_page_of_endpoints_are_served(customer):
+async def test_probes_metrics_and_status_are_served(customer):
     for path in ("/livez", "/readyz", "/startupz", "/healthz", "/v1/status"):
         async with customer.session.get(customer.url + path) as response:
             assert response.status == 200, path
             assert (await response.json())["service"] == "paper_exchange"
-    for path, word in (("/metrics", "venue_accounts"), ("/docs", "POST /fapi/v1/order")):
-        async with customer.session.get(customer.url + path) as response:
-            assert word in await response.text()
+    async with customer.session.get(customer.url + "/metrics") as response:
+        assert "venue_accounts" in await response.text()
 
 
 async def test_an_unknown_path_is_not_found(customer):
