@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import msgspec
 from aiohttp import web
@@ -17,6 +17,7 @@ from services.paper_exchange.hub import Hub
 from services.paper_exchange.trade_http import TradeHttp
 
 _SERVICE = "paper_exchange"
+_HEALTH_MEDIA_TYPE = "application/health+json"
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -49,13 +50,11 @@ class HealthHttp:
 
     async def livez(self, request: web.Request) -> web.Response:
         """The process is up and its loop answers."""
-        return _answer({"status": "pass", "service": _SERVICE}, 200)
+        return _health_answer(True)
 
     async def readyz(self, request: web.Request) -> web.Response:
         """The market is running."""
-        ready = self._is_ready()
-        body = {"status": "pass" if ready else "fail", "service": _SERVICE}
-        return _answer(body, 200 if ready else 503)
+        return _health_answer(self._is_ready())
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus metrics."""
@@ -68,7 +67,10 @@ class HealthHttp:
         accounts = len(self._exchange.accounts)
         stats = self._driver.stats()
         body = {"service": _SERVICE, "version": __version__, "simulation": True}
-        return _answer(body | {"accounts": accounts} | dict(stats), 200)
+        return web.Response(
+            body=_encode(body | {"accounts": accounts} | dict(stats)),
+            content_type="application/json",
+        )
 
 
 class _VenueCollector(Collector):
@@ -96,5 +98,8 @@ class _VenueCollector(Collector):
         yield published
 
 
-def _answer(body: Mapping[str, object], status: int) -> web.Response:
-    return web.Response(body=_encode(body), status=status, content_type="application/json")
+def _health_answer(ok: bool) -> web.Response:
+    body = {"status": "pass" if ok else "fail", "service": _SERVICE}
+    return web.Response(
+        body=_encode(body), status=200 if ok else 503, content_type=_HEALTH_MEDIA_TYPE
+    )

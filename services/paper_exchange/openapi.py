@@ -19,6 +19,7 @@ Schema = dict[str, Any]
 
 REF: Final = "#/components/schemas/{model}"
 JSON: Final = "application/json"
+HEALTH_JSON: Final = "application/health+json"
 TEXT: Final[Schema] = {"type": "string"}
 DECIMAL: Final[Schema] = {"type": "string", "format": "decimal"}
 INTEGER: Final[Schema] = {"type": "integer"}
@@ -93,8 +94,8 @@ def _sim_paths() -> Schema:
 
 
 def _probe_paths() -> Schema:
-    passing = _answer("Yes.", "Health")
-    failing = {"503": _answer("Not yet, or no more.", "Health")}
+    passing = _answer("Yes.", "Health", HEALTH_JSON)
+    failing = {"503": _answer("Not yet, or no more.", "Health", HEALTH_JSON)}
     probes = {
         "/livez": _operation("Does the process answer?", passing, tag="probes"),
         "/readyz": _operation("Is the market running?", passing, failing, tag="probes"),
@@ -194,8 +195,8 @@ def _schema(name: str) -> Schema:
     return {"$ref": REF.format(model=name)}
 
 
-def _answer(description: str, schema: str) -> Schema:
-    return {"description": description, "content": {JSON: {"schema": _schema(schema)}}}
+def _answer(description: str, schema: str, media_type: str = JSON) -> Schema:
+    return {"description": description, "content": {media_type: {"schema": _schema(schema)}}}
 
 
 def _query(name: str, description: str, default: int, minimum: int) -> Schema:

@@ -27,7 +27,14 @@ CONCURRENCY_MAX = 64
 
 def build_app(health: Health, status: Callable[[], dict[str, Any]]) -> FastAPI:
     """The application: probes, metrics, status and documentation that works offline."""
-    app = FastAPIOffline(title=f"Portcullis {health.service}", version=__version__)
+    # No validator: it would tell a stranger's server where this document is. No Redoc: its bundle
+    # fetches a picture from its maker.
+    app = FastAPIOffline(
+        title=f"Portcullis {health.service}",
+        version=__version__,
+        redoc_url=None,
+        swagger_ui_parameters={"validatorUrl": None},
+    )
 
     def answer(ok: bool, body: dict[str, Any]) -> Response:
         return Response(msgspec.json.encode(body), 200 if ok else 503, media_type=HEALTH_MEDIA_TYPE)

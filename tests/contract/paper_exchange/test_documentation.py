@@ -95,7 +95,7 @@ async def test_answers_are_what_the_document_says(customer, method, path, body):
     await customer.call("POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="MARKET",
                         quantity="0.010")  # fmt: skip
     async with customer.session.request(method, customer.url + path, json=body) as response:
-        described = operation["responses"][str(response.status)]["content"]["application/json"]
+        described = operation["responses"][str(response.status)]["content"][response.content_type]
         found = await response.json()
     assert faults_of(found, described["schema"], document["components"]["schemas"], path) == []
     await customer.sim("DELETE", "/sim/faults")
