@@ -25,6 +25,7 @@ class ExecutionConfig(ServiceConfig):
     filters_refresh_ms: int = Field(1_800_000, ge=1_000)
     mark_age_ms_max: int = Field(5_000, ge=100)
     idempotency_ms: int = Field(3_600_000, ge=60_000)
+    resume_age_ms_max: int = Field(60_000, ge=1_000)
 
     query_lag_ms: int = Field(3_000, ge=0)
     query_interval_ms: int = Field(1_000, ge=10)
@@ -40,6 +41,7 @@ class ExecutionConfig(ServiceConfig):
     append_attempts_max: int = Field(8, ge=1)
     snapshot_interval_records: int = Field(500, ge=10)
     state_interval_wall_ms: int = Field(1_000, ge=50)
+    arming_wait_wall_ms: int = Field(10_000, ge=0)
     tick_wall_ms: int = Field(100, ge=10)
 
     @model_validator(mode="after")

@@ -30,9 +30,10 @@ from libs.common.model.verdict import Reason, Verdict, first_reason
 from services.execution.config import ExecutionConfig
 from services.execution.filters import quantise
 from services.execution.guards import NS_PER_MS, MarkSeen, Question, evaluate, margin_needed
-from services.execution.state import State
+from services.execution.state import BOOT, State
 
 FIRST_ATTEMPT = 1
+_FREEDOM = {TradingState.HALTED: 0, TradingState.REDUCING: 1, TradingState.ACTIVE: 2}
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,11 +233,32 @@ def decide_balance(state: State, balance: BalanceObserved) -> Decision:
     return Decision(events=(balance,))
 
 
-def decide_trading_state(state: State, wanted: TradingState, actor: str, reason: str) -> Decision:
-    """Record a change of the trading state: who, and why. Repeating the present one is nothing."""
-    if state.trading_state is wanted:
+def decide_trading_state(
+    state: State, wanted: TradingState, actor: str, reason: str, command_sequence: int = 0
+) -> Decision:
+    """Record a change of the trading state: who, and why. Repeating the present one is nothing.
+
+    A halt that a person (or the reconciler) asks for over the one we booted with is recorded: it
+    is theirs to lift. A command that loosens counts only if no later one is on record.
+    """
+    if state.trading_state is wanted and (state.trading_actor != BOOT or actor == BOOT):
         return NOTHING
-    return Decision(events=(TradingStateChanged(state=wanted, actor=actor, reason=reason),))
+    loosens = _FREEDOM[wanted] > _FREEDOM[state.trading_state]
+    if loosens and 0 < command_sequence <= state.command_sequence:
+        return NOTHING
+    changed = TradingStateChanged(
+        state=wanted, actor=actor, reason=reason, command_sequence=command_sequence
+    )
+    return Decision(events=(changed,))
+
+
+def decide_paper_arming(state: State, unarmed: tuple[str, ...]) -> tuple[JournalEvent, ...]:
+    """Start to trade where nobody but the boot itself halted us and every arming check holds."""
+    is_boot_halt = state.trading_actor == BOOT and state.trading_state is TradingState.HALTED
+    if unarmed or not is_boot_halt:
+        return ()
+    reason = "every arming check passed"
+    return (TradingStateChanged(state=TradingState.ACTIVE, actor="paper mode", reason=reason),)
 
 
 def absence_is_provable(order_timestamp_ms: int, recv_window_ms: int, lag_ms: int) -> int:

@@ -62,6 +62,15 @@ class Gate:
         self._snapshot_number = self.journal.number
         return await self._fold_tail()
 
+    async def catch_up(self) -> None:
+        """Fold what other replicas appended.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+        """
+        async with self._lock:
+            await self._fold_tail()
+
     async def _fold_tail(self) -> int:
         folded = 0
         async for record in self.journal.read_tail():

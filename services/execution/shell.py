@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 from libs.common.messages import subjects
-from libs.common.messages.account import Command, ReconcileReport, Verb
+from libs.common.messages.account import Command, ReconcileReport
 from libs.common.messages.codec import UndecodableError, decode, encode
 from libs.common.messages.intents import (
     ApprovedIntent,
@@ -44,12 +44,12 @@ from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.venue.user_payloads import AccountUpdate, OrderTradeUpdate, UserEvent
 from services.execution.arming import Arming
+from services.execution.commands import CommandDesk
 from services.execution.config import ExecutionConfig
 from services.execution.core import (
     Decision,
     Facts,
     decide_approval,
-    decide_trading_state,
 )
 from services.execution.figures import Figures
 from services.execution.gate import Gate
@@ -95,6 +95,13 @@ class Execution:
             self._changed.set,
         )
         self._desk = OrderDesk(self._gate, venue, context.settings.query_lag_ms)
+        self._commands = CommandDesk(
+            self._gate,
+            context.clock,
+            context.common.account,
+            context.common.mode,
+            context.settings.resume_age_ms_max,
+        )
         self._figures = Figures(
             self._gate, venue, context.clock, self._arming, context.common, context.settings
         )
@@ -109,7 +116,7 @@ class Execution:
         log.info("journal verified", records=self._gate.journal.number, folded=folded)
         self._arming.passed("journal")
         if self._common.mode is Mode.LIVE:
-            await self._set_trading_state(TradingState.HALTED, "boot", "live boots halted")
+            await self._commands.halt_at_boot()
         for symbol in self._common.symbols:
             await self._bus.subscribe(subjects.mark(symbol), self._on_mark)
         await self._bus.subscribe(subjects.reconcile_report(account), self._on_report)
@@ -128,17 +135,25 @@ class Execution:
         context.spawn(self._tick(), "tick")
         context.spawn(stream.run(), "user-stream")
         context.spawn(self._ask_reconciler(), "ask-reconciler")
-        context.spawn(
-            context.consume(
-                subjects.INTENTS_STREAM, execution_consumer(account), self._on_approved
-            ),
-            "approved",
-        )
+        context.spawn(self._consume_approved(), "approved")
         context.spawn(
             context.consume(subjects.COMMANDS_STREAM, command_consumer(account), self._on_command),
             "commands",
         )
         context.on_stop.append(self._say_goodbye)
+
+    async def _consume_approved(self) -> None:
+        """Take approvals once armed; another replica that is armed takes them meanwhile.
+
+        After ``arming_wait_wall_ms`` they are taken all the same, to be refused with the reason.
+        """
+        waited_ms = 0
+        while self._arming.unarmed and waited_ms < self._settings.arming_wait_wall_ms:
+            await asyncio.sleep(self._settings.tick_wall_ms / 1000)
+            waited_ms += self._settings.tick_wall_ms
+        await self._context.consume(
+            subjects.INTENTS_STREAM, execution_consumer(self._common.account), self._on_approved
+        )
 
     # -- approved intents ------------------------------------------------------------------------
 
@@ -223,6 +238,8 @@ class Execution:
     async def _on_mark(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         mark = decode(payload, Mark)
         self._marks[mark.symbol] = MarkSeen(price=mark.mark_price, at_ns=mark.ts_event_ns)
+        if self._marks.keys() >= set(self._common.symbols):
+            self._arming.passed("marks")
 
     async def _on_report(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         report = decode(payload, ReconcileReport)
@@ -236,23 +253,7 @@ class Execution:
             self._arming.failed("reconciled", found)
 
     async def _on_command(self, delivery: Delivery) -> None:
-        command = decode(delivery.payload, Command)
-        wanted = {
-            Verb.HALT: TradingState.HALTED,
-            Verb.REDUCE: TradingState.REDUCING,
-            Verb.RESUME: TradingState.ACTIVE,
-        }[command.verb]
-        await self._set_trading_state(wanted, command.actor, command.reason, command.message_id)
-
-    async def _set_trading_state(
-        self, wanted: TradingState, actor: str, reason: str, causation_id: str = "execution"
-    ) -> None:
-        await self._gate.transact(
-            lambda: decide_trading_state(self._gate.state, wanted, actor, reason),
-            causation_id=causation_id,
-            correlation_id=causation_id,
-        )
-        log.info("trading state", state=wanted, actor=actor, reason=reason)
+        await self._commands.obey(decode(delivery.payload, Command), delivery.stream_sequence)
 
     async def _on_user_event(self, event: UserEvent) -> None:
         if isinstance(event, OrderTradeUpdate):
@@ -294,19 +295,10 @@ class Execution:
                     )
                     await self._figures.refresh_balance_if_old()
                     await self._figures.refresh_filters_if_old()
-                await self._arm_paper()
+                await self._commands.arm_paper(lambda: self._arming.unarmed)
                 await self._gate.save_snapshot_if_due()
             except (BusError, VenueReadError) as error:
                 log.warning("upkeep postponed", error=str(error))
-
-    async def _arm_paper(self) -> None:
-        """Paper trades as soon as every check holds, unless a person halted it."""
-        state = self._gate.state
-        first = state.trading_actor == "boot" and state.trading_state is TradingState.HALTED
-        if self._common.mode is Mode.PAPER and first and not self._arming.unarmed:
-            await self._set_trading_state(
-                TradingState.ACTIVE, "paper mode", "every arming check passed"
-            )
 
     async def _ask_reconciler(self) -> None:
         request = subjects.reconcile_request(self._common.account)

@@ -32,6 +32,8 @@ from libs.common.model.position import Position
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason
 
+#: Who halts an account that nobody has armed yet.
+BOOT = "boot"
 #: Trade ids remembered per symbol; everything below the oldest of them counts as seen.
 TRADES_REMEMBERED_MAX = 2_000
 
@@ -99,8 +101,9 @@ class State(msgspec.Struct, kw_only=True):
     """The folded state of one account. Only ``apply`` changes it."""
 
     trading_state: TradingState = TradingState.HALTED
-    trading_actor: str = "boot"
+    trading_actor: str = BOOT
     trading_reason: str = "not started yet"
+    command_sequence: int = 0
     instruments: dict[str, Instrument] = {}
     instruments_at_ns: int = 0
     leverage: dict[str, int] = {}
@@ -159,6 +162,7 @@ def _apply_event(state: State, event: JournalEvent, now_ns: int) -> None:
         case TradingStateChanged():
             state.trading_state = event.state
             state.trading_actor, state.trading_reason = event.actor, event.reason
+            state.command_sequence = max(state.command_sequence, event.command_sequence)
         case _:
             _apply_outcome(state, event, now_ns)
 

@@ -162,11 +162,16 @@ class LeverageAsserted(Event, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class TradingStateChanged(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """Trading was halted, reduced or resumed: by whom and why."""
+    """Trading was halted, reduced or resumed: by whom and why.
+
+    Attributes:
+        command_sequence: place of the command in its stream; 0 where no command asked for it.
+    """
 
     state: TradingState
     actor: str
     reason: str
+    command_sequence: int = 0
 
 
 JournalEvent = (

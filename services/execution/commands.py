@@ -1,0 +1,86 @@
+"""Carries out what operators and services ask of the account: halt, reduce, resume.
+
+A command may be handled late (redelivered, or by a process that stood still) and by another replica
+than the last one. Tightening is always obeyed. Loosening is obeyed only if nobody spoke after it,
+and outside the paper world only while it is fresh.
+"""
+
+from collections.abc import Callable
+
+from libs.common.messages.account import Command, Verb
+from libs.common.messages.codec import UndecodableError
+from libs.common.model.trading_state import TradingState
+from libs.common.runtime.clock import NS_PER_MS, Clock
+from libs.common.runtime.config import Mode
+from libs.common.runtime.log import get_logger
+from services.execution.core import Decision, decide_paper_arming, decide_trading_state
+from services.execution.gate import Gate
+from services.execution.state import BOOT
+
+log = get_logger(__name__)
+
+WANTED = {
+    Verb.HALT: TradingState.HALTED,
+    Verb.REDUCE: TradingState.REDUCING,
+    Verb.RESUME: TradingState.ACTIVE,
+}
+
+
+class CommandDesk:
+    """Changes the trading state of one account, through its gate."""
+
+    def __init__(
+        self, gate: Gate, clock: Clock, account: str, mode: Mode, resume_age_ms_max: int
+    ) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._account = account
+        self._mode = mode
+        self._resume_age_ms_max = resume_age_ms_max
+
+    async def obey(self, command: Command, sequence: int) -> None:
+        """Do what the command asks, unless a later one has spoken.
+
+        Args:
+            sequence: its place in the stream of commands.
+
+        Raises:
+            UndecodableError: it is for another account, or a resume that was asked too long ago.
+            BusError: it could not be journaled, or not be known whether it still counts.
+        """
+        if command.account != self._account:
+            raise UndecodableError(f"the command is for account {command.account!r}")
+        age_ms = (self._clock.now_ns() - command.ts_event_ns) // NS_PER_MS
+        is_fresh = self._mode is Mode.PAPER or abs(age_ms) <= self._resume_age_ms_max
+        if command.verb is Verb.RESUME and not is_fresh:
+            raise UndecodableError(
+                f"resume was asked {age_ms} ms ago, more than {self._resume_age_ms_max}: ask again"
+            )
+        # "It is so already" must not be judged by what we knew before another replica spoke.
+        await self._gate.catch_up()
+        wanted, state = WANTED[command.verb], self._gate.state
+        await self._change(
+            lambda: decide_trading_state(state, wanted, command.actor, command.reason, sequence),
+            command.message_id,
+        )
+
+    async def halt_at_boot(self) -> None:
+        """Live starts halted: a person has to arm it."""
+        state = self._gate.state
+        await self._change(
+            lambda: decide_trading_state(state, TradingState.HALTED, BOOT, "live boots halted"),
+            BOOT,
+        )
+
+    async def arm_paper(self, unarmed: Callable[[], tuple[str, ...]]) -> None:
+        """Paper trades as soon as every check holds, unless a person halted it."""
+        if self._mode is not Mode.PAPER or not decide_paper_arming(self._gate.state, unarmed()):
+            return
+        await self._change(
+            lambda: Decision(events=decide_paper_arming(self._gate.state, unarmed())), "arming"
+        )
+
+    async def _change(self, decide: Callable[[], Decision], causation_id: str) -> None:
+        await self._gate.transact(decide, causation_id=causation_id, correlation_id=causation_id)
+        state = self._gate.state
+        log.info("trading state", state=state.trading_state, actor=state.trading_actor)
