@@ -1,6 +1,6 @@
 """What has to hold before anything risk-increasing may be sent."""
 
-CHECKS = ("journal", "filters", "settings", "user_stream", "clock", "reconciled")
+CHECKS = ("journal", "filters", "settings", "user_stream", "clock", "marks", "reconciled")
 
 
 class Arming:

@@ -16,6 +16,7 @@ async def client(customer, running_venue) -> AsyncIterator[AsyncClient]:
     account = customer.account
     client = AsyncClient(account["api_key"], account["secret"])
     client.FUTURES_URL = f"{running_venue.url}/fapi"
+    client.timestamp_offset = await customer.clock_offset_ms()
     yield client
     await client.close_connection()
 

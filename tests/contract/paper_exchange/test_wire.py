@@ -48,6 +48,7 @@ async def test_the_signature_of_an_order_covers_exactly_the_bytes_sent(
     port = server.sockets[0].getsockname()[1]
     client = AsyncClient(customer.account["api_key"], customer.account["secret"])
     client.FUTURES_URL = f"http://127.0.0.1:{port}/fapi"
+    client.timestamp_offset = await customer.clock_offset_ms()
     kind = {"type": "MARKET"} if price is None else {
         "type": "LIMIT", "timeInForce": "GTC", "price": price,
     }  # fmt: skip
