@@ -33,6 +33,8 @@ from services.execution.guards import NS_PER_MS, MarkSeen, Question, evaluate, m
 from services.execution.state import BOOT, State
 
 FIRST_ATTEMPT = 1
+#: Powers of ten that a price or quantity may span: any of the venue's do.
+MAGNITUDE_MAX = 12
 _FREEDOM = {TradingState.HALTED: 0, TradingState.REDUCING: 1, TradingState.ACTIVE: 2}
 
 
@@ -120,9 +122,10 @@ def check_consistency(approved: ApprovedIntent) -> Verdict:
     Risk signed both, so this can only fail when risk is wrong; the gate does not trust it blindly.
     """
     intent, order = approved.body.intent, approved.body.order
+    optional = (order.price, intent.quantity, intent.price)
     numbers = [order.quantity, approved.body.reference_price]
-    numbers += [] if order.price is None else [order.price]
-    finite = all(number.is_finite() and number > ZERO for number in numbers)
+    numbers += [number for number in optional if number is not None]
+    finite = all(_is_reckonable(number) for number in numbers)
     faults = [
         name
         for name, holds in (
@@ -144,6 +147,11 @@ def check_consistency(approved: ApprovedIntent) -> Verdict:
         observed=", ".join(faults) or "consistent",
         reason=Reason.INTENT_INVALID if faults else None,
     )
+
+
+def _is_reckonable(number: Decimal) -> bool:
+    """Finite, above zero, and of a size whose products and remainders Decimal holds exactly."""
+    return number.is_finite() and number > ZERO and abs(number.adjusted()) <= MAGNITUDE_MAX
 
 
 def _within(wished: Decimal | None, order: OrderRequest) -> bool:

@@ -1,7 +1,8 @@
 """The guards, in order. Each is a pure look-up in the folded state; all of them are evaluated.
 
-A guard that cannot see what it needs refuses (promise P6). Limits exempt reduce-only exits where a
-refusal would trap a position; every exemption says so in its verdict.
+A guard that cannot see what it needs refuses (promise P6); so does one whose figure comes from the
+future by more than its age may be, because then a clock jumped and the age means nothing. Limits
+exempt reduce-only exits where a refusal would trap a position; every exemption says so.
 """
 
 from collections.abc import Callable
@@ -34,6 +35,11 @@ class MarkSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     price: Decimal
     at_ns: int
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the price is a number that can be reckoned with."""
+        return self.price.is_finite() and self.price > 0
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +122,7 @@ def check_filters_age(question: Question) -> Verdict:
     if question.instrument is None:
         return _verdict("filters_age", False, limit, "symbol unknown", Reason.FILTERS_STALE)
     age_ms = (question.now_ns - question.state.instruments_at_ns) // NS_PER_MS
-    passed = age_ms <= question.limits.filters_age_ms_max
+    passed = abs(age_ms) <= question.limits.filters_age_ms_max
     return _verdict("filters_age", passed, limit, f"{age_ms} ms", Reason.FILTERS_STALE)
 
 
@@ -126,8 +132,9 @@ def check_mark_age(question: Question) -> Verdict:
     if question.mark is None:
         return _verdict("mark_age", False, limit, "none heard", Reason.INPUT_STALE)
     age_ms = (question.now_ns - question.mark.at_ns) // NS_PER_MS
-    passed = age_ms <= question.limits.mark_age_ms_max and question.mark.price > 0
-    return _verdict("mark_age", passed, limit, f"{age_ms} ms", Reason.INPUT_STALE)
+    passed = abs(age_ms) <= question.limits.mark_age_ms_max and question.mark.is_usable
+    observed = f"{age_ms} ms" if question.mark.is_usable else f"no price: {question.mark.price}"
+    return _verdict("mark_age", passed, limit, observed, Reason.INPUT_STALE)
 
 
 def check_account_age(question: Question) -> Verdict:
@@ -138,7 +145,7 @@ def check_account_age(question: Question) -> Verdict:
     if question.state.balance_at_ns == 0:
         return _verdict("account_age", False, limit, "never stated", Reason.ACCOUNT_STALE)
     age_ms = (question.now_ns - question.state.balance_at_ns) // NS_PER_MS
-    passed = age_ms <= question.limits.account_age_ms_max
+    passed = abs(age_ms) <= question.limits.account_age_ms_max
     return _verdict("account_age", passed, limit, f"{age_ms} ms", Reason.ACCOUNT_STALE)
 
 
@@ -166,17 +173,16 @@ def margin_needed(question: Question) -> Decimal | None:
         prices.append(question.order.price)
     if question.mark is not None:
         prices.append(question.mark.price)
-    price = max(prices)
-    if not price.is_finite() or price <= 0:
+    if not all(price.is_finite() and price > 0 for price in prices):
         return None
-    notional = question.order.quantity * price
+    notional = question.order.quantity * max(prices)
     return notional / question.leverage * question.limits.margin_buffer
 
 
 def check_filters(question: Question) -> tuple[Verdict, ...]:
     """The venue's own rules for the symbol, where they and a mark price are known."""
     instrument, mark = question.instrument, question.mark
-    if instrument is None or mark is None:
+    if instrument is None or mark is None or not mark.is_usable:
         return ()  # filters_age or mark_age has refused already
     symbol = question.order.symbol
     open_orders = sum(order.symbol == symbol for order in question.state.open_orders())

@@ -237,7 +237,10 @@ class Execution:
 
     async def _on_mark(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         mark = decode(payload, Mark)
-        self._marks[mark.symbol] = MarkSeen(price=mark.mark_price, at_ns=mark.ts_event_ns)
+        seen = MarkSeen(price=mark.mark_price, at_ns=mark.ts_event_ns)
+        if not seen.is_usable:
+            raise UndecodableError(f"the mark price of {mark.symbol} is {mark.mark_price}")
+        self._marks[mark.symbol] = seen
         if self._marks.keys() >= set(self._common.symbols):
             self._arming.passed("marks")
 

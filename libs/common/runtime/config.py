@@ -52,7 +52,7 @@ class BusConfig(Section):
     rtt_timeout_ms: int = Field(1_000, ge=100)
     fetch_expires_ms: int = Field(1_000, ge=100)
     ack_wait_ms: int = Field(2_000, ge=500)
-    deliveries_max: int = Field(20, ge=1)
+    deliveries_max: int = Field(5, ge=1)
     redelivery_wait_ms: int = Field(250, ge=10)
     provision_wait_ms: int = Field(20_000, ge=100)
     replicas: int = Field(1, ge=1, le=5)

@@ -107,7 +107,8 @@ class Context(Generic[S]):
         """Hand each message of a durable consumer to ``handle``, one at a time; ack what it did.
 
         ``UndecodableError`` sends the message to the dead letters and never delivers it again; a
-        bus failure delivers it again after a wait; any other error is a defect and ends the task.
+        bus failure delivers it again after a wait; any other error is a defect and ends the task,
+        and a message that did so ``deliveries_max`` times is set aside: no restart would help.
         """
         wait_ms = self.common.bus.redelivery_wait_ms
         async for delivery in self.bus.deliveries(stream, durable):
@@ -119,6 +120,14 @@ class Context(Generic[S]):
                         await self.dead_letter(delivery.subject, delivery.payload, str(error))
                         await delivery.terminate()
                         MESSAGES_HANDLED.labels(durable, "dead").inc()
+                    except BusError:
+                        raise
+                    except Exception as error:
+                        if delivery.deliveries >= self.common.bus.deliveries_max:
+                            why = f"handling it failed every time: {type(error).__name__}"
+                            await self.dead_letter(delivery.subject, delivery.payload, why)
+                            await delivery.terminate()
+                        raise
                     else:
                         await delivery.ack()
                         MESSAGES_HANDLED.labels(durable, "done").inc()

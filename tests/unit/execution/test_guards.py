@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from libs.common.messages.intents import approval_is_genuine
 from libs.common.messages.journal import (
     BalanceObserved,
     InstrumentsLoaded,
@@ -21,6 +22,7 @@ from libs.common.model.order import OrderStatus, OrderType, Side, TimeInForce
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason
 from libs.common.testing.builders import (
+    APPROVAL_KEY,
     NOW_NS,
     S,
     a_record,
@@ -121,6 +123,11 @@ def test_a_refusal_carries_the_verdicts_of_all_guards_not_only_the_first() -> No
         ({"mark": None}, Reason.INPUT_STALE),
         ({"mark": MarkSeen(price=Decimal(60000), at_ns=NOW_NS - 5 * S)}, Reason.INPUT_STALE),
         ({"mark": MarkSeen(price=Decimal(0), at_ns=NOW_NS)}, Reason.INPUT_STALE),
+        ({"mark": MarkSeen(price=Decimal(-1), at_ns=NOW_NS)}, Reason.INPUT_STALE),
+        ({"mark": MarkSeen(price=Decimal("NaN"), at_ns=NOW_NS)}, Reason.INPUT_STALE),
+        ({"mark": MarkSeen(price=Decimal("sNaN"), at_ns=NOW_NS)}, Reason.INPUT_STALE),
+        ({"mark": MarkSeen(price=Decimal("Infinity"), at_ns=NOW_NS)}, Reason.INPUT_STALE),
+        ({"mark": MarkSeen(price=Decimal(60000), at_ns=NOW_NS + 60 * S)}, Reason.INPUT_STALE),
     ],
 )
 def test_missing_late_or_stale_input_refuses(changes: dict[str, Any], reason: Reason) -> None:
@@ -315,3 +322,33 @@ def test_an_order_that_does_not_match_its_intent_is_refused(order_changes: dict[
 def test_an_order_bigger_than_wished_is_refused() -> None:
     intent = an_intent(quantity=Decimal("0.010"))
     assert reason_of(decide(a_ready_state(), an_approval(intent))) is Reason.INTENT_INVALID
+
+
+@pytest.mark.parametrize("number", ["NaN", "sNaN", "Infinity", "0", "-1", "1E+30", "1E-30"])
+@pytest.mark.parametrize("field", ["quantity", "price", "reference_price"])
+def test_a_figure_that_cannot_be_reckoned_with_is_a_refusal_and_no_accident(
+    field: str, number: str
+) -> None:
+    intent = an_intent(
+        quantity=Decimal("0.020"),
+        price=Decimal(60000),
+        order_type=OrderType.LIMIT,
+        time_in_force=TimeInForce.GTC,
+    )
+    intent = msgspec.structs.replace(intent, **{field: Decimal(number)})
+    order = an_order(intent, quantity=intent.quantity, price=intent.price)
+    assert reason_of(decide(a_ready_state(), an_approval(intent, order))) is Reason.INTENT_INVALID
+    sound = an_order(intent, quantity=Decimal("0.020"), price=Decimal(60000))
+    assert reason_of(decide(a_ready_state(), an_approval(intent, sound))) is Reason.INTENT_INVALID
+
+
+def test_a_balance_from_the_future_is_no_balance_for_a_clock_went_back() -> None:
+    decision = decide(a_ready_state(), now_ns=NOW_NS - 3600 * S)
+    assert reason_of(decision) in {Reason.FILTERS_STALE, Reason.ACCOUNT_STALE, Reason.INPUT_STALE}
+    failed = [one.check for one in decision.events[0].verdicts if not one.passed]  # type: ignore[union-attr]
+    assert {"mark_age", "account_age"} <= set(failed)
+
+
+def test_a_code_that_is_no_ascii_is_a_forgery_and_no_accident() -> None:
+    forged = msgspec.structs.replace(an_approval(), mac="é" * 64)
+    assert not approval_is_genuine(APPROVAL_KEY, forged)
