@@ -1,0 +1,91 @@
+"""A service that cannot start says why in one line and ends with the code that tells the cause."""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cli.config import SERVICES
+from cli.run_plan import free_port
+from cli.supervisor import Child, child_environment
+from libs.common.runtime.broker import Broker
+from libs.common.runtime.service import EXIT_BROKER, EXIT_CONFIG
+
+DEADLINE_S = 60
+STOP_MS = 5_000
+
+
+def write_config(folder: Path, settings: dict[str, Any]) -> Path:
+    path = folder / "portcullis.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+async def end_of(name: str, folder: Path, config: Path) -> tuple[int, list[dict[str, Any]]]:
+    """Start a service that is not meant to live; its exit code and what it said."""
+    command = (sys.executable, "-m", f"services.{name}", "--config", str(config))
+    child = Child(name, command, folder / f"{name}.log")
+    await child.start(child_environment(os.environ))
+    try:
+        code = await asyncio.wait_for(child.wait(), DEADLINE_S)
+    finally:
+        await child.stop(STOP_MS)
+    lines = child.log_path.read_text().splitlines()
+    return code, [json.loads(line) for line in lines]
+
+
+async def end_of_all(folder: Path, config: Path) -> dict[str, tuple[int, list[dict[str, Any]]]]:
+    ends = await asyncio.gather(*(end_of(name, folder, config) for name in SERVICES))
+    return dict(zip(SERVICES, ends, strict=True))
+
+
+async def test_every_service_names_an_unknown_setting_of_its_own_and_the_nearest_known(tmp_path):
+    config = write_config(tmp_path, {name: {"http_prt": 1} for name in SERVICES})
+    for name, (code, said) in (await end_of_all(tmp_path, config)).items():
+        assert code == EXIT_CONFIG
+        (line,) = said
+        assert (line["level"], line["event"]) == ("error", "configuration refused")
+        expected = f"unknown setting '{name}.http_prt'; did you mean 'http_port'?"
+        assert line["error"] == f"{config}: {expected}"
+
+
+async def test_a_configuration_that_is_not_there_is_named(tmp_path):
+    config = tmp_path / "nothing.yaml"
+    code, (line,) = await end_of("signal", tmp_path, config)
+    assert code == EXIT_CONFIG
+    assert line["error"] == f"cannot read the configuration {config}: No such file or directory"
+
+
+async def test_every_service_waits_visibly_for_the_broker_and_then_gives_up(tmp_path):
+    url = f"nats://127.0.0.1:{free_port()}"
+    bus = {"url": url, "connect_attempts_max": 3, "connect_wait_ms": 50, "connect_timeout_ms": 300}
+    config = write_config(tmp_path, {"bus": bus})
+    for code, said in (await end_of_all(tmp_path, config)).values():
+        assert code == EXIT_BROKER
+        waits = [line for line in said if line["event"] == "broker not reachable, waiting"]
+        last = said[-1]
+        assert [line["attempt"] for line in waits] == [1, 2, 3]
+        for line in waits:
+            assert (line["url"], line["attempts_max"], line["wait_ms"]) == (url, 3, 50)
+        assert last["event"] == "no broker"
+        assert url in last["error"]
+        assert "start nats-server or set bus.url" in last["error"]
+
+
+async def test_a_service_whose_port_is_taken_names_the_setting_that_moves_it(
+    nats_server: Broker, tmp_path
+):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        settings = {"bus": {"url": nats_server.url}, "feed": {"http_port": port}}
+        code, said = await end_of("feed", tmp_path, write_config(tmp_path, settings))
+    assert code == EXIT_CONFIG
+    errors = [line["error"] for line in said if line["event"] == "configuration refused"]
+    assert errors == ["feed: the HTTP port is taken; set feed.http_port"]

@@ -1,0 +1,127 @@
+"""What is wrong with a configuration is named, with the cure, and never with its values."""
+
+from pathlib import Path
+
+import pytest
+
+from libs.common.runtime.config import Mode, load_config
+from libs.common.runtime.errors import ConfigError
+from services.execution.config import ExecutionConfig
+from services.feed.config import FeedConfig
+
+SECRET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def load(path: Path | None = None, **environment: str):
+    return load_config("feed", FeedConfig, path=path, environment=environment)
+
+
+def refusal(path: Path | None = None, **environment: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path, **environment)
+    return str(caught.value)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a configuration file."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "portcullis.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_without_a_file_the_defaults_are_paper():
+    common, _, _ = load()
+    assert common.mode is Mode.PAPER
+
+
+def test_a_file_is_read_and_the_environment_wins(file):
+    path = file("symbols: [BTCUSDT]\nfeed: {http_port: 9001, warmup_bars: 5}\n")
+    common, feed, _ = load(path, PORTCULLIS_FEED__HTTP_PORT="9002")
+    assert common.symbols == ("BTCUSDT",)
+    assert (feed.http_port, feed.warmup_bars) == (9002, 5)
+
+
+def test_the_file_may_be_named_by_the_environment(file):
+    _, feed, _ = load(PORTCULLIS_CONFIG=str(file("feed: {http_port: 9001}\n")))
+    assert feed.http_port == 9001
+
+
+def test_the_hash_changes_with_a_setting_of_ours_and_not_with_one_of_another_service(file):
+    hashes = [load(file(text))[2] for text in (
+        "{}", "feed: {http_port: 9001}", "risk: {http_port: 9001}", "symbols: [ETHUSDT]",
+    )]  # fmt: skip
+    assert hashes[0] == hashes[2]
+    assert len(set(hashes)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("feed: {warmup_bar: 5}", "unknown setting 'feed.warmup_bar'; did you mean 'warmup_bars'?"),
+        ("symbol: [BTCUSDT]", "unknown setting 'symbol'; did you mean 'symbols'?"),
+        ("fed: {}", "unknown setting 'fed'; did you mean 'feed'?"),
+        ("bus: {uri: x}", "unknown setting 'bus.uri'; did you mean 'url'?"),
+        ("bus: {zzzzzz: x}", "unknown setting 'bus.zzzzzz'; known here: url, "),
+    ],
+)
+def test_an_unknown_setting_is_named_with_the_nearest_known(file, text, words):
+    path = file(text)
+    said = refusal(path)
+    assert said.startswith(f"{path}: ")
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("feed: {warmup_bars: many}", "feed.warmup_bars: Input should be a valid integer"),
+        ("feed: {http_port: 70000}", "feed.http_port: Input should be less than or equal to 65535"),
+        ("bus: {url: [1]}", "bus.url: Input should be a valid string"),
+        ("mode: real", "mode: Input should be 'paper', 'testnet' or 'live'"),
+        ("feed: 5", "feed must be a section of settings"),
+        ("- feed", "must hold settings by name, not list"),
+        ("feed: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_type_is_named_with_what_would_be_right(file, text, words):
+    assert words in refusal(file(text))
+
+
+def test_all_faults_are_told_at_once(file):
+    said = refusal(file("feed: {warmup_bars: many, http_port: -1}"))
+    assert "feed.warmup_bars" in said
+    assert "feed.http_port" in said
+
+
+def test_a_missing_file_is_named_with_the_reason(tmp_path):
+    path = tmp_path / "nothing.yaml"
+    expected = f"cannot read the configuration {path}: No such file or directory"
+    assert refusal(path) == expected
+    assert refusal(PORTCULLIS_CONFIG=str(path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("PORTCULLIS_FEED__WARMUP_BAR", "did you mean 'warmup_bars'?"),
+        ("PORTCULLIS_SYMBOL", "did you mean 'symbols'?"),
+        ("PORTCULLIS_MODE__KIND", "PORTCULLIS_MODE__KIND: mode is a single setting"),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_refused_like_the_file(file, name, words):
+    assert words in refusal(file("mode: paper"), **{name: "5"})
+
+
+def test_a_refusal_never_repeats_a_value(file):
+    path = file(
+        f"execution: {{api_secret: {SECRET}, http_port: {SECRET}}}\nbus: {{url: [{SECRET}]}}"
+    )
+    for service, settings in (("feed", FeedConfig), ("execution", ExecutionConfig)):
+        with pytest.raises(ConfigError) as caught:
+            load_config(service, settings, path=path, environment={})
+        assert SECRET not in str(caught.value)
