@@ -1,11 +1,24 @@
 """What the venue says of itself: a page that works offline, and a document that is true."""
 
+import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.openapi.models import OpenAPI
 
+from services.paper_exchange.__main__ import parse_settings
+from services.paper_exchange.demo_keys import (
+    DEMO_READ_KEY,
+    DEMO_READ_SECRET,
+    DEMO_TRADE_KEY,
+    DEMO_TRADE_SECRET,
+)
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "paper-exchange.md"
 PROBES = {"/livez", "/readyz", "/startupz", "/healthz", "/metrics", "/v1/status"}
 RULE = {"endpoint": "POST /fapi/v1/order", "probability": "0.5", "effect": "drop_before_execution"}
 CALLS = [
@@ -135,3 +148,49 @@ async def test_the_page_needs_nothing_from_elsewhere(customer):
 async def test_nothing_but_the_assets_is_served(customer, path):
     async with customer.session.get(customer.url + path) as response:
         assert response.status in (403, 404)
+
+
+def shell_examples() -> list[str]:
+    """The blocks of the page that are typed into a shell."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for language, text in blocks if not language]
+
+
+def test_the_page_tells_the_published_keys():
+    page = PAGE.read_text()
+    for text in (DEMO_TRADE_KEY, DEMO_TRADE_SECRET, DEMO_READ_KEY, DEMO_READ_SECRET):
+        assert f"`{text}`" in page
+
+
+def test_every_option_of_the_page_is_one():
+    lines = [line for block in shell_examples() for line in block.splitlines()]
+    started = [line.split()[3:] for line in lines if "-m services.paper_exchange" in line]
+    assert len(started) == 3
+    for options in started:
+        assert parse_settings(options).port == 8300
+
+
+async def test_every_endpoint_of_the_page_is_described(customer):
+    document = await read_document(customer)
+    described = document["paths"]
+    named = set(re.findall(r"(/sim/\w+)", PAGE.read_text()))
+    assert named == {path for path in described if path.startswith("/sim/")}
+
+
+@pytest.mark.skipif(
+    not (shutil.which("curl") and shutil.which("openssl")), reason="the example needs them"
+)
+def test_the_order_and_the_fault_of_the_page_do_what_it_says(running_venue):
+    order, fault = (block for block in shell_examples() if "curl" in block)
+
+    def type_in(block: str) -> str:
+        typed = block.replace("http://127.0.0.1:8300", running_venue.url)
+        done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, timeout=20)
+        return done.stdout
+
+    assert json.loads(type_in(order))["status"] == "NEW"
+    (rule,) = json.loads(type_in(fault))["faults"]
+    assert rule["effect"] == "drop_after_execution"
+    assert type_in(order) == "", "the connection is reset"
+    assert json.loads(type_in(order))["status"] == "NEW"
+    type_in(f"curl -s -X DELETE {running_venue.url}/sim/faults")
