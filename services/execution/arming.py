@@ -19,6 +19,11 @@ class Arming:
         assert check in CHECKS, check
         self._failing[check] = why
 
+    def is_failing(self, check: str) -> bool:
+        """Whether the check does not hold, or was not made yet."""
+        assert check in CHECKS, check
+        return check in self._failing
+
     @property
     def unarmed(self) -> tuple[str, ...]:
         """The checks that do not hold, with the reason; empty when armed."""

@@ -21,6 +21,7 @@ class ExecutionConfig(ServiceConfig):
     lock_ms: int = Field(30_000, ge=1_000)
     account_age_ms_max: int = Field(10_000, ge=100)
     account_refresh_ms: int = Field(5_000, ge=100)
+    settings_retry_ms: int = Field(10_000, ge=1_000)
     filters_age_ms_max: int = Field(3_600_000, ge=1_000)
     filters_refresh_ms: int = Field(1_800_000, ge=1_000)
     mark_age_ms_max: int = Field(5_000, ge=100)

@@ -33,6 +33,7 @@ class Figures:
         self._arming = arming
         self._common = common
         self._settings = settings
+        self._asserted_at_ns = 0
 
     async def refresh_filters_if_old(self) -> None:
         """Load the filters again well before they are too old to trade on."""
@@ -42,6 +43,7 @@ class Figures:
 
     async def assert_settings(self) -> None:
         """Margin type and leverage of every symbol; "no need to change" is success."""
+        self._asserted_at_ns = self._clock.now_ns()
         for symbol in self._common.symbols:
             for outcome in (
                 await self._venue.set_margin_type(symbol, self._settings.margin_type),
@@ -52,6 +54,22 @@ class Figures:
                     return
             await self._journal_leverage(symbol)
         self._arming.passed("settings")
+
+    async def retry_settings(self) -> None:
+        """Ask again, now and then, for what the venue did not confirm when the stream came up.
+
+        Raises:
+            VenueReadError: the venue did not answer.
+        """
+        now_ns = self._clock.now_ns()
+        is_due = now_ns - self._asserted_at_ns >= self._settings.settings_retry_ms * NS_PER_MS
+        if not is_due or self._arming.is_failing("user_stream"):  # its coming up asks by itself
+            return
+        self._asserted_at_ns = now_ns
+        if self._arming.is_failing("settings"):
+            await self.assert_settings()
+        if self._arming.is_failing("clock"):
+            await self.check_clock()
 
     async def _journal_leverage(self, symbol: str) -> None:
         leverage = self._settings.leverage
@@ -93,14 +111,27 @@ class Figures:
         self._arming.passed("filters")
 
     async def refresh_balance_if_old(self) -> None:
-        """Ask for the balance if the figure would soon be too old to decide with."""
-        age_ns = self._clock.now_ns() - self._gate.state.balance_at_ns
-        if age_ns < self._settings.account_refresh_ms * NS_PER_MS:
-            return
+        """Upkeep: ask for the balance long before the figure is too old to decide with.
+
+        Raises:
+            VenueReadError: the venue did not answer.
+        """
+        await self._refresh_balance_older_than(self._settings.account_refresh_ms)
+
+    async def refresh_balance_if_urgent(self) -> None:
+        """Before a decision: ask only if upkeep is late, since the answer holds up the order."""
+        settings = self._settings
         try:
-            await self.refresh_balance()
-        except VenueReadError as error:
+            await self._refresh_balance_older_than(
+                (settings.account_refresh_ms + settings.account_age_ms_max) // 2
+            )
+        except VenueReadError as error:  # the guards refuse a figure that is too old
             log.warning("balance not read", error=str(error))
+
+    async def _refresh_balance_older_than(self, age_ms: int) -> None:
+        age_ns = self._clock.now_ns() - self._gate.state.balance_at_ns
+        if abs(age_ns) >= age_ms * NS_PER_MS:
+            await self.refresh_balance()
 
     async def refresh_balance(self) -> None:
         """Ask for the balance; it counts from the moment before asking.

@@ -1,5 +1,7 @@
 """Carries orders to the venue and the answers back into the journal."""
 
+from decimal import Decimal
+
 from libs.common.messages.journal import (
     FillReceived,
     OrderAnswered,
@@ -14,7 +16,7 @@ from libs.common.model.order import OrderStatus, Side, parse_venue_status
 from libs.common.runtime.clock import wall_ns
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import ORDER_OUTCOMES, ORDER_SUBMIT_SECONDS
-from libs.common.runtime.venue_client import VenueClient
+from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.venue.outcome_table import Reason as VenueReason
 from libs.common.venue.outcomes import Accepted, Outcome, Rejected, Throttled, describe
 from libs.common.venue.payloads import PayloadError, UserTrade, VenueOrder, decode_payload
@@ -109,6 +111,26 @@ def read_answer(client_order_id: str, outcome: Outcome, sent_wall_ns: int) -> An
             )
 
 
+def read_update(
+    client_order_id: str, venue_order_id: int, status: str, cumulative_quantity: Decimal
+) -> OrderUpdated | None:
+    """What the venue says of an order; ``None`` for a word this version does not know.
+
+    Nothing is guessed then: the order stays as it is, and an unknown one stays quarantined.
+    """
+    try:
+        known = parse_venue_status(status)
+    except ValueError as error:
+        log.error("order not understood", client_order_id=client_order_id, why=str(error))
+        return None
+    return OrderUpdated(
+        client_order_id=client_order_id,
+        venue_order_id=venue_order_id,
+        status=known,
+        cumulative_quantity=cumulative_quantity,
+    )
+
+
 def read_fill(trade: UserTrade) -> FillReceived:
     """A row of the venue's trade list as a fill; it does not name our order id."""
     return FillReceived(
@@ -191,11 +213,20 @@ class OrderDesk:
         """Ask the venue after every unknown order; close one only on proof.
 
         Raises:
-            VenueReadError: the venue did not answer; the order stays unknown.
+            VenueReadError: the venue did not answer after one of them; that order stays unknown.
         """
+        failure: VenueReadError | None = None
         for order in list(self._gate.state.orders.values()):
-            if order.status is OrderStatus.UNKNOWN:
+            if order.status is not OrderStatus.UNKNOWN:
+                continue
+            try:
                 await self._resolve(order)
+            except VenueReadError as error:
+                failure = error
+                if isinstance(error.outcome, Throttled):
+                    break
+        if failure is not None:
+            raise failure
 
     async def _resolve(self, order: OrderState) -> None:
         found = await self._venue.query_order(order.symbol, order.client_order_id)
@@ -203,7 +234,10 @@ class OrderDesk:
             provable_ms = absence_is_provable(
                 order.timestamp_ms, order.recv_window_ms, self._query_lag_ms
             )
+            # Ours may have jumped ahead: it is the venue's own clock that refuses late arrivals.
             if self._venue.timestamp_ms() <= provable_ms:
+                return
+            if await self._venue.server_time() <= provable_ms:
                 return
             found = await self._look_everywhere(order)
         if found is not None:
@@ -231,13 +265,11 @@ class OrderDesk:
 
     async def update(self, found: VenueOrder) -> None:
         """Journal an order's state as the venue tells it."""
-        update = OrderUpdated(
-            client_order_id=found.client_order_id,
-            venue_order_id=found.order_id,
-            status=parse_venue_status(found.status),
-            cumulative_quantity=found.cumulative_quantity,
+        update = read_update(
+            found.client_order_id, found.order_id, found.status, found.cumulative_quantity
         )
-        await self.journal_update(update)
+        if update is not None:
+            await self.journal_update(update)
 
     async def journal_update(self, update: OrderUpdated) -> None:
         """Journal a change of one of our orders, if it is news."""

@@ -26,7 +26,7 @@ from libs.common.model.verdict import Reason, Verdict
 from libs.common.runtime.bus import Delivery
 from libs.common.runtime.clock import NS_PER_MS, wait_until_set, wall_ns
 from libs.common.runtime.config import Mode
-from libs.common.runtime.errors import BusError, BusUnavailable
+from libs.common.runtime.errors import BusUnavailable
 from libs.common.runtime.health import Level
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import (
@@ -41,7 +41,7 @@ from libs.common.runtime.provisioning import (
     wait_until_provisioned,
 )
 from libs.common.runtime.service import Context
-from libs.common.runtime.venue_client import VenueClient, VenueReadError
+from libs.common.runtime.venue_client import VenueClient
 from libs.common.venue.user_payloads import AccountUpdate, OrderTradeUpdate, UserEvent
 from services.execution.arming import Arming
 from services.execution.commands import CommandDesk
@@ -55,6 +55,7 @@ from services.execution.figures import Figures
 from services.execution.gate import Gate
 from services.execution.guards import MarkSeen
 from services.execution.orders import OrderDesk
+from services.execution.upkeep import Upkeep
 from services.execution.user_stream import (
     UserStream,
     read_balance,
@@ -132,7 +133,16 @@ class Execution:
             dice=random.Random(wall_ns()),  # noqa: S311 - spreads reconnects, guards nothing
         )
         context.spawn(self._publish_state(), "state")
-        context.spawn(self._tick(), "tick")
+        upkeep = Upkeep(
+            self._gate,
+            self._desk,
+            self._figures,
+            self._commands,
+            self._arming,
+            self._clock,
+            self._settings,
+        )
+        context.spawn(upkeep.run(), "upkeep")
         context.spawn(stream.run(), "user-stream")
         context.spawn(self._ask_reconciler(), "ask-reconciler")
         context.spawn(self._consume_approved(), "approved")
@@ -166,7 +176,7 @@ class Execution:
         intent_id = approved.body.intent.intent_id
         if await self._was_decided_long_ago(approved):
             return
-        await self._figures.refresh_balance_if_old()
+        await self._figures.refresh_balance_if_urgent()
         decision = await self._gate.transact(
             lambda: decide_approval(
                 self._settings, self._gate.state, approved, self._facts(approved)
@@ -263,7 +273,9 @@ class Execution:
             if event.order.is_fill:
                 fill = read_stream_fill(event.order)
                 await self._desk.journal_fills([fill], f"stream-{event.event_ms}")
-            await self._desk.journal_update(read_order_update(event.order))
+            update = read_order_update(event.order)
+            if update is not None:
+                await self._desk.journal_update(update)
         elif isinstance(event, AccountUpdate):
             balance = read_balance(event, self._common.venue.quote_asset)
             if balance is not None:
@@ -281,27 +293,6 @@ class Execution:
         self._arming.passed("user_stream")
 
     # -- what happens by itself ------------------------------------------------------------------
-
-    async def _tick(self) -> None:
-        """Look after what nobody will bring: doubts, missing fills, ageing figures, arming."""
-        last_query_ns = 0
-        while True:
-            await asyncio.sleep(self._settings.tick_wall_ms / 1000)
-            now_ns = self._clock.now_ns()
-            try:
-                await self._desk.doubt_orphans()
-                if now_ns - last_query_ns >= self._settings.query_interval_ms * NS_PER_MS:
-                    last_query_ns = now_ns
-                    await self._desk.resolve_unknown()
-                    await self._desk.fetch_missing_fills(
-                        now_ns - self._settings.fill_wait_ms * NS_PER_MS
-                    )
-                    await self._figures.refresh_balance_if_old()
-                    await self._figures.refresh_filters_if_old()
-                await self._commands.arm_paper(lambda: self._arming.unarmed)
-                await self._gate.save_snapshot_if_due()
-            except (BusError, VenueReadError) as error:
-                log.warning("upkeep postponed", error=str(error))
 
     async def _ask_reconciler(self) -> None:
         request = subjects.reconcile_request(self._common.account)

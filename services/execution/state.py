@@ -32,6 +32,8 @@ from libs.common.model.position import Position
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason
 
+#: Orders not known as ours whose fills are remembered, in case their id turns out to be.
+UNCLAIMED_MAX = 500
 #: Who halts an account that nobody has armed yet.
 BOOT = "boot"
 #: Trade ids remembered per symbol; everything below the oldest of them counts as seen.
@@ -115,6 +117,7 @@ class State(msgspec.Struct, kw_only=True):
     locks: dict[str, Lock] = {}
     positions: dict[str, Position] = {}
     trades: dict[str, SeenTrades] = {}
+    unclaimed: dict[str, Decimal] = {}
     changed_at_ns: int = 0
 
     def open_orders(self) -> list[OrderState]:
@@ -177,7 +180,7 @@ def _apply_outcome(
         return
     match event:
         case OrderAnswered() | OrderUpdated():
-            order.venue_order_id = event.venue_order_id
+            _learn_venue_order_id(state, order, event.venue_order_id)
             order.cumulative_quantity = max(order.cumulative_quantity, event.cumulative_quantity)
             order.answered_at_ns = order.answered_at_ns or now_ns
             _move(state, order, event.status, now_ns)
@@ -187,6 +190,13 @@ def _apply_outcome(
             _end_without_trace(state, order, OrderStatus.NOT_PLACED, now_ns)
         case OrderBecameUnknown():
             _move(state, order, OrderStatus.UNKNOWN, now_ns)
+
+
+def _learn_venue_order_id(state: State, order: OrderState, venue_order_id: int) -> None:
+    """Count the fills that the trade list told before we knew whose they were."""
+    if venue_order_id and not order.venue_order_id:
+        order.filled_quantity += state.unclaimed.pop(f"{order.symbol}:{venue_order_id}", ZERO)
+    order.venue_order_id = venue_order_id
 
 
 def _apply_recorded(state: State, event: OrderRecorded, now_ns: int) -> None:
@@ -252,6 +262,11 @@ def _apply_fill(state: State, event: FillReceived, now_ns: int) -> None:
         order.filled_quantity += event.quantity
         order.cumulative_quantity = max(order.cumulative_quantity, order.filled_quantity)
         order.answered_at_ns = order.answered_at_ns or now_ns
+    else:
+        key = f"{event.symbol}:{event.venue_order_id}"
+        state.unclaimed[key] = state.unclaimed.pop(key, ZERO) + event.quantity
+        if len(state.unclaimed) > UNCLAIMED_MAX:
+            del state.unclaimed[next(iter(state.unclaimed))]
     state.changed_at_ns = now_ns
 
 

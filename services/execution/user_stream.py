@@ -10,13 +10,15 @@ import random
 from collections.abc import Awaitable, Callable
 
 from libs.common.messages.journal import BalanceObserved, FillReceived, OrderUpdated
-from libs.common.model.order import Side, parse_venue_status
+from libs.common.model.order import Side
 from libs.common.runtime.clock import Clock, sleep_market
 from libs.common.runtime.config import CommonConfig
+from libs.common.runtime.errors import BusError
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import STREAM_CONNECTED, STREAM_RECONNECTS
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.runtime.websocket import Closed, Socket, WebSocketError, connect
+from libs.common.venue.outcomes import Throttled, throttled_until_ms
 from libs.common.venue.payloads import PayloadError
 from libs.common.venue.stream_payloads import ControlReply
 from libs.common.venue.streams import control_message, user_stream_url
@@ -29,6 +31,7 @@ from libs.common.venue.user_payloads import (
     decode_user_frame,
 )
 from services.execution.config import ExecutionConfig
+from services.execution.orders import read_update
 
 log = get_logger(__name__)
 
@@ -42,17 +45,10 @@ class StreamLostError(Exception):
     """The connection ended or can no longer be trusted; connect again and close the gap."""
 
 
-def read_order_update(update: OrderUpdate) -> OrderUpdated:
-    """The order's new state.
-
-    Raises:
-        ValueError: a status word this version does not know.
-    """
-    return OrderUpdated(
-        client_order_id=update.client_order_id,
-        venue_order_id=update.order_id,
-        status=parse_venue_status(update.status),
-        cumulative_quantity=update.cumulative_quantity,
+def read_order_update(update: OrderUpdate) -> OrderUpdated | None:
+    """The order's new state; ``None`` for a status word this version does not know."""
+    return read_update(
+        update.client_order_id, update.order_id, update.status, update.cumulative_quantity
     )
 
 
@@ -112,24 +108,36 @@ class UserStream:
         self._dice = dice
         self._queue: asyncio.Queue[UserEvent | Closed] = asyncio.Queue(EVENTS_QUEUED_MAX)
         self._confirmed = asyncio.Event()
+        self._was_up = False
 
     async def run(self) -> None:
-        """Stay connected for ever, waiting longer after each failure in a row (full jitter)."""
+        """Stay connected for ever, waiting longer after each failure in a row (full jitter).
+
+        A connection whose gap could not be closed is a failure too: the venue limits attempts.
+        """
         failures = 0
         while True:
             STREAM_RECONNECTS.labels("user").inc()
+            self._was_up = False
             try:
                 await self._live()
-            except (StreamLostError, WebSocketError, VenueReadError) as error:
-                failures = 0 if self._confirmed.is_set() else failures + 1
+            except (StreamLostError, WebSocketError, VenueReadError, BusError) as error:
+                failures = 0 if self._was_up else failures + 1
                 STREAM_CONNECTED.labels("user").set(0)
                 self._on_down(str(error))
                 log.warning("user stream down", error=str(error), failures=failures)
+                await self._wait_as_told(error)
             bound_ms = min(
                 self._settings.reconnect_wait_ms << min(failures, 16),
                 self._settings.reconnect_wait_ms_max,
             )
             await asyncio.sleep(self._dice.uniform(0, bound_ms) / 1000)
+
+    async def _wait_as_told(self, error: Exception) -> None:
+        """Leave the venue alone for as long as it asks: another request prolongs a ban."""
+        if isinstance(error, VenueReadError) and isinstance(error.outcome, Throttled):
+            now_ms = self._venue.timestamp_ms()
+            await sleep_market(self._clock, throttled_until_ms(error.outcome, now_ms) - now_ms)
 
     async def _live(self) -> None:
         self._queue = asyncio.Queue(EVENTS_QUEUED_MAX)
@@ -147,6 +155,7 @@ class UserStream:
         try:
             await self._confirm(socket)
             await self._on_up()
+            self._was_up = True
             STREAM_CONNECTED.labels("user").set(1)
             log.info("user stream up")
             keeper = asyncio.create_task(self._keep_alive(), name="listen-key")

@@ -26,7 +26,7 @@ from services.execution.core import (
     decide_not_placed,
     decide_update,
 )
-from services.execution.state import State, apply, forget, lock_key
+from services.execution.state import UNCLAIMED_MAX, State, apply, forget, lock_key
 
 COID = "pc-order-1"
 
@@ -146,6 +146,22 @@ def test_a_fill_from_the_trade_list_finds_our_order_by_the_venue_s_id() -> None:
     (event,) = decide_fills(state, [nameless]).events
     assert isinstance(event, FillReceived)
     assert event.client_order_id == COID
+
+
+def test_a_fill_told_before_the_venue_s_id_was_known_is_not_missed_for_ever() -> None:
+    nameless = FillReceived(**{**_fields(fill(1, "0.020")), "client_order_id": ""})
+    state = fold(State(), recorded(), nameless, update(OrderStatus.FILLED, "0.020"))
+    order = state.orders[COID]
+    assert order.filled_quantity == order.cumulative_quantity == Decimal("0.020")
+    assert not state.unclaimed
+
+
+def test_fills_of_strangers_are_remembered_within_a_bound() -> None:
+    state = State()
+    for number in range(UNCLAIMED_MAX + 10):
+        changes = {"client_order_id": "by hand", "venue_order_id": 1000 + number}
+        fold(state, FillReceived(**{**_fields(fill(number + 1)), **changes}))
+    assert len(state.unclaimed) == UNCLAIMED_MAX
 
 
 def _fields(event: FillReceived) -> dict[str, object]:

@@ -1,0 +1,89 @@
+"""Looks after what nobody will bring: doubts, missing fills, ageing figures, arming, snapshots.
+
+Each step fails for itself: an order the venue will not speak about must not keep the balance from
+being read. While the venue asks us to wait, it is asked nothing from here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from libs.common.runtime.clock import NS_PER_MS, Clock
+from libs.common.runtime.errors import BusError
+from libs.common.runtime.log import get_logger
+from libs.common.runtime.venue_client import VenueReadError
+from libs.common.venue.outcomes import Throttled, throttled_until_ms
+from services.execution.arming import Arming
+from services.execution.commands import CommandDesk
+from services.execution.config import ExecutionConfig
+from services.execution.figures import Figures
+from services.execution.gate import Gate
+from services.execution.orders import OrderDesk
+
+log = get_logger(__name__)
+
+
+class Upkeep:
+    """What the service does by itself, every tick."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        desk: OrderDesk,
+        figures: Figures,
+        commands: CommandDesk,
+        arming: Arming,
+        clock: Clock,
+        settings: ExecutionConfig,
+    ) -> None:
+        self._gate = gate
+        self._desk = desk
+        self._figures = figures
+        self._commands = commands
+        self._arming = arming
+        self._clock = clock
+        self._settings = settings
+        self._asked_at_ns = 0
+        self._quiet_until_ns = 0
+
+    async def run(self) -> None:
+        """Tick for ever."""
+        while True:
+            await asyncio.sleep(self._settings.tick_wall_ms / 1000)
+            await self.tick()
+
+    async def tick(self) -> None:
+        """Do what is due."""
+        await self._attempt("doubts", self._desk.doubt_orphans)
+        now_ns = self._clock.now_ns()
+        due_ns = self._asked_at_ns + self._settings.query_interval_ms * NS_PER_MS
+        if now_ns >= max(due_ns, self._quiet_until_ns):
+            self._asked_at_ns = now_ns
+            await self._ask_the_venue(now_ns)
+        await self._attempt(
+            "arming", lambda: self._commands.arm_paper(lambda: self._arming.unarmed)
+        )
+        await self._attempt("snapshot", self._gate.save_snapshot_if_due)
+
+    async def _ask_the_venue(self, now_ns: int) -> None:
+        fills_due_ns = now_ns - self._settings.fill_wait_ms * NS_PER_MS
+        steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
+            ("unknown orders", self._desk.resolve_unknown),
+            ("missing fills", lambda: self._desk.fetch_missing_fills(fills_due_ns)),
+            ("balance", self._figures.refresh_balance_if_old),
+            ("filters", self._figures.refresh_filters_if_old),
+            ("settings", self._figures.retry_settings),
+        )
+        for what, step in steps:
+            if now_ns >= self._quiet_until_ns:
+                await self._attempt(what, step)
+
+    async def _attempt(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except VenueReadError as error:
+            log.warning("upkeep postponed", what=what, error=str(error))
+            if isinstance(error.outcome, Throttled):
+                now_ms = self._clock.now_ns() // NS_PER_MS
+                self._quiet_until_ns = throttled_until_ms(error.outcome, now_ms) * NS_PER_MS
+        except BusError as error:
+            log.warning("upkeep postponed", what=what, error=str(error))
