@@ -156,6 +156,32 @@ async def test_no_broker_is_a_clear_refusal_after_a_visible_wait() -> None:
         await Bus.connect(settings, "test", lambda: None)
 
 
+async def test_the_password_of_a_broker_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = BusConfig(
+        url="nats://me:hunter2@127.0.0.1:1",
+        connect_attempts_max=1,
+        connect_wait_ms=10,
+        connect_timeout_ms=500,
+    )
+    with pytest.raises(BusUnavailable) as refusal:
+        await Bus.connect(settings, "test", lambda: None)
+    assert "hunter2" not in str(refusal.value) + capsys.readouterr().out
+
+
+async def test_a_connection_closed_for_good_is_told_once_and_does_not_spin(
+    nats_server: Broker,
+) -> None:
+    told: list[bool] = []
+    settings = BusConfig(url=nats_server.url, rtt_interval_ms=100)
+    bus = await Bus.connect(settings, "test", lambda: told.append(True))
+    await bus._client.close()  # as the client does by itself after a fatal word of the server
+    watchdog = bus._watchdog
+    assert watchdog is not None
+    await asyncio.wait_for(watchdog, WAIT_S)  # a loop that spins would never come back here
+    assert told == [True]
+    await bus.close()
+
+
 async def test_streams_that_nobody_made_are_named_with_the_remedy(nats_server: Broker) -> None:
     settings = BusConfig(url=nats_server.url, provision_wait_ms=100, reconnect_wait_ms=50)
     bus = await Bus.connect(settings, "test", lambda: None)

@@ -12,6 +12,7 @@ The defences, each from a measured failure of the plain client:
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -33,6 +34,11 @@ log = get_logger(__name__)
 
 WRONG_LAST_SEQUENCE = 10071
 Handler = Callable[[str, bytes, dict[str, str]], Awaitable[None]]
+
+
+def _without_password(url: str) -> str:
+    """A broker's URL as it may be shown: what stands before the @ is secret."""
+    return re.sub(r"(?<=://).*@", "***@", url)
 
 
 class Delivery:
@@ -107,7 +113,7 @@ class Bus:
             except (NatsError, OSError, TimeoutError) as error:
                 log.warning(
                     "broker not reachable, waiting",
-                    url=settings.url,
+                    url=_without_password(settings.url),
                     attempt=attempt,
                     attempts_max=settings.connect_attempts_max,
                     wait_ms=settings.connect_wait_ms,
@@ -118,8 +124,8 @@ class Bus:
                 bus._watchdog = asyncio.create_task(bus._watch(), name="bus-watchdog")
                 return bus
         raise BusUnavailable(
-            f"no broker at {settings.url} after {settings.connect_attempts_max} attempts;"
-            " start nats-server or set bus.url"
+            f"no broker at {_without_password(settings.url)}"
+            f" after {settings.connect_attempts_max} attempts; start nats-server or set bus.url"
         )
 
     async def _open(self, name: str) -> None:
@@ -273,17 +279,20 @@ class Bus:
 
     async def _watch(self) -> None:
         timeout_s = max(1, self._settings.rtt_timeout_ms // 1000)
-        while True:
+        while not self._client.is_closed:  # that has ended the process; asking on would only spin
             started = monotonic_ns()
             reconnects = self.reconnects_total
             try:
                 await self._client.rtt(timeout=timeout_s)
                 self.rtt_last_ms = (monotonic_ns() - started) // 1_000_000
-            except (NatsError, TimeoutError) as error:
+            except (
+                Exception
+            ) as error:  # a transport half gone raises anything; we must go on asking
                 if reconnects == self.reconnects_total:  # else the ping died with the old socket
                     self.rtt_last_ms = None
                     log.warning("broker round trip failed, reconnecting", error=repr(error))
                     await self._client.force_reconnect()
+                await asyncio.sleep(self._settings.reconnect_wait_ms / 1000)
                 continue
             await asyncio.sleep(self._settings.rtt_interval_ms / 1000)
 

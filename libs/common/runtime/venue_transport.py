@@ -193,6 +193,8 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
     async def _send(
         self, verb: str, uri: str, path: str, wire_form: str, timeout_ms: int
     ) -> Outcome:
+        if self.session.closed:  # while we stop; aiohttp would raise what nobody expects
+            return not_sent("this client was closed")
         wire = _Wire()
         try:
             body = await self._exchange(wire, verb, uri, wire_form, timeout_ms)

@@ -320,3 +320,14 @@ async def test_every_finished_call_is_shown_to_the_observer(venue: ScriptedVenue
         assert isinstance(await place(client), Accepted)
     assert [(call.method, call.path) for call in calls] == [("POST", "/fapi/v1/order")]
     assert calls[0].elapsed_ms >= 0
+
+
+async def test_an_order_after_the_client_was_closed_was_provably_not_sent(
+    venue: ScriptedVenue,
+) -> None:
+    async with client_of(venue.url) as client:
+        await client.close_connection()
+        outcome = await client.place_order(ORDER, timestamp_ms=NOW_MS)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is Reason.NOT_SENT
+    assert not venue.heard
