@@ -101,11 +101,15 @@ def check_lock(question: Question) -> Verdict:
 
 
 def check_quarantine(question: Question) -> Verdict:
-    """No order of unknown outcome on the symbol: it may have become a position."""
+    """No order of unknown outcome on the symbol: it may have become a position.
+
+    An order recorded and not answered is one too, whichever life or replica sent it.
+    """
     unknown = [
         order.client_order_id
         for order in question.state.orders.values()
-        if order.symbol == question.order.symbol and order.status is OrderStatus.UNKNOWN
+        if order.symbol == question.order.symbol
+        and order.status in (OrderStatus.UNKNOWN, OrderStatus.RECORDED)
     ]
     return _verdict(
         "quarantine",

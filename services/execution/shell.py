@@ -68,6 +68,8 @@ log = get_logger(__name__)
 
 #: The reconciler is asked again this often until it has reported on this process's life.
 RECONCILE_REQUEST_INTERVAL_S = 1.0
+#: When asked to stop, an order under way has this long (wall) to be answered; then it is unknown.
+STOP_WAIT_MS = 3_000
 
 
 class Execution:
@@ -87,6 +89,7 @@ class Execution:
         self._marks: dict[str, MarkSeen] = {}
         self._changed = asyncio.Event()
         self._started_at_ns = 0
+        self._is_stopping = False
         self._gate = Gate(
             context.bus,
             context.clock,
@@ -168,6 +171,8 @@ class Execution:
     # -- approved intents ------------------------------------------------------------------------
 
     async def _on_approved(self, delivery: Delivery) -> None:
+        if self._is_stopping:
+            raise BusUnavailable("stopping: whoever comes next takes it")
         approved = decode(delivery.payload, ApprovedIntent)
         if not approval_is_genuine(self._approval_key, approved):
             raise UndecodableError("the approval was not signed by risk")
@@ -367,4 +372,10 @@ class Execution:
         }
 
     async def _say_goodbye(self) -> None:
+        """Take no more approvals, and let the orders under way be answered."""
+        self._is_stopping = True
+        waited_ms = 0
+        while self._desk.sending and waited_ms < STOP_WAIT_MS:
+            await asyncio.sleep(self._settings.tick_wall_ms / 1000)
+            waited_ms += self._settings.tick_wall_ms
         await self._venue.close_connection()

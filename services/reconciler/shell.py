@@ -100,7 +100,11 @@ class Reconciler:
         }  # fmt: skip
 
     async def _on_state(self, _: str, payload: bytes, __: dict[str, str]) -> None:
-        self._state = decode(payload, AccountState)
+        state = decode(payload, AccountState)
+        known = self._state
+        if known is not None and state.journal_sequence < known.journal_sequence:
+            return  # a replica that has not read on would look like a discrepancy
+        self._state = state
         self._state_came.set()
 
     async def _on_request(self, _: str, __: bytes, ___: dict[str, str]) -> None:

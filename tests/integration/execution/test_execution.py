@@ -132,6 +132,19 @@ async def test_an_order_whose_answer_was_lost_is_found_again_and_never_sent_twic
     await world.wait_for(left, FillReceived)
 
 
+async def test_asked_to_stop_it_waits_for_the_answer_of_an_order_under_way(world: "World") -> None:
+    slow = [{"endpoint": ORDER, "effect": "delay", "delay_ms": 1_500}]
+    await world.sim("POST", "/sim/faults", slow)
+    entered = await world.approve(Side.BUY, life_ms=60_000)
+    await world.wait_for(entered, OrderRecorded)
+    late = await world.approve(Side.SELL, purpose=Purpose.EXIT, life_ms=60_000)
+    await world.children["execution"].stop(5_000)
+    outcomes = {type(event) for event in await world.events_of(entered)}
+    assert OrderAnswered in outcomes
+    assert OrderBecameUnknown not in outcomes
+    assert not await world.events_of(late)  # left for whoever comes next
+
+
 async def test_an_order_that_never_arrived_is_closed_only_after_it_no_longer_can(
     world: "World",
 ) -> None:

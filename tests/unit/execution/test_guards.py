@@ -163,7 +163,9 @@ def test_margin_reserved_by_an_unanswered_order_is_not_spent_twice() -> None:
     state = a_ready_state("200")
     fold(state, *decide(state).events)
     sell = an_intent(candle_id="other", side=Side.SELL)
-    assert reason_of(decide(state, an_approval(sell))) is Reason.MARGIN_INSUFFICIENT
+    (event,) = decide(state, an_approval(sell)).events
+    failed = [verdict.reason for verdict in event.verdicts if not verdict.passed]  # type: ignore[union-attr]
+    assert Reason.MARGIN_INSUFFICIENT in failed
 
 
 def test_an_exit_needs_no_margin_no_balance_figure_and_no_arming() -> None:
@@ -222,7 +224,16 @@ def test_a_lock_ends_by_itself_after_its_time() -> None:
         now_ns=NOW_NS + 31 * S,
         mark=MarkSeen(price=Decimal(60000), at_ns=NOW_NS + 31 * S),
     )
-    assert reason_of(decision) is None
+    (event,) = decision.events
+    lock = next(one for one in event.verdicts if one.check == "lock")  # type: ignore[union-attr]
+    assert lock.passed
+
+
+def test_an_order_not_answered_yet_quarantines_both_sides_of_its_symbol() -> None:
+    state = a_ready_state()
+    fold(state, *decide(state).events)
+    sell = an_approval(an_intent(candle_id="next", side=Side.SELL))
+    assert reason_of(decide(state, sell)) is Reason.SYMBOL_QUARANTINED
 
 
 def test_an_unknown_order_quarantines_both_sides_of_its_symbol() -> None:
