@@ -36,6 +36,8 @@ from libs.common.runtime.log import configure_logging
 from libs.common.runtime.provisioning import provision
 
 KEY_BYTES = 32
+#: Nothing is armed before a mark price was heard, and a market that is held says none.
+ARMING_STEPS = 2
 KEY_FILES = (
     "approval_key",
     "feed_api_key",
@@ -238,7 +240,6 @@ class _Run:
 
     async def _finite(self, world: World) -> int:
         plan = self._plan
-        await wait_until_armed(world)
         pacer = Pacer(
             world.venue,
             world.bus,
@@ -246,6 +247,9 @@ class _Run:
             interval_ns=plan.market.interval_ns,
             hold_ms_max=plan.settings.hold_ms_max,
         )
+        for _ in range(ARMING_STEPS):
+            await pacer.step()
+        await wait_until_armed(world)
         await pacer.run_to_source_end()
         self._narrator.say("the data has ended; waiting for the last intents to end")
         is_settled = await settle(world, pacer)
