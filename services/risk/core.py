@@ -126,10 +126,12 @@ class Board:
 
     def remember(self, approved: ApprovalBody) -> None:
         """An approved entry counts as an open order until nobody may act on it any more."""
-        intent = approved.intent
-        if intent.purpose is Purpose.ENTER:
-            until_ns = self._approved.get(intent.symbol, 0)
-            self._approved[intent.symbol] = max(until_ns, approved.expires_at_ns)
+        if approved.intent.purpose is Purpose.ENTER:
+            self.remember_entry(approved.intent.symbol, approved.expires_at_ns)
+
+    def remember_entry(self, symbol: str, until_ns: int) -> None:
+        """An entry may be under way in the symbol until then (market time)."""
+        self._approved[symbol] = max(self._approved.get(symbol, 0), until_ns)
 
     def facts(self, symbol: str, *, now_ns: int, heard_now_ns: int) -> Facts:
         """What is known now.

@@ -63,7 +63,23 @@ class RiskShell:
 
     async def _consume(self) -> None:
         await wait_until_set(self._context.clock)
+        await self._remember_pending()
         await self._context.consume(subjects.INTENTS_STREAM, RISK_CONSUMER, self._on_delivery)
+
+    async def _remember_pending(self) -> None:
+        """What an earlier life approved and execution has not taken yet may still be an entry.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+        """
+        context = self._context
+        waiting = await context.bus.pending_subjects(
+            subjects.INTENTS_STREAM, subjects.intent_approved(context.common.account, "*")
+        )
+        lifetime_ns = context.settings.limits.intent_ttl_ms_max * NS_PER_MS
+        for subject in waiting:
+            symbol = subject.rpartition(".")[2]
+            self._board.remember_entry(symbol, context.clock.now_ns() + lifetime_ns)
 
     async def _on_quote(self, subject: str, payload: bytes, _: dict[str, str]) -> None:
         await self._hear(subject, payload, lambda: self._board.hear_quote(decode(payload, Quote)))

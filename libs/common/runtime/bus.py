@@ -258,6 +258,18 @@ class Bus:
         """
         return await self._read(self.jetstream.get_last_msg(stream, subject))
 
+    async def pending_subjects(self, stream: str, subject: str) -> tuple[str, ...]:
+        """The subjects that match and have messages stored (in a work queue: not settled yet).
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+        """
+        try:
+            info = await self.jetstream.stream_info(stream, subjects_filter=subject)
+        except (NatsError, TimeoutError) as error:
+            raise BusUnavailable(f"the broker did not answer: {error!r}") from error
+        return tuple(info.state.subjects or ())
+
     async def _read(self, request: Awaitable[RawStreamMsg]) -> RawStreamMsg | None:
         try:
             return await request

@@ -176,6 +176,23 @@ async def test_what_strangers_say_wrongly_ends_in_the_dead_letters_with_the_reas
     assert service.process.returncode is None
 
 
+async def test_an_entry_that_an_earlier_life_approved_is_not_approved_a_second_time(
+    speaking, until
+):
+    service = await speaking.run("risk")
+    await informed(service, until)
+    await propose(speaking, proposal(speaking, "first"))
+    await until(lambda: approved(speaking), "an approval")
+    await service.end("kill")
+
+    service = await speaking.run("risk")  # execution has not taken the first one yet
+    await informed(service, until)
+    await propose(speaking, proposal(speaking, "second"))
+    (message,) = await until(lambda: refused(speaking), "a refusal")
+    assert message.reason is Reason.POSITION_DUPLICATE
+    assert len(await approved(speaking)) == 1
+
+
 async def lose_approvals(world):
     """Make the broker refuse approvals, so that risk stands between its record and its word."""
     jetstream = world.bus.jetstream
