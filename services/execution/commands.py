@@ -7,8 +7,9 @@ and outside the paper world only while it is fresh.
 
 from collections.abc import Callable
 
+from libs.common.messages import subjects
 from libs.common.messages.account import Command, Verb
-from libs.common.messages.codec import UndecodableError
+from libs.common.messages.codec import UndecodableError, decode
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.clock import NS_PER_MS, Clock
 from libs.common.runtime.config import Mode
@@ -26,6 +27,20 @@ WANTED = {
 }
 
 
+def _read(subject: str, payload: bytes, account: str) -> Command:
+    """The command, if it says what its subject says.
+
+    Raises:
+        UndecodableError: it cannot be read, or contradicts its subject.
+    """
+    command = decode(payload, Command)
+    if command.account != account:
+        raise UndecodableError(f"the command is for account {command.account!r}")
+    if subject != subjects.command(account, command.verb):
+        raise UndecodableError(f"{command.verb} was asked on {subject}")
+    return command
+
+
 class CommandDesk:
     """Changes the trading state of one account, through its gate."""
 
@@ -38,30 +53,46 @@ class CommandDesk:
         self._mode = mode
         self._resume_age_ms_max = resume_age_ms_max
 
-    async def obey(self, command: Command, sequence: int) -> None:
+    async def hear(self, subject: str, payload: bytes, sequence: int) -> None:
+        """Read a command and do what it asks. What is said on the subject of halting halts.
+
+        Raises:
+            UndecodableError: it cannot be read or may not be obeyed; if it was a halt, we halted.
+            BusError: it could not be journaled, or not be known whether it still counts.
+        """
+        halts = subject == subjects.command(self._account, Verb.HALT)
+        try:
+            await self._obey(_read(subject, payload, self._account), sequence)
+        except UndecodableError as error:
+            if halts:
+                await self._set(TradingState.HALTED, "unreadable halt", str(error), sequence)
+            raise
+
+    async def _obey(self, command: Command, sequence: int) -> None:
         """Do what the command asks, unless a later one has spoken.
 
         Args:
             sequence: its place in the stream of commands.
 
         Raises:
-            UndecodableError: it is for another account, or a resume that was asked too long ago.
+            UndecodableError: it is a resume that was asked too long ago.
             BusError: it could not be journaled, or not be known whether it still counts.
         """
-        if command.account != self._account:
-            raise UndecodableError(f"the command is for account {command.account!r}")
         age_ms = (self._clock.now_ns() - command.ts_event_ns) // NS_PER_MS
         is_fresh = self._mode is Mode.PAPER or abs(age_ms) <= self._resume_age_ms_max
         if command.verb is Verb.RESUME and not is_fresh:
             raise UndecodableError(
                 f"resume was asked {age_ms} ms ago, more than {self._resume_age_ms_max}: ask again"
             )
+        await self._set(WANTED[command.verb], command.actor, command.reason, sequence)
+
+    async def _set(self, wanted: TradingState, actor: str, reason: str, sequence: int) -> None:
         # "It is so already" must not be judged by what we knew before another replica spoke.
         await self._gate.catch_up()
-        wanted, state = WANTED[command.verb], self._gate.state
+        state = self._gate.state
         await self._change(
-            lambda: decide_trading_state(state, wanted, command.actor, command.reason, sequence),
-            command.message_id,
+            lambda: decide_trading_state(state, wanted, actor, reason, sequence),
+            f"command-{sequence}",
         )
 
     async def halt_at_boot(self) -> None:

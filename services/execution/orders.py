@@ -289,31 +289,44 @@ class OrderDesk:
             correlation_id=fills[0].client_order_id if fills else causation_id,
         )
 
-    async def fetch_fills(self, symbol: str) -> None:
+    async def fetch_fills(self, symbol: str, since_ms: int | None = None) -> None:
         """Ask the venue for the fills of a symbol and journal the missing ones.
+
+        Args:
+            since_ms: look from this venue time on, instead of from the last fills we know.
 
         Raises:
             VenueReadError: the venue did not answer.
         """
         seen = self._gate.state.trades.get(symbol)
-        from_id = seen.ids[-TRADES_OVERLAP:][0] if seen is not None and seen.ids else 0
+        from_id: int | None = seen.ids[-TRADES_OVERLAP:][0] if seen is not None and seen.ids else 0
+        if since_ms is not None:
+            from_id = None
         while True:
-            page = await self._venue.user_trades(symbol, from_id=from_id, limit=TRADES_PER_PAGE)
+            page = await self._venue.user_trades(
+                symbol,
+                from_id=from_id,
+                start_ms=since_ms if from_id is None else None,
+                limit=TRADES_PER_PAGE,
+            )
             await self.journal_fills([read_fill(trade) for trade in page], f"trades-{symbol}")
             if len(page) < TRADES_PER_PAGE:
                 return
             from_id = page[-1].trade_id + 1
 
     async def fetch_missing_fills(self, older_than_ns: int) -> None:
-        """Fetch the fills of orders that filled more than we have seen, some time ago."""
-        symbols = {
-            order.symbol
-            for order in self._gate.state.orders.values()
-            if order.filled_quantity < order.cumulative_quantity
-            and order.changed_at_ns <= older_than_ns
-        }
-        for symbol in sorted(symbols):
-            await self.fetch_fills(symbol)
+        """Fetch the fills of orders that filled more than we have seen, some time ago.
+
+        They may be older than any number of fills we know, so the order's own time tells where.
+        """
+        since_ms: dict[str, int] = {}
+        for order in self._gate.state.orders.values():
+            is_short = order.filled_quantity < order.cumulative_quantity
+            if is_short and order.changed_at_ns <= older_than_ns:
+                start_ms = order.timestamp_ms - EVIDENCE_MARGIN_MS
+                since_ms[order.symbol] = min(start_ms, since_ms.get(order.symbol, start_ms))
+        for symbol, start_ms in sorted(since_ms.items()):
+            await self.fetch_fills(symbol, start_ms)
 
     async def settle_open(self) -> None:
         """Ask after every order we believe to be alive at the venue (after a gap in the stream)."""

@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 from libs.common.messages import subjects
-from libs.common.messages.account import Command, ReconcileReport
+from libs.common.messages.account import ReconcileReport
 from libs.common.messages.codec import UndecodableError, decode, encode
 from libs.common.messages.intents import (
     ApprovedIntent,
@@ -271,7 +271,7 @@ class Execution:
             self._arming.failed("reconciled", found)
 
     async def _on_command(self, delivery: Delivery) -> None:
-        await self._commands.obey(decode(delivery.payload, Command), delivery.stream_sequence)
+        await self._commands.hear(delivery.subject, delivery.payload, delivery.stream_sequence)
 
     async def _on_user_event(self, event: UserEvent) -> None:
         if isinstance(event, OrderTradeUpdate):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from libs.common.messages import subjects
-from libs.common.messages.codec import encode
+from libs.common.messages.codec import UndecodableError, encode
 from libs.common.messages.journal import JournalRecord, OrderNotPlaced, record_hash
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
@@ -157,3 +157,11 @@ async def test_acknowledged_records_that_vanish_are_noticed(bus: Bus) -> None:
 def test_limits_of_execution_are_checked_against_each_other() -> None:
     with pytest.raises(ValueError, match="account_refresh_ms"):
         ExecutionConfig(account_refresh_ms=10_000, account_age_ms_max=10_000)
+
+
+async def test_a_record_that_no_reader_would_take_is_not_written(bus: Bus) -> None:
+    journal = Journal(bus, ACCOUNT, "h")
+    with pytest.raises(UndecodableError):
+        await append(journal, "x" * 1_000_000)
+    await append(journal, "short")
+    assert len(await read_all(bus)) == 1

@@ -13,7 +13,12 @@ import msgspec
 
 from libs.common import __version__
 from libs.common.messages import subjects
-from libs.common.messages.codec import UndecodableError, decode_struct, encode
+from libs.common.messages.codec import (
+    MESSAGE_BYTES_MAX,
+    UndecodableError,
+    decode_struct,
+    encode,
+)
 from libs.common.messages.journal import (
     GENESIS_HASH,
     JournalEvent,
@@ -171,6 +176,7 @@ class Journal:
             AppendConflict: someone appended first; read the tail, fold it and decide again.
             BusUnavailable: nothing was stored.
             PublishUnknown: no acknowledgement, and it is not there (yet); do nothing on its ground.
+            UndecodableError: it is longer than any reader accepts; nothing was stored.
         """
         record = JournalRecord(
             account=self.account,
@@ -185,6 +191,10 @@ class Journal:
             events=tuple(events),
         )
         raw = encode(record)
+        if len(raw) > MESSAGE_BYTES_MAX:  # no reader would take it: the journal would end here
+            raise UndecodableError(
+                f"a journal record of {len(raw)} bytes, over {MESSAGE_BYTES_MAX}"
+            )
         try:
             acknowledgement = await self._bus.publish_stored(
                 self._subject,

@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from libs.common.messages import subjects
 from libs.common.messages.account import Command, Verb
-from libs.common.messages.codec import UndecodableError
+from libs.common.messages.codec import UndecodableError, encode
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
@@ -47,7 +48,7 @@ class Replica:
                 **changes,
             }  # type: ignore[arg-type]
         )
-        await self.desk.obey(command, sequence)
+        await self.desk.hear(subjects.command(ACCOUNT, verb), encode(command), sequence)
 
 
 @pytest.fixture
@@ -118,3 +119,19 @@ async def test_a_resume_asked_long_ago_does_not_arm_a_live_account(bus: Bus) -> 
 async def test_a_command_for_another_account_is_refused(bus: Bus) -> None:
     with pytest.raises(UndecodableError, match="other"):
         await Replica(bus).hear(Verb.RESUME, 1, account="other")
+
+
+async def test_whatever_is_said_on_the_subject_of_halting_halts(bus: Bus) -> None:
+    replica = Replica(bus)
+    for sequence, words in ((2, b"halt!"), (4, b'{"verb":"resume"}')):
+        await replica.hear(Verb.RESUME, sequence - 1)
+        with pytest.raises(UndecodableError):  # kept as a dead letter all the same
+            await replica.desk.hear(subjects.command(ACCOUNT, Verb.HALT), words, sequence)
+        assert await truth(bus) is TradingState.HALTED
+
+
+async def test_a_resume_on_another_subject_is_refused(bus: Bus) -> None:
+    replica = Replica(bus)
+    with pytest.raises(UndecodableError):
+        await replica.desk.hear(subjects.command(ACCOUNT, Verb.REDUCE), b"{}", 1)
+    assert await truth(bus) is TradingState.HALTED

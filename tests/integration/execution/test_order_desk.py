@@ -1,0 +1,221 @@
+"""What the order desk believes of a venue that answers oddly: real broker, scripted answers."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from libs.common.messages.journal import FillReceived, JournalEvent, OrderRecorded, OrderUpdated
+from libs.common.model.order import OrderStatus, Side
+from libs.common.runtime.broker import Broker
+from libs.common.runtime.bus import Bus
+from libs.common.runtime.clock import PaperClock
+from libs.common.runtime.config import BusConfig, CommonConfig
+from libs.common.runtime.provisioning import provision
+from libs.common.runtime.secret import Secret
+from libs.common.runtime.venue_client import VenueClient, VenueReadError
+from libs.common.testing.builders import NOW_NS, S, an_intent, an_order
+from services.execution.arming import Arming
+from services.execution.commands import CommandDesk
+from services.execution.config import ExecutionConfig
+from services.execution.core import Decision
+from services.execution.figures import Figures
+from services.execution.gate import Gate
+from services.execution.orders import OrderDesk
+from services.execution.upkeep import Upkeep
+
+NOW_MS = NOW_NS // 1_000_000
+LAG_MS = 3_000
+GONE = (400, {"code": -2013, "msg": "Order does not exist."})
+
+
+class Venue:
+    """Answers each path with what it was told to, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, Any]] = {}
+        self.asked: list[tuple[str, dict[str, str]]] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        path = request.path.rpartition("/")[2]
+        self.asked.append((path, dict(request.query)))
+        key = f"{path} {request.query.get('symbol', '')}"
+        status, body = self.answers.get(key) or self.answers.get(path) or (200, [])
+        return web.json_response(body, status=status)
+
+    def paths(self) -> list[str]:
+        return [path for path, _ in self.asked]
+
+
+class Desk:
+    """A gate with its desk, at a time that only the test moves."""
+
+    def __init__(self, bus: Bus, url: str, venue: Venue) -> None:
+        self.venue = venue
+        self.clock = PaperClock(lambda: 0)
+        self.at(0)
+        settings = ExecutionConfig()
+        self.client = VenueClient(
+            url, self.clock.now_ns, api_key="a" * 64, api_secret=Secret("b" * 64)
+        )
+        self.gate = Gate(bus, self.clock, "paper", settings, "hash", lambda: None)
+        self.desk = OrderDesk(self.gate, self.client, LAG_MS)
+        arming, common = Arming(), CommonConfig()
+        figures = Figures(self.gate, self.client, self.clock, arming, common, settings)
+        commands = CommandDesk(self.gate, self.clock, "paper", common.mode, 60_000)
+        self.upkeep = Upkeep(self.gate, self.desk, figures, commands, arming, self.clock, settings)
+
+    def at(self, seconds: int) -> None:
+        self.clock.grant(NOW_NS + seconds * S, Decimal(1), None)
+
+    async def journal(self, *events: JournalEvent) -> None:
+        await self.gate.transact(
+            lambda: Decision(events=events), causation_id="test", correlation_id="test"
+        )
+
+    async def leave_in_doubt(self, symbol: str = "BTCUSDT") -> str:
+        """An order that an earlier life recorded, and nobody knows more."""
+        intent = an_intent(symbol=symbol)
+        recorded = OrderRecorded(
+            client_order_id=f"pc-{symbol}",
+            attempt=1,
+            intent=intent,
+            order=an_order(intent),
+            reference_price=Decimal(60_000),
+            margin_reserved=Decimal(150),
+            timestamp_ms=NOW_MS,
+            recv_window_ms=5_000,
+            lock_until_ns=NOW_NS + 30 * S,
+            verdicts_risk=(),
+            verdicts=(),
+        )
+        await self.journal(recorded)
+        await self.desk.doubt_orphans()
+        assert self.status(recorded.client_order_id) is OrderStatus.UNKNOWN
+        return recorded.client_order_id
+
+    def status(self, client_order_id: str) -> OrderStatus:
+        return self.gate.state.orders[client_order_id].status
+
+
+@pytest.fixture
+async def desk(nats_server: Broker) -> AsyncIterator[Desk]:
+    settings = BusConfig(url=nats_server.url)
+    bus = await Bus.connect(settings, "test", lambda: None)
+    await provision(bus, "paper", settings)
+    venue, app = Venue(), web.Application()
+    app.router.add_route("*", "/{rest:.*}", venue.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    desk = Desk(bus, f"http://127.0.0.1:{runner.addresses[0][1]}", venue)
+    yield desk
+    await desk.client.close_connection()
+    await runner.cleanup()
+    await bus.close()
+
+
+def an_answer(client_order_id: str, status: str, symbol: str = "BTCUSDT") -> dict[str, object]:
+    return {
+        "orderId": 7,
+        "symbol": symbol,
+        "status": status,
+        "clientOrderId": client_order_id,
+        "price": "0",
+        "origQty": "0.020",
+        "executedQty": "0.020",
+        "type": "MARKET",
+        "side": "BUY",
+        "updateTime": NOW_MS,
+    }
+
+
+async def test_absence_is_judged_by_the_venue_s_clock_and_not_by_ours(desk: Desk) -> None:
+    order = await desk.leave_in_doubt()
+    desk.venue.answers = {"order": GONE, "time": (200, {"serverTime": NOW_MS + 4_000})}
+    desk.at(3600)  # our clock jumped
+    await desk.desk.resolve_unknown()
+    assert desk.status(order) is OrderStatus.UNKNOWN
+    assert "allOrders" not in desk.venue.paths()
+    desk.venue.answers["time"] = (200, {"serverTime": NOW_MS + 8_001})
+    await desk.desk.resolve_unknown()
+    assert desk.status(order) is OrderStatus.NOT_PLACED
+
+
+async def test_a_status_never_heard_of_leaves_the_order_in_doubt(desk: Desk) -> None:
+    order = await desk.leave_in_doubt()
+    desk.venue.answers = {"order": (200, an_answer(order, "NEW_ADL"))}
+    await desk.desk.resolve_unknown()
+    await desk.desk.settle_open()
+    assert desk.status(order) is OrderStatus.UNKNOWN
+
+
+async def test_one_order_the_venue_will_not_speak_of_does_not_hide_the_others(desk: Desk) -> None:
+    dark = await desk.leave_in_doubt("AAAUSDT")
+    clear = await desk.leave_in_doubt("BTCUSDT")
+    desk.venue.answers = {
+        "order AAAUSDT": (400, {"code": -1121, "msg": "Invalid symbol."}),
+        "order BTCUSDT": (200, an_answer(clear, "FILLED")),
+    }
+    with pytest.raises(VenueReadError, match="-1121"):
+        await desk.desk.resolve_unknown()
+    assert (desk.status(dark), desk.status(clear)) == (OrderStatus.UNKNOWN, OrderStatus.FILLED)
+
+
+async def test_a_step_that_fails_does_not_keep_the_balance_from_being_read(desk: Desk) -> None:
+    await desk.leave_in_doubt("AAAUSDT")
+    balance = {"asset": "USDT", "balance": "10", "availableBalance": "9"}
+    desk.venue.answers = {
+        "order": (400, {"code": -1121, "msg": "Invalid symbol."}),
+        "balance": (200, [{**balance, "crossWalletBalance": "10", "crossUnPnl": "0"}]),
+    }
+    await desk.upkeep.tick()
+    assert desk.gate.state.available_balance == Decimal(9)
+
+
+async def test_while_the_venue_bans_us_it_is_asked_nothing(desk: Desk) -> None:
+    await desk.leave_in_doubt()
+    until_ms = NOW_MS + 60_000
+    banned = (418, {"code": -1003, "msg": f"Way too many requests; banned until {until_ms}."})
+    desk.venue.answers = {"order": banned}
+    for second in range(0, 60, 2):
+        desk.at(second)
+        await desk.upkeep.tick()
+    assert desk.venue.paths() == ["order"]
+    desk.at(61)
+    await desk.upkeep.tick()
+    assert len(desk.venue.asked) > 1
+
+
+async def test_a_missing_fill_is_looked_for_at_the_order_s_own_time(desk: Desk) -> None:
+    order = await desk.leave_in_doubt()
+    filled = OrderUpdated(
+        client_order_id=order,
+        venue_order_id=7,
+        status=OrderStatus.FILLED,
+        cumulative_quantity=Decimal("0.020"),
+    )
+    fill = FillReceived(
+        symbol="BTCUSDT",
+        trade_id=1,
+        client_order_id="by hand",
+        venue_order_id=8,
+        side=Side.BUY,
+        quantity=Decimal(1),
+        price=Decimal(1),
+        commission=Decimal(0),
+        commission_asset="USDT",
+        venue_realized_pnl=Decimal(0),
+        is_maker=False,
+        ts_trade_ns=NOW_NS,
+    )
+    later = [msgspec.structs.replace(fill, trade_id=number) for number in range(100, 400)]
+    await desk.journal(filled, *later)
+    await desk.desk.fetch_missing_fills(NOW_NS + S)
+    ((path, query),) = desk.venue.asked
+    assert path == "userTrades"
+    assert int(query["startTime"]) <= NOW_MS
+    assert "fromId" not in query
