@@ -23,7 +23,7 @@ from libs.common.messages.journal import (
     TradingStateChanged,
 )
 from libs.common.model.ids import derive_client_order_id
-from libs.common.model.money import ZERO
+from libs.common.model.money import ZERO, is_reckonable
 from libs.common.model.order import OrderRequest, OrderStatus, OrderType, may_follow
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict, first_reason
@@ -33,8 +33,6 @@ from services.execution.guards import NS_PER_MS, MarkSeen, Question, evaluate, m
 from services.execution.state import BOOT, State
 
 FIRST_ATTEMPT = 1
-#: Powers of ten that a price or quantity may span: any of the venue's do.
-MAGNITUDE_MAX = 12
 _FREEDOM = {TradingState.HALTED: 0, TradingState.REDUCING: 1, TradingState.ACTIVE: 2}
 
 
@@ -125,7 +123,7 @@ def check_consistency(approved: ApprovedIntent) -> Verdict:
     optional = (order.price, intent.quantity, intent.price)
     numbers = [order.quantity, approved.body.reference_price]
     numbers += [number for number in optional if number is not None]
-    finite = all(_is_reckonable(number) for number in numbers)
+    finite = all(is_reckonable(number) for number in numbers)
     faults = [
         name
         for name, holds in (
@@ -147,11 +145,6 @@ def check_consistency(approved: ApprovedIntent) -> Verdict:
         observed=", ".join(faults) or "consistent",
         reason=Reason.INTENT_INVALID if faults else None,
     )
-
-
-def _is_reckonable(number: Decimal) -> bool:
-    """Finite, above zero, and of a size whose products and remainders Decimal holds exactly."""
-    return number.is_finite() and number > ZERO and abs(number.adjusted()) <= MAGNITUDE_MAX
 
 
 def _within(wished: Decimal | None, order: OrderRequest) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from libs.common.messages.intents import ApprovalBody
 from libs.common.model.instrument import Instrument
-from libs.common.model.money import plain
+from libs.common.model.money import is_reckonable, plain
 from libs.common.model.order import OrderRequest, OrderStatus
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
@@ -39,7 +39,7 @@ class MarkSeen(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_usable(self) -> bool:
         """Whether the price is a number that can be reckoned with."""
-        return self.price.is_finite() and self.price > 0
+        return is_reckonable(self.price)
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,7 +177,7 @@ def margin_needed(question: Question) -> Decimal | None:
         prices.append(question.order.price)
     if question.mark is not None:
         prices.append(question.mark.price)
-    if not all(price.is_finite() and price > 0 for price in prices):
+    if not all(is_reckonable(price) for price in prices):
         return None
     notional = question.order.quantity * max(prices)
     return notional / question.leverage * question.limits.margin_buffer

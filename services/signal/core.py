@@ -13,7 +13,7 @@ import msgspec
 from libs.common.messages.market import Candle
 from libs.common.model.ids import derive_intent_id
 from libs.common.model.intent import Intent
-from libs.common.model.money import ZERO
+from libs.common.model.money import is_reckonable
 from libs.common.model.order import OrderType
 from services.signal.strategies.contract import Strategy, Wish
 
@@ -134,7 +134,7 @@ def fault_of(candle: Candle) -> str:
     """Why a candle cannot be true; empty if it can."""
     prices = (candle.open, candle.high, candle.low, candle.close)
     if not all(_is_price(price) for price in prices):
-        return "a price is not finite and above zero"
+        return "a price is not finite, above zero and of a sensible size"
     if not (candle.low <= min(prices) and candle.high >= max(prices)):
         return "open or close lies outside low and high"
     if candle.open_ns >= candle.close_ns:
@@ -143,4 +143,4 @@ def fault_of(candle: Candle) -> str:
 
 
 def _is_price(value: Decimal) -> bool:
-    return value.is_finite() and value > ZERO
+    return is_reckonable(value)

@@ -8,6 +8,16 @@ ONE = Decimal(1)
 MONEY_QUANTUM = Decimal("0.00000001")
 
 
+#: Powers of ten that a price, quantity or speed may span. What is beyond is finite, and yet
+#: writing it out (or making a fraction of it) takes all memory there is.
+MAGNITUDE_MAX = 12
+
+
+def is_reckonable(value: Decimal) -> bool:
+    """Whether a value is finite, above zero, and of a size whose products Decimal holds exactly."""
+    return value.is_finite() and value > ZERO and abs(value.adjusted()) <= MAGNITUDE_MAX
+
+
 def parse_decimal(text: str) -> Decimal:
     """Read a finite decimal from its wire string.
 

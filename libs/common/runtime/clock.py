@@ -10,6 +10,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Protocol
 
+from libs.common.model.money import is_reckonable
+
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 #: A sleeper re-reads the clock at least this often, since a grant can move market time at once.
@@ -68,7 +70,13 @@ class PaperClock:
         self.is_set = False
 
     def grant(self, now_ns: int, speed: Decimal, limit_ns: int | None) -> None:
-        """Take over a grant that the venue sent just now."""
+        """Take over a grant that the venue sent just now.
+
+        Raises:
+            ValueError: no clock can run at that speed; nothing was taken over.
+        """
+        if not is_reckonable(speed):
+            raise ValueError(f"no speed for a clock: {speed}")
         self._anchor_ns = now_ns
         self._anchor_monotonic_ns = self._monotonic()
         self._speed = Fraction(speed)

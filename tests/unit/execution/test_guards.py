@@ -127,6 +127,7 @@ def test_a_refusal_carries_the_verdicts_of_all_guards_not_only_the_first() -> No
         ({"mark": MarkSeen(price=Decimal("NaN"), at_ns=NOW_NS)}, Reason.INPUT_STALE),
         ({"mark": MarkSeen(price=Decimal("sNaN"), at_ns=NOW_NS)}, Reason.INPUT_STALE),
         ({"mark": MarkSeen(price=Decimal("Infinity"), at_ns=NOW_NS)}, Reason.INPUT_STALE),
+        ({"mark": MarkSeen(price=Decimal("1E+999999999"), at_ns=NOW_NS)}, Reason.INPUT_STALE),
         ({"mark": MarkSeen(price=Decimal(60000), at_ns=NOW_NS + 60 * S)}, Reason.INPUT_STALE),
     ],
 )
