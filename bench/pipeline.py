@@ -34,7 +34,7 @@ from libs.common.runtime.broker import Broker
 
 FLAT_OUT_SPEED = "1000000"
 FLAT_OUT_MARKET_S = 60
-HOP_SAMPLES = 40
+HOP_SAMPLES = 15
 START_WAIT_S = 30
 RUN_WAIT_S = 150
 STOP_WAIT_S = 20
