@@ -103,8 +103,13 @@ def check_lock(question: Question) -> Verdict:
 def check_quarantine(question: Question) -> Verdict:
     """No order of unknown outcome on the symbol: it may have become a position.
 
-    An order recorded and not answered is one too, whichever life or replica sent it.
+    An order recorded and not answered is one too, whichever life or replica sent it. Exits are
+    exempt: reduce-only takes no new risk, and refusing it would trap the position.
     """
+    if question.order.reduce_only:
+        return _verdict(
+            "quarantine", True, "no unknown order", "exempt: reduce-only", Reason.SYMBOL_QUARANTINED
+        )
     unknown = [
         order.client_order_id
         for order in question.state.orders.values()

@@ -364,3 +364,12 @@ def test_a_balance_from_the_future_is_no_balance_for_a_clock_went_back() -> None
 def test_a_code_that_is_no_ascii_is_a_forgery_and_no_accident() -> None:
     forged = msgspec.structs.replace(an_approval(), mac="é" * 64)
     assert not approval_is_genuine(APPROVAL_KEY, forged)
+
+
+def test_an_unknown_order_does_not_trap_a_position_on_its_symbol() -> None:
+    state = a_ready_state()
+    (first,) = decide(state).events
+    unknown = OrderBecameUnknown(client_order_id=first.client_order_id, why="silence")  # type: ignore[union-attr]
+    fold(state, first, unknown)
+    way_out = an_intent(candle_id="next", side=Side.SELL, purpose=Purpose.EXIT)
+    assert reason_of(decide(state, an_approval(way_out))) is None
