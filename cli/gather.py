@@ -7,6 +7,7 @@ from typing import Any
 from nats.errors import Error as NatsError
 
 from cli.candle_count import CandleCount, count_candles
+from cli.ear import Ear
 from cli.journal_commands import read_journal
 from cli.journal_file import check_records
 from cli.report import Facts
@@ -22,8 +23,9 @@ from libs.common.messages.intents import (
     approval_is_genuine,
 )
 from libs.common.messages.journal import JournalRecord
-from libs.common.messages.market import Candle
+from libs.common.messages.market import Candle, MarketHealth
 from libs.common.runtime.bus import Bus
+from libs.common.runtime.clock import wall_ns
 from libs.common.runtime.provisioning import SIGNAL_CONSUMER
 from libs.common.runtime.secret import secret_from_file
 from libs.common.runtime.venue_client import VenueClient
@@ -32,6 +34,7 @@ from libs.common.venue.payloads import Income, UserTrade, VenueOrder
 PAGE_ROWS = 1_000
 LOG_ROWS = 10_000
 NS_PER_MS = 1_000_000
+HEALTH_WAIT_MS = 5_000
 
 
 async def gather(world: World, pacing: Mapping[str, int], files: Mapping[str, Path]) -> Facts:
@@ -46,7 +49,7 @@ async def gather(world: World, pacing: Mapping[str, int], files: Mapping[str, Pa
     key = files["approval_key"].read_text().strip().encode()
     venue = await _ask_venue(world, files)
     ear = world.ear
-    health = ear.health
+    health = await _hear_health(ear)
     return Facts(
         records=tuple(_readable(raw)),
         journal=check_records(raw),
@@ -76,6 +79,15 @@ async def gather(world: World, pacing: Mapping[str, int], files: Mapping[str, Pa
         restarts={child.name: child.restarts for child in world.supervisor.children},
         pacing=pacing,
     )
+
+
+async def _hear_health(ear: Ear) -> MarketHealth | None:
+    """What feed counted, said after now: its word of a moment ago may lack the last messages."""
+    asked_ns = wall_ns()
+    await ear.wait_until(
+        lambda: ear.health is not None and ear.health.ts_published_ns > asked_ns, HEALTH_WAIT_MS
+    )
+    return ear.health
 
 
 def _readable(raw: list[bytes]) -> list[JournalRecord]:

@@ -181,11 +181,30 @@ def _details(
             "cycles": facts.reconciled.cycle if facts.reconciled else 0,
             "balances_compared": facts.reconciled.balances_compared if facts.reconciled else 0,
         },
-        "market_accounting": {"venue": dict(facts.market), "feed": dict(facts.feed)},
+        "market_accounting": {
+            "venue": dict(facts.market),
+            "feed": dict(facts.feed),
+            "unaccounted": unaccounted(facts),
+        },
         "candles_detail": facts.candles.as_report(),
         "dead_letters": facts.dead_letters,
         "restarts": dict(facts.restarts),
         "pacing": dict(facts.pacing),
+    }
+
+
+def unaccounted(facts: Facts) -> dict[str, int] | None:
+    """Quotes and trades the venue published that feed neither published nor replaced by a newer.
+
+    ``None`` where feed was restarted (its counts began anew) or said nothing.
+    """
+    if not facts.feed or facts.restarts.get("feed"):
+        return None
+    said = facts.market.get("applied", {})
+    passed, replaced = facts.feed["published"], facts.feed["conflated"]
+    return {
+        kind: said.get(kind, 0) - passed.get(kind, 0) - replaced.get(kind, 0)
+        for kind in ("quote", "trade")
     }
 
 

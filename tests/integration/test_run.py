@@ -143,6 +143,7 @@ def test_a_finite_run_accounts_for_everything_and_exits_0(tmp_path, start):
     assert run.process.wait(DEADLINE_S) == 0, run.text
     report = json.loads(report_path.read_text())
     assert report["market_messages"] == lines
+    assert report["market_accounting"]["unaccounted"] == {"quote": 0, "trade": 0}
     assert report["candles"] == report["candles_detail"]["distinct"] >= 88
     assert report["intents"]["by_outcome"].get("FILLED", 0) >= 1, run.text
     assert report["venue_orders"] >= 1

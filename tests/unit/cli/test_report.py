@@ -176,6 +176,14 @@ def test_a_run_in_good_order_breaks_nothing(facts):
     assert report["latency_ms"]["intent_to_order"] == {"p50": 2.0, "p99": 3.0}
 
 
+def test_market_messages_that_feed_neither_published_nor_replaced_are_told(facts):
+    feed = {"received": {}, "published": {"trade": 1, "quote": 1}, "conflated": {"quote": 2}}
+    accounting = build_report(facts(feed=feed))["market_accounting"]
+    assert accounting["unaccounted"] == {"quote": 0, "trade": 1}
+    restarted = build_report(facts(feed=feed, restarts={"feed": 1}))["market_accounting"]
+    assert restarted["unaccounted"] is None
+
+
 def test_an_order_nobody_recorded_is_unapproved(facts):
     report = build_report(facts(orders=(at_venue("a"), at_venue("b", Side.SELL), at_venue("z"))))
     assert report["unapproved_venue_orders"] == 1
