@@ -92,6 +92,7 @@ class Bus:
         self._closing = False
         self.rtt_last_ms: int | None = None
         self.reconnects_total = 0
+        self._error_told = ""
         self.refusals: list[str] = []
 
     @classmethod
@@ -312,7 +313,9 @@ class Bus:
         text = str(error)
         if "permissions violation" in text.lower():
             self.refusals.append(text)
-        log.warning("broker error", error=text)
+        if text != self._error_told:  # an absent broker is the same error five times a second
+            self._error_told = text
+            log.warning("broker error", error=text)
 
     async def _on_disconnected(self) -> None:
         self.rtt_last_ms = None
@@ -320,6 +323,7 @@ class Bus:
 
     async def _on_reconnected(self) -> None:
         self.reconnects_total += 1
+        self._error_told = ""
         log.info("broker reconnected")
 
     async def _on_client_closed(self) -> None:
