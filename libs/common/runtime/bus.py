@@ -93,7 +93,6 @@ class Bus:
         self.rtt_last_ms: int | None = None
         self.reconnects_total = 0
         self._error_told = ""
-        self.refusals: list[str] = []
 
     @classmethod
     async def connect(cls, settings: BusConfig, name: str, on_closed: Callable[[], None]) -> "Bus":
@@ -311,8 +310,6 @@ class Bus:
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error)
-        if "permissions violation" in text.lower():
-            self.refusals.append(text)
         if text != self._error_told:  # an absent broker is the same error five times a second
             self._error_told = text
             log.warning("broker error", error=text)
