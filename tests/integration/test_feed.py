@@ -58,7 +58,8 @@ class Feed:
             return await answer.json()
 
     async def is_listening(self):
-        return (await self.status())["is_connected"]
+        """Whether its sockets are up; before it has started, its status says less."""
+        return (await self.status()).get("is_connected", False)
 
     async def end(self, number=signal.SIGTERM):
         if self.process.returncode is None:
