@@ -57,3 +57,8 @@ def test_an_uneven_share_of_cost_is_rounded_half_to_even_and_nothing_is_lost() -
     part = odd.with_fill(Side.SELL, Decimal(1), Decimal(100))
     assert part.realized_pnl == Decimal(100) - Decimal("99.99857143")
     assert part.cost == Decimal("699.99") - Decimal("99.99857143")
+
+
+def test_closing_releases_the_whole_cost_however_fine_it_is() -> None:
+    fine = Position(symbol="X").with_fill(Side.BUY, Decimal("0.00003"), Decimal("0.12345678"))
+    assert fine.with_fill(Side.SELL, Decimal("0.00003"), Decimal(1)).cost == ZERO
