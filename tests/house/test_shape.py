@@ -14,7 +14,7 @@ COMMON_MODULES = {
         "broker bus clock config credentials errors health http journal log metrics provisioning "
         "retry_read secret service trace venue_client venue_transport websocket"
     ),
-    "testing": "builders scripted_venue",
+    "testing": "builders scripted_venue venue_calls",
 }
 
 DOORS = ("__init__.py", "__main__.py", "config.py", "core.py", "shell.py")

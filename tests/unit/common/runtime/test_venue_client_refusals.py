@@ -1,69 +1,20 @@
 import json
 import logging
 import traceback
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from decimal import Decimal
-from typing import Any
 
 import pytest
 from binance.async_client import AsyncClient
 from structlog.testing import capture_logs
 
-from libs.common.runtime.secret import Secret
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
-from libs.common.runtime.venue_transport import VenueLimits
 from libs.common.testing.scripted_venue import (
     ScriptedVenue,
     answer,
     reset,
-    scripted_venue,
     stall,
     truncate,
 )
-from libs.common.venue.signing import ParameterValue
-
-KEY = "Key" + "k" * 58 + "yek"
-SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
-NOW_MS = 1_723_161_255_030
-ORDER: dict[str, ParameterValue | None] = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "quantity": Decimal("0.010"),
-    "price": Decimal("61800.20"),
-    "reduceOnly": False,
-    "newClientOrderId": "p:intent/7-1",
-}
-ACK = (
-    b'{"orderId":283194212,"symbol":"BTCUSDT","status":"NEW","clientOrderId":"p:intent/7-1",'
-    b'"price":"61800.20","origQty":"0.010","executedQty":"0.000","cumQty":"0.000",'
-    b'"timeInForce":"GTC","type":"LIMIT","reduceOnly":false,"side":"BUY","updateTime":1}'
-)
-
-
-@pytest.fixture
-async def venue() -> AsyncIterator[ScriptedVenue]:
-    async with scripted_venue() as one:
-        one.default = answer(200, ACK)
-        yield one
-
-
-@asynccontextmanager
-async def client_of(url: str, **changes: Any) -> AsyncIterator[VenueClient]:
-    changes.setdefault("limits", VenueLimits(request_timeout_ms=300))
-    client = VenueClient(
-        url, lambda: NOW_MS * 1_000_000, api_key=KEY, api_secret=Secret(SECRET), **changes
-    )
-    try:
-        yield client
-    finally:
-        await client.close_connection()
-
-
-async def place(client: VenueClient) -> object:
-    return await client.place_order(ORDER, timestamp_ms=NOW_MS)
+from libs.common.testing.venue_calls import ACK, KEY, NOW_MS, ORDER, SECRET, client_of, place
 
 
 @pytest.mark.parametrize(
