@@ -11,7 +11,7 @@ from libs.common.runtime.venue_transport import VenueLimits
 from libs.common.venue.signing import ParameterValue
 
 KEY = "Key" + "k" * 58 + "yek"
-SECRET = "Secret" + "s" * 58  # noqa: S105 - made up, opens nothing
+SECRET = "Secret" + "s" * 58
 NOW_MS = 1_723_161_255_030
 ORDER: dict[str, ParameterValue | None] = {
     "symbol": "BTCUSDT",

@@ -126,7 +126,7 @@ async def test_while_execution_is_silent_everything_is_refused(world, until):
     await until(lambda: verdicts(world), "a verdict")
 
     async def silent():
-        return (await service.status())["account_silence_ms"] > 300
+        return ((await service.status())["account_silence_ms"] or 0) > 300
 
     await until(silent, "the account to fall silent")
     await propose(world, proposal(world, "late", purpose=Purpose.EXIT))
