@@ -14,18 +14,53 @@ from libs.common.model.money import is_reckonable
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
-#: A sleeper re-reads the clock at least this often, since a grant can move market time at once.
+#: A sleeper re-reads a granted clock at least this often: a grant can move market time at once.
 SLEEP_SLICE_MS_MAX = 20
+
+
+class TimeSource(Protocol):
+    """Where a process takes its time from."""
+
+    def wall_ns(self) -> int:
+        """UTC nanoseconds; may jump."""
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds that never jump."""
+
+
+class SystemTime:
+    """The clocks of this machine."""
+
+    def wall_ns(self) -> int:
+        """UTC nanoseconds."""
+        return time.time_ns()  # noqa: TID251 - the one place that may
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds since some start."""
+        return time.monotonic_ns()
+
+
+_source: TimeSource = SystemTime()
+
+
+def use_time_source(source: TimeSource) -> TimeSource:
+    """Take the time of this process from elsewhere (a simulation does); returns what it replaces.
+
+    Replace it before anything reads a clock: figures of two sources cannot be compared.
+    """
+    global _source
+    replaced, _source = _source, source
+    return replaced
 
 
 def wall_ns() -> int:
     """Wall clock, UTC nanoseconds: for log lines and latency figures, never for decisions."""
-    return time.time_ns()  # noqa: TID251 - the one place that may
+    return _source.wall_ns()
 
 
 def monotonic_ns() -> int:
     """A clock that never jumps, for timeouts."""
-    return time.monotonic_ns()
+    return _source.monotonic_ns()
 
 
 class Clock(Protocol):
@@ -111,7 +146,11 @@ async def wait_until_set(clock: Clock) -> None:
 
 
 async def sleep_market(clock: Clock, duration_ms: int) -> None:
-    """Sleep for a span of market time, however fast or slow that flows."""
+    """Sleep for a span of market time, however fast or slow that flows.
+
+    On a clock that nobody grants, the whole span is slept at once.
+    """
+    slice_s = SLEEP_SLICE_MS_MAX / 1000 if isinstance(clock, PaperClock) else float("inf")
     end_ns = clock.now_ns() + duration_ms * NS_PER_MS
     while (left_ns := end_ns - clock.now_ns()) > 0:
-        await asyncio.sleep(min(left_ns / NS_PER_S, SLEEP_SLICE_MS_MAX / 1000))
+        await asyncio.sleep(min(left_ns / NS_PER_S, slice_s))

@@ -13,7 +13,6 @@ Replaced, each for a reason (docs/adr/0002-python-binance-subclassed.md):
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -24,6 +23,7 @@ import msgspec
 import yarl
 from binance.async_client import AsyncClient
 
+from libs.common.runtime.clock import NS_PER_MS, monotonic_ns
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.secret import Secret, mask_key
 from libs.common.venue.outcomes import Outcome, classify, lost, not_sent
@@ -165,9 +165,9 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         path = self._checked_path(uri)
         wire_form = self._encode(kwargs.get("data") or {}, signed=signed)
         timeout_ms = kwargs.get("timeout_ms") or self.limits.request_timeout_ms
-        started = time.monotonic()
+        started_ns = monotonic_ns()
         outcome = await self._send(verb, uri, path, wire_form, timeout_ms)
-        self._report(verb, path, outcome, int((time.monotonic() - started) * 1_000))
+        self._report(verb, path, outcome, (monotonic_ns() - started_ns) // NS_PER_MS)
         return outcome
 
     def _checked_path(self, uri: str) -> str:
