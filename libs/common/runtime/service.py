@@ -46,18 +46,31 @@ HEALTH_INTERVAL_S = 0.5
 S = TypeVar("S", bound=ServiceConfig)
 
 
+def _clock_of(mode: Mode) -> Clock:
+    return PaperClock() if mode is Mode.PAPER else SystemClock()
+
+
 class Context(Generic[S]):
-    """What a service is given to live on; ``start`` plugs its shell into it."""
+    """What a service is given to live on; ``start`` plugs its shell into it.
+
+    ``clock`` is market time; without one it is the venue's in the paper world, else the system's.
+    """
 
     def __init__(
-        self, name: str, common: CommonConfig, settings: S, config_hash: str, bus: Bus
+        self,
+        name: str,
+        common: CommonConfig,
+        settings: S,
+        config_hash: str,
+        bus: Bus,
+        clock: Clock | None = None,
     ) -> None:
         self.name = name
         self.common = common
         self.settings = settings
         self.config_hash = config_hash
         self.bus = bus
-        self.clock: Clock = PaperClock() if common.mode is Mode.PAPER else SystemClock()
+        self.clock: Clock = clock or _clock_of(common.mode)
         self.health = Health(name, ("bus", "clock"))
         self.status: Callable[[], dict[str, Any]] = dict
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
