@@ -5,6 +5,7 @@ Journal, then send, then ack. Nothing here judges an order: that is core.py.
 
 import asyncio
 import random
+import secrets
 from typing import Any
 
 from libs.common.messages import subjects
@@ -42,6 +43,7 @@ from libs.common.runtime.provisioning import (
 )
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient
+from libs.common.runtime.websocket import Connect, connect
 from libs.common.venue.user_payloads import AccountUpdate, OrderTradeUpdate, UserEvent
 from services.execution.arming import Arming
 from services.execution.commands import CommandDesk
@@ -70,13 +72,25 @@ log = get_logger(__name__)
 RECONCILE_REQUEST_INTERVAL_S = 1.0
 #: When asked to stop, an order under way has this long (wall) to be answered; then it is unknown.
 STOP_WAIT_MS = 3_000
+#: Random bytes that tell one process from another.
+WRITER_BYTES = 4
 
 
 class Execution:
-    """The running service: one account, one gate, one venue."""
+    """The running service: one account, one gate, one venue.
+
+    ``dice`` spread reconnects and guard nothing; ``writer`` names this process among its replicas.
+    """
 
     def __init__(
-        self, context: Context[ExecutionConfig], venue: VenueClient, approval_key: bytes
+        self,
+        context: Context[ExecutionConfig],
+        venue: VenueClient,
+        approval_key: bytes,
+        *,
+        connect_stream: Connect = connect,
+        dice: random.Random | None = None,
+        writer: str | None = None,
     ) -> None:
         self._context = context
         self._common = context.common
@@ -85,6 +99,9 @@ class Execution:
         self._clock = context.clock
         self._venue = venue
         self._approval_key = approval_key
+        self._connect_stream = connect_stream
+        self._dice = dice or random.Random()  # noqa: S311 - spreads reconnects, guards nothing
+        self._writer = writer or secrets.token_hex(WRITER_BYTES)
         self._arming = Arming()
         self._marks: dict[str, MarkSeen] = {}
         self._changed = asyncio.Event()
@@ -133,7 +150,8 @@ class Execution:
             on_event=self._on_user_event,
             on_up=self._close_gap,
             on_down=lambda why: self._arming.failed("user_stream", why),
-            dice=random.Random(wall_ns()),  # noqa: S311 - spreads reconnects, guards nothing
+            dice=self._dice,
+            connect=self._connect_stream,
         )
         context.spawn(self._publish_state(), "state")
         upkeep = Upkeep(

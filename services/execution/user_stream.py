@@ -17,7 +17,7 @@ from libs.common.runtime.errors import BusError
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import STREAM_CONNECTED, STREAM_RECONNECTS
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
-from libs.common.runtime.websocket import Closed, Socket, WebSocketError, connect
+from libs.common.runtime.websocket import Closed, Connect, Socket, WebSocketError, connect
 from libs.common.venue.outcomes import Throttled, throttled_until_ms
 from libs.common.venue.payloads import PayloadError
 from libs.common.venue.stream_payloads import ControlReply
@@ -97,6 +97,7 @@ class UserStream:
         on_up: Callable[[], Awaitable[None]],
         on_down: Callable[[str], None],
         dice: random.Random,
+        connect: Connect = connect,
     ) -> None:
         self._venue = venue
         self._clock = clock
@@ -106,6 +107,7 @@ class UserStream:
         self._on_up = on_up
         self._on_down = on_down
         self._dice = dice
+        self._connect = connect
         self._queue: asyncio.Queue[UserEvent | Closed] = asyncio.Queue(EVENTS_QUEUED_MAX)
         self._confirmed = asyncio.Event()
         self._was_up = False
@@ -143,7 +145,7 @@ class UserStream:
         self._queue = asyncio.Queue(EVENTS_QUEUED_MAX)
         self._confirmed.clear()
         listen_key = await self._venue.create_listen_key()
-        socket = await connect(
+        socket = await self._connect(
             user_stream_url(self._common.venue.stream_url, listen_key.reveal()),
             self._on_frame,
             self._on_close,

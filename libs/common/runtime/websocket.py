@@ -9,6 +9,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -131,6 +132,22 @@ async def connect(
         raise WebSocketError(f"{redact_url(url)}: {_why(error)}") from None
     reader.watch(transport)
     return Socket(transport, reader)
+
+
+class Connect(Protocol):
+    """What `connect` does, for those who are given another way to do it."""
+
+    async def __call__(
+        self,
+        url: str,
+        on_frame: OnFrame,
+        on_close: OnClose,
+        *,
+        heartbeat_ms: int,
+        max_frame_bytes: int,
+        connect_timeout_ms: int,
+    ) -> Socket:
+        """Open a WebSocket and read it until it ends; raises WebSocketError."""
 
 
 def redact_url(url: str) -> str:
