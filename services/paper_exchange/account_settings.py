@@ -138,10 +138,3 @@ def _check_listen_key(account: Account, parameters: Parameters) -> None:
     named = parameters.optional_text("listenKey")
     if account.listen_key is None or named not in (None, account.listen_key):
         raise RefusalError(-1125)
-
-
-def no_rows(
-    exchange: Exchange, account: Account, parameters: Parameters, now_ns: int
-) -> list[Body]:
-    """Lists of what this venue does not have yet, such as open algo orders."""
-    return []

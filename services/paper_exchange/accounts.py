@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from services.paper_exchange.algo_orders import AlgoOrder
 from services.paper_exchange.config import Limits
 from services.paper_exchange.ledger import ZERO
 from services.paper_exchange.orders import Income, Order, Trade
@@ -82,6 +83,10 @@ class Account:
     open_orders: dict[int, Order] = field(default_factory=dict)
     open_by_client_id: dict[str, Order] = field(default_factory=dict)
     latest_by_client_id: dict[str, int] = field(default_factory=dict)
+    algos: dict[int, AlgoOrder] = field(default_factory=dict)
+    waiting_algos: dict[int, AlgoOrder] = field(default_factory=dict)
+    waiting_by_client_algo_id: dict[str, AlgoOrder] = field(default_factory=dict)
+    latest_by_client_algo_id: dict[str, int] = field(default_factory=dict)
     trades: dict[str, list[Trade]] = field(default_factory=dict)
     income: list[Income] = field(default_factory=list)
     leverage: dict[str, int] = field(default_factory=dict)
@@ -142,6 +147,32 @@ class Account:
             return order
         order_id = self.latest_by_client_id.get(client_order_id)
         return None if order_id is None else self.orders.get(order_id)
+
+    def add_algo(self, algo: AlgoOrder) -> None:
+        """Remember a conditional order, forgetting the oldest ended one beyond the limit."""
+        self.algos[algo.algo_id] = algo
+        self.waiting_algos[algo.algo_id] = algo
+        self.waiting_by_client_algo_id[algo.client_algo_id] = algo
+        self.latest_by_client_algo_id[algo.client_algo_id] = algo.algo_id
+        if len(self.algos) - len(self.waiting_algos) > self.limits.order_history_max:
+            oldest = next(known for known in self.algos.values() if not known.is_waiting)
+            del self.algos[oldest.algo_id]
+            if self.latest_by_client_algo_id.get(oldest.client_algo_id) == oldest.algo_id:
+                del self.latest_by_client_algo_id[oldest.client_algo_id]
+
+    def algo_waits_no_more(self, algo: AlgoOrder) -> None:
+        """Take a conditional order that was triggered or has ended out of the waiting ones."""
+        self.waiting_algos.pop(algo.algo_id, None)
+        if self.waiting_by_client_algo_id.get(algo.client_algo_id) is algo:
+            del self.waiting_by_client_algo_id[algo.client_algo_id]
+
+    def algo_by_client_id(self, client_algo_id: str) -> AlgoOrder | None:
+        """The waiting conditional order of this client id, else the latest one that had it."""
+        algo = self.waiting_by_client_algo_id.get(client_algo_id)
+        if algo is not None:
+            return algo
+        algo_id = self.latest_by_client_algo_id.get(client_algo_id)
+        return None if algo_id is None else self.algos.get(algo_id)
 
     def _forget_oldest_closed_order(self) -> None:
         oldest = next(order for order in self.orders.values() if not order.is_open)

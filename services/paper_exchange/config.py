@@ -23,6 +23,7 @@ class Limits(BaseModel):
     taker_rate: Decimal = Decimal("0.0005")
     leverage_default: int = 20
     open_orders_per_symbol_max: int = 200
+    algo_orders_max: int = Field(default=200, description="conditional orders waiting per account")
     orders_per_10_seconds_max: int = 300
     orders_per_minute_max: int = 1_200
     order_history_max: int = Field(default=100_000, description="closed orders kept per account")

@@ -9,8 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from services.paper_exchange import account_reports, account_settings, order_queries
+from services.paper_exchange import (
+    account_reports,
+    account_settings,
+    algo_queries,
+    order_queries,
+)
 from services.paper_exchange.accounts import Account
+from services.paper_exchange.algo_placement import place_algo_order
 from services.paper_exchange.authentication import ApiKey, Security, authenticate
 from services.paper_exchange.exchange import Exchange
 from services.paper_exchange.parameters import Parameters
@@ -47,7 +53,14 @@ ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     ("DELETE", "/fapi/v1/order"): Endpoint(order_queries.cancel_order, _TRADE, 1),
     ("GET", "/fapi/v1/openOrder"): Endpoint(order_queries.query_open_order, _READ, 1),
     ("GET", "/fapi/v1/openOrders"): Endpoint(order_queries.list_open_orders, _READ, 1, 40),
-    ("GET", "/fapi/v1/openAlgoOrders"): Endpoint(account_settings.no_rows, _READ, 1, 40),
+    ("POST", "/fapi/v1/algoOrder"): Endpoint(place_algo_order, _TRADE, 0),
+    ("GET", "/fapi/v1/algoOrder"): Endpoint(algo_queries.query_algo_order, _READ, 1),
+    ("DELETE", "/fapi/v1/algoOrder"): Endpoint(algo_queries.cancel_algo_order, _TRADE, 1),
+    ("GET", "/fapi/v1/openAlgoOrders"): Endpoint(algo_queries.list_open_algo_orders, _READ, 1, 40),
+    ("GET", "/fapi/v1/allAlgoOrders"): Endpoint(algo_queries.list_algo_orders, _READ, 5),
+    ("DELETE", "/fapi/v1/algoOpenOrders"): Endpoint(
+        algo_queries.cancel_open_algo_orders, _TRADE, 1
+    ),
     ("GET", "/fapi/v1/allOrders"): Endpoint(order_queries.list_orders, _READ, 5),
     ("DELETE", "/fapi/v1/allOpenOrders"): Endpoint(order_queries.cancel_open_orders, _TRADE, 1),
     ("POST", "/fapi/v1/countdownCancelAll"): Endpoint(account_settings.set_countdown, _TRADE, 10),
@@ -79,7 +92,7 @@ ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     ("DELETE", "/fapi/v1/listenKey"): Endpoint(account_settings.close_user_stream, _KEY, 1),
 }
 
-ORDER_COUNTED: Final = frozenset({("POST", "/fapi/v1/order")})
+ORDER_COUNTED: Final = frozenset({("POST", "/fapi/v1/order"), ("POST", "/fapi/v1/algoOrder")})
 """Endpoints whose answers carry the order-count headers."""
 
 

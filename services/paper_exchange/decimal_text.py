@@ -41,3 +41,21 @@ def average(value: Decimal, decimals: int) -> str:
 def entry(value: Decimal) -> str:
     """An entry price: up to 8 decimals without trailing zeros, `0.0` for none."""
     return at_least(value.quantize(MONEY_STEP, rounding=ROUND_HALF_EVEN), 1)
+
+
+def plain(value: Decimal) -> str:
+    """Without padding: `0` for zero, else the digits that matter."""
+    return f"{value.normalize():f}" if value else "0"
+
+
+def java_double(value: Decimal) -> str:
+    """As Java writes a double, which one list of the venue does: `7.0E-4`, `0.0`, `74457.1`."""
+    if not value:
+        return "0.0"
+    sign, digits, _ = value.normalize().as_tuple()
+    exponent = value.adjusted()
+    if -3 <= exponent < 7:
+        text = plain(value)
+        return text if "." in text else f"{text}.0"
+    mantissa = "".join(map(str, digits))
+    return f"{'-' if sign else ''}{mantissa[0]}.{mantissa[1:] or '0'}E{exponent}"

@@ -1,217 +1,27 @@
-"""The state of the exchange and the only functions that change it.
+"""The exchange: what the market and the passing of time do to the state of the venue.
 
-Accounts, keys, open orders, the ledger and the counters that ids come from. Everything is driven
-from outside: requests (through `core`), public trades and book changes (`on_trade`, `on_book`) and
-the passing of market time (`advance`). What customers are to be told piles up in `outbox`, in
-order, for the shell to carry away.
+Everything is driven from outside: requests (through `core`), public trades, book and mark changes
+(`on_trade`, `on_book`, `on_mark`) and market time (`advance`). What customers are to be told piles
+up in `outbox`, in order, for the shell to carry away.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
 
 from services.paper_exchange.accounts import Account
-from services.paper_exchange.authentication import ApiKey, KeyType, Permission, derive_key
-from services.paper_exchange.book import Book
-from services.paper_exchange.config import Limits
-from services.paper_exchange.instruments import Instrument
-from services.paper_exchange.ledger import (
-    ZERO,
-    Ledger,
-    apply_fill,
-    deposit_postings,
-    fill_postings,
-    round_money,
-    wallet,
-)
-from services.paper_exchange.margin import AccountMargin, account_margin, symbol_margin
+from services.paper_exchange.algo_orders import CONTRACT_PRICE, MARK_PRICE, AlgoStatus
 from services.paper_exchange.matching import Match, filled_by_quote, filled_by_trade
-from services.paper_exchange.orders import CANCELED, EXPIRED, Income, Order, Trade
-from services.paper_exchange.user_events import (
-    NO_REASON,
-    POSITION_GONE,
-    Event,
-    OpenInterest,
-    account_update,
-    listen_key_expired,
-    order_trade_update,
-)
+from services.paper_exchange.orders import CANCELED, EXPIRED, Order
+from services.paper_exchange.triggers import trigger_reached
+from services.paper_exchange.venue_state import NS_PER_MS, UserEvent, VenueState
 
-NS_PER_MS = 1_000_000
+__all__ = ["NS_PER_MS", "Exchange", "UserEvent"]
 
 
-class UserEvent(NamedTuple):
-    """An event for whoever listens with this listen key."""
-
-    listen_key: str
-    event: Event
-
-
-class Exchange:
+class Exchange(VenueState):
     """One venue: `instruments` and `books` by symbol, `limits`, and a seed for keys."""
-
-    def __init__(
-        self,
-        instruments: Mapping[str, Instrument],
-        books: Mapping[str, Book],
-        limits: Limits,
-        seed: int = 1,
-    ) -> None:
-        self.instruments = instruments
-        self.books = books
-        self.limits = limits
-        self.seed = seed
-        self.ledger = Ledger()
-        self.accounts: dict[str, Account] = {}
-        self.keys: dict[str, ApiKey] = {}
-        self.listen_keys: dict[str, str] = {}
-        self.outbox: list[UserEvent] = []
-        self.resting: dict[str, dict[int, Order]] = {symbol: {} for symbol in instruments}
-        self._deadlines: list[tuple[int, int, str, str, str]] = []
-        self._sequences: dict[str, int] = {}
-
-    def next_sequence(self, name: str) -> int:
-        """The next number of a named counter, starting at 1."""
-        self._sequences[name] = self._sequences.get(name, 0) + 1
-        return self._sequences[name]
-
-    # Accounts and keys
-
-    def open_account(self, account_id: str, balance: Decimal, now_ns: int) -> Account:
-        """Create an account and deposit its first balance."""
-        assert account_id not in self.accounts, f"account {account_id} exists"
-        account = Account(account_id, f"paper-{account_id}", self.limits, now_ns, now_ns)
-        self.accounts[account_id] = account
-        if balance:
-            self.deposit(account, balance, now_ns)
-        return account
-
-    def deposit(self, account: Account, amount: Decimal, now_ns: int) -> None:
-        """Add money from outside to a wallet."""
-        self.ledger.post(deposit_postings(account.account_id, amount))
-        account.updated_ns = now_ns
-        self._add_income(account, "TRANSFER", "", amount, "TRANSFER", "", now_ns)
-        event = account_update(
-            "DEPOSIT",
-            now_ns // NS_PER_MS,
-            wallet=self.wallet_of(account),
-            balance_change=amount,
-        )
-        self.tell(account, event)
-
-    def issue_key(
-        self, account_id: str, permissions: frozenset[Permission], key_type: KeyType
-    ) -> ApiKey:
-        """Give an account a new key."""
-        sequence = self.next_sequence("key")
-        key = ApiKey(
-            key=derive_key(self.seed, sequence, "key"),
-            account_id=account_id,
-            permissions=permissions,
-            key_type=key_type,
-            secret=derive_key(self.seed, sequence, "secret"),
-        )
-        self.keys[key.key] = key
-        return key
-
-    def wallet_of(self, account: Account) -> Decimal:
-        """The wallet balance: deposits, realized profit, commission and funding so far."""
-        return self.ledger.balance(wallet(account.account_id))
-
-    # Prices
-
-    def mark_of(self, symbol: str) -> Decimal | None:
-        """The mark price, else the middle of the book, else the last trade; None without any."""
-        book = self.books.get(symbol)
-        if book is None:
-            return None
-        return book.mark_price or book.mid_price or book.last_price
-
-    def margin_of(self, account: Account) -> AccountMargin:
-        """The margin figures of an account at current marks."""
-        return account_margin(account, self.wallet_of(account), self.mark_of)
-
-    # Orders
-
-    def accept(self, account: Account, order: Order) -> None:
-        """Take an order in as NEW."""
-        account.add_order(order)
-        account.counts.book(order.created_ns)
-        self.tell_order(account, order, "NEW", order.created_ns)
-
-    def rest(self, order: Order, queue_ahead: Decimal) -> None:
-        """Put the rest of an accepted order into the queue at its price."""
-        order.queue_ahead = queue_ahead
-        self.resting[order.symbol][order.order_id] = order
-        if order.good_till_ms:
-            self.add_deadline(
-                order.good_till_ms * NS_PER_MS, "order", order.account_id, str(order.order_id)
-            )
-
-    def end_order(
-        self, account: Account, order: Order, status: str, now_ns: int, reason: str = NO_REASON
-    ) -> None:
-        """Cancel or expire an open order and say so."""
-        order.close(status, now_ns)
-        self._drop_open(account, order)
-        self.tell_order(account, order, status, now_ns, expiry_reason=reason)
-
-    def book_fill(
-        self, account: Account, order: Order, match: Match, now_ns: int, *, is_maker: bool
-    ) -> None:
-        """Book one execution: order, position, ledger, histories and user events."""
-        position = account.position(order.symbol)
-        before_cost = position.cost
-        change = apply_fill(
-            position.quantity, position.cost, order.sign * match.quantity, match.price
-        )
-        rate = self.limits.maker_rate if is_maker else self.limits.taker_rate
-        commission = round_money(match.quantity * match.price * rate)
-        self.ledger.post(
-            fill_postings(
-                account.account_id,
-                order.symbol,
-                change.cost - before_cost,
-                change.realized,
-                commission,
-            )
-        )
-        is_flip = position.quantity * change.quantity < 0
-        position.quantity, position.cost = change.quantity, change.cost
-        position.realized += change.realized
-        position.carried = position.carried + change.realized - commission
-        if change.quantity == 0 or is_flip:
-            position.carried = ZERO
-        position.updated_ns = account.updated_ns = now_ns
-        order.fill(match.quantity, match.price, now_ns)
-        trade = Trade(
-            trade_id=self.next_sequence(f"trade:{account.account_id}"),
-            order_id=order.order_id,
-            symbol=order.symbol,
-            side=order.side,
-            price=match.price,
-            quantity=match.quantity,
-            realized=change.realized,
-            commission=commission,
-            is_maker=is_maker,
-            time_ns=now_ns,
-        )
-        account.add_trade(trade)
-        self._record_trade_income(account, trade)
-        if not order.is_open:
-            self._drop_open(account, order)
-        self._tell_position(account, order.symbol, now_ns)
-        self.tell_order(account, order, "TRADE", now_ns, trade=trade)
-        self._expire_pointless_reductions(account, order.symbol, now_ns)
-
-    def reducible(self, account: Account, symbol: str, sign: int) -> Decimal:
-        """How much a reduce-only order of this direction may still close."""
-        return max(ZERO, -sign * account.position(symbol).quantity)
-
-    # The market
 
     def on_trade(
         self,
@@ -222,10 +32,13 @@ class Exchange:
         is_buyer_maker: bool,
         now_ns: int,
     ) -> None:
-        """A public trade printed: resting orders it reaches fill, oldest first."""
+        """A public trade printed: resting orders it reaches fill, then conditional ones trigger."""
+        self.books[symbol].last_price = price
         for order in list(self.resting[symbol].values()):
             filled = filled_by_trade(order, price, quantity, is_buyer_maker=is_buyer_maker)
             self._fill_resting(order, filled, now_ns)
+        if self.conditional[symbol]:
+            trigger_reached(self, symbol, CONTRACT_PRICE, price, now_ns)
 
     def on_book(self, symbol: str, now_ns: int) -> None:
         """The book changed: resting orders that the opposite side has reached fill."""
@@ -236,11 +49,12 @@ class Exchange:
         for order in list(resting.values()):
             self._fill_resting(order, filled_by_quote(order, book), now_ns)
 
-    def add_deadline(self, due_ns: int, kind: str, account_id: str, subject: str) -> None:
-        """Have `advance` look at something once market time has come to `due_ns`."""
-        heapq.heappush(
-            self._deadlines, (due_ns, self.next_sequence("deadline"), kind, account_id, subject)
-        )
+    def on_mark(self, symbol: str, now_ns: int) -> None:
+        """The mark price changed: conditional orders that wait for it trigger."""
+        if self.conditional[symbol]:
+            mark = self.mark_of(symbol)
+            if mark is not None:
+                trigger_reached(self, symbol, MARK_PRICE, mark, now_ns)
 
     def advance(self, now_ns: int) -> None:
         """Let market time pass: GTD orders, countdowns and listen keys that are due, end."""
@@ -251,81 +65,14 @@ class Exchange:
                 order = account.open_orders.get(int(subject))
                 if order is not None:
                     self.end_order(account, order, EXPIRED, due_ns)
+            elif kind == "algo":
+                algo = account.waiting_algos.get(int(subject))
+                if algo is not None:
+                    self.end_algo(account, algo, AlgoStatus.EXPIRED, due_ns)
             elif kind == "countdown":
                 self._countdown_due(account, subject, due_ns)
             else:
                 self._listen_key_due(account, subject, due_ns)
-
-    # Listen keys
-
-    def start_listen_key(self, account: Account, now_ns: int) -> str:
-        """The account's listen key, made or extended to the full validity from now."""
-        if account.listen_key is None:
-            sequence = self.next_sequence("listen key")
-            account.listen_key = derive_key(self.seed, sequence, "listen")
-            self.listen_keys[account.listen_key] = account.account_id
-            self.add_deadline(now_ns, "listen key", account.account_id, account.listen_key)
-        account.listen_key_expires_ns = now_ns + self.limits.listen_key_valid_ms * NS_PER_MS
-        return account.listen_key
-
-    def end_listen_key(self, account: Account, now_ns: int) -> None:
-        """Close the account's user stream, telling it so."""
-        listen_key = account.listen_key
-        if listen_key is not None:
-            self.tell(account, listen_key_expired(listen_key, now_ns // NS_PER_MS))
-            account.listen_key = None
-            del self.listen_keys[listen_key]
-
-    # Telling
-
-    def tell(self, account: Account, event: Event) -> None:
-        """Queue a user event; nobody without a listen key is told anything."""
-        if account.listen_key is not None:
-            self.outbox.append(UserEvent(account.listen_key, event))
-
-    def tell_order(
-        self,
-        account: Account,
-        order: Order,
-        execution: str,
-        now_ns: int,
-        *,
-        trade: Trade | None = None,
-        expiry_reason: str = NO_REASON,
-    ) -> None:
-        """Queue an ORDER_TRADE_UPDATE."""
-        if account.listen_key is None:
-            return
-        interest = symbol_margin(
-            account.position(order.symbol),
-            account.open_orders_of(order.symbol),
-            self.mark_of(order.symbol) or ZERO,
-            account.leverage_of(order.symbol),
-        )
-        event = order_trade_update(
-            self.instruments[order.symbol],
-            order,
-            execution,
-            now_ns // NS_PER_MS,
-            OpenInterest(interest.bid_notional, interest.ask_notional),
-            trade=trade,
-            expiry_reason=expiry_reason,
-        )
-        self.tell(account, event)
-
-    # Details
-
-    def _tell_position(self, account: Account, symbol: str, now_ns: int) -> None:
-        event = account_update(
-            "ORDER",
-            now_ns // NS_PER_MS,
-            wallet=self.wallet_of(account),
-            position=account.position(symbol),
-            mark=self.mark_of(symbol),
-            margin_type=account.margin_type_of(symbol),
-            quantity_precision=self.instruments[symbol].quantity_precision,
-        )
-        self.tell(account, event)
 
     def _fill_resting(self, order: Order, quantity: Decimal, now_ns: int) -> None:
         if quantity <= 0 or not order.is_open:
@@ -336,43 +83,8 @@ class Exchange:
         if quantity > 0:
             self.book_fill(account, order, Match(order.price, quantity), now_ns, is_maker=True)
 
-    def _drop_open(self, account: Account, order: Order) -> None:
-        account.order_closed(order)
-        self.resting[order.symbol].pop(order.order_id, None)
-
-    def _expire_pointless_reductions(self, account: Account, symbol: str, now_ns: int) -> None:
-        """Reduce-only orders that could no longer reduce anything end with the position."""
-        for order in list(self.resting[symbol].values()):
-            if order.account_id != account.account_id or not order.reduce_only:
-                continue
-            if not self.reducible(account, symbol, order.sign):
-                self.end_order(account, order, EXPIRED, now_ns, POSITION_GONE)
-
-    def _record_trade_income(self, account: Account, trade: Trade) -> None:
-        trade_id = str(trade.trade_id)
-        rows = (("REALIZED_PNL", trade.realized), ("COMMISSION", -trade.commission))
-        for income_type, amount in rows:
-            if amount:
-                self._add_income(
-                    account, income_type, trade.symbol, amount, trade_id, trade_id, trade.time_ns
-                )
-
-    def _add_income(
-        self,
-        account: Account,
-        income_type: str,
-        symbol: str,
-        amount: Decimal,
-        info: str,
-        trade_id: str,
-        now_ns: int,
-    ) -> None:
-        transaction_id = self.next_sequence("transaction")
-        account.add_income(
-            Income(income_type, symbol, amount, info, transaction_id, trade_id, now_ns)
-        )
-
     def _countdown_due(self, account: Account, symbol: str, due_ns: int) -> None:
+        """End a symbol's regular orders; its conditional ones stay, as protection must."""
         if account.countdowns.get(symbol) != due_ns:
             return
         del account.countdowns[symbol]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from services.paper_exchange.accounts import Account
+from services.paper_exchange.algo_orders import AlgoOrder
 from services.paper_exchange.exchange import NS_PER_MS, Exchange
 from services.paper_exchange.order_shapes import (
     acknowledged_order,
@@ -32,7 +33,9 @@ def query_order(
 ) -> dict[str, object]:
     """GET /fapi/v1/order; raises -2013 for an order that never was or is forgotten."""
     order = _find_order(exchange, account, parameters)
-    if order is None or not _is_retained(exchange, order, now_ns):
+    if order is None or not is_retained(exchange, order, now_ns):
+        raise RefusalError(-2013)
+    if now_ns - order.created_ns < exchange.query_lag_ms * NS_PER_MS:
         raise RefusalError(-2013)
     return queried_order(exchange.instruments[order.symbol], order)
 
@@ -72,7 +75,7 @@ def list_open_orders(
     exchange: Exchange, account: Account, parameters: Parameters, now_ns: int
 ) -> list[dict[str, object]]:
     """GET /fapi/v1/openOrders of one symbol or of all."""
-    symbol = _optional_symbol(exchange, parameters)
+    symbol = optional_symbol(exchange, parameters)
     return [
         queried_order(exchange.instruments[order.symbol], order)
         for order in account.open_orders.values()
@@ -84,20 +87,20 @@ def list_orders(
     exchange: Exchange, account: Account, parameters: Parameters, now_ns: int
 ) -> list[dict[str, object]]:
     """GET /fapi/v1/allOrders: from `orderId` on, else those placed in the window."""
-    symbol = _optional_symbol(exchange, parameters)
+    symbol = optional_symbol(exchange, parameters)
     first_id = parameters.optional_integer("orderId")
     limit = parameters.limit(exchange.limits.list_rows_default, exchange.limits.list_rows_max)
-    start_ms, end_ms, is_from_start = _window(exchange, parameters, now_ns)
+    start_ms, end_ms, is_from_start = window(exchange, parameters, now_ns)
     chosen = (
         order
         for order in account.orders.values()
-        if symbol in (None, order.symbol) and _is_retained(exchange, order, now_ns)
+        if symbol in (None, order.symbol) and is_retained(exchange, order, now_ns)
     )
     if first_id is not None:
         rows = [order for order in chosen if order.order_id >= first_id][:limit]
     else:
-        in_window = _in_window(chosen, lambda order: order.created_ns, start_ms, end_ms)
-        rows = in_window[:limit] if is_from_start else in_window[-limit:]
+        placed = in_window(chosen, lambda order: order.created_ns, start_ms, end_ms)
+        rows = placed[:limit] if is_from_start else placed[-limit:]
     return [queried_order(exchange.instruments[order.symbol], order) for order in rows]
 
 
@@ -111,7 +114,7 @@ def list_trades(
     limit = parameters.limit(exchange.limits.list_rows_default, exchange.limits.list_rows_max)
     if from_id is not None and ("startTime" in parameters or "endTime" in parameters):
         raise RefusalError(-1128)
-    start_ms, end_ms, is_from_start = _window(exchange, parameters, now_ns)
+    start_ms, end_ms, is_from_start = window(exchange, parameters, now_ns)
     chosen = (
         trade
         for trade in account.trades.get(instrument.symbol, ())
@@ -122,8 +125,8 @@ def list_trades(
     elif order_id is not None and not is_from_start:
         rows = list(chosen)[-limit:]
     else:
-        in_window = _in_window(chosen, lambda trade: trade.time_ns, start_ms, end_ms)
-        rows = in_window[:limit] if is_from_start else in_window[-limit:]
+        placed = in_window(chosen, lambda trade: trade.time_ns, start_ms, end_ms)
+        rows = placed[:limit] if is_from_start else placed[-limit:]
     return [listed_trade(instrument, trade) for trade in rows]
 
 
@@ -131,17 +134,17 @@ def list_income(
     exchange: Exchange, account: Account, parameters: Parameters, now_ns: int
 ) -> list[dict[str, object]]:
     """GET /fapi/v1/income: rows of the window (default: 7 days, the newest 100)."""
-    symbol = _optional_symbol(exchange, parameters)
+    symbol = optional_symbol(exchange, parameters)
     income_type = parameters.optional_text("incomeType")
     limit = parameters.limit(100, exchange.limits.list_rows_max)
-    start_ms, end_ms, is_from_start = _window(exchange, parameters, now_ns)
+    start_ms, end_ms, is_from_start = window(exchange, parameters, now_ns)
     chosen = (
         row
         for row in account.income
         if symbol in (None, row.symbol) and income_type in (None, row.income_type)
     )
-    in_window = _in_window(chosen, lambda row: row.time_ns, start_ms, end_ms)
-    rows = in_window[:limit] if is_from_start else in_window[-limit:]
+    placed = in_window(chosen, lambda row: row.time_ns, start_ms, end_ms)
+    rows = placed[:limit] if is_from_start else placed[-limit:]
     return [listed_income(row) for row in rows]
 
 
@@ -158,8 +161,9 @@ def _find_order(exchange: Exchange, account: Account, parameters: Parameters) ->
     return order if order is not None and order.symbol == symbol else None
 
 
-def _is_retained(exchange: Exchange, order: Order, now_ns: int) -> bool:
-    if order.is_open:
+def is_retained(exchange: Exchange, order: Order | AlgoOrder, now_ns: int) -> bool:
+    """Whether the venue still remembers an order: any open one, others for days."""
+    if order.is_waiting if isinstance(order, AlgoOrder) else order.is_open:
         return True
     age_ns = now_ns - order.created_ns
     if not order.executed and age_ns > exchange.limits.unfilled_order_retention_ns:
@@ -167,11 +171,12 @@ def _is_retained(exchange: Exchange, order: Order, now_ns: int) -> bool:
     return age_ns <= exchange.limits.order_retention_ns
 
 
-def _optional_symbol(exchange: Exchange, parameters: Parameters) -> str | None:
+def optional_symbol(exchange: Exchange, parameters: Parameters) -> str | None:
+    """The symbol of a request that need not name one; raises -1121."""
     return instrument_of(exchange, parameters).symbol if "symbol" in parameters else None
 
 
-def _window(exchange: Exchange, parameters: Parameters, now_ns: int) -> tuple[int, int, bool]:
+def window(exchange: Exchange, parameters: Parameters, now_ns: int) -> tuple[int, int, bool]:
     """Start and end in ms, both inclusive, and whether rows count from the start.
 
     At most 7 days: around whichever end was sent, else the last 7 days. Raises -1023 and -1127.
@@ -192,7 +197,8 @@ def _window(exchange: Exchange, parameters: Parameters, now_ns: int) -> tuple[in
     return end_ms - width_ms, end_ms, False
 
 
-def _in_window(
+def in_window(
     rows: Iterable[Row], time_ns: Callable[[Row], int], start_ms: int, end_ms: int
 ) -> list[Row]:
+    """The rows of a window, whose ends are inclusive."""
     return [row for row in rows if start_ms <= time_ns(row) // NS_PER_MS <= end_ms]

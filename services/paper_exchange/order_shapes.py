@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from services.paper_exchange.decimal_text import average, money, scaled
 from services.paper_exchange.instruments import Instrument
-from services.paper_exchange.ledger import ZERO
 from services.paper_exchange.orders import Income, Order, Trade
 
 NS_PER_MS = 1_000_000
@@ -30,13 +29,13 @@ def acknowledged_order(instrument: Instrument, order: Order) -> dict[str, object
         "timeInForce": order.time_in_force,
         "type": order.order_type,
         "reduceOnly": order.reduce_only,
-        "closePosition": False,
+        "closePosition": order.close_position,
         "side": order.side,
         "positionSide": "BOTH",
-        "stopPrice": scaled(ZERO, prices),
-        "workingType": "CONTRACT_PRICE",
-        "priceProtect": False,
-        "origType": order.order_type,
+        "stopPrice": scaled(order.stop_price, prices),
+        "workingType": order.working_type,
+        "priceProtect": order.price_protect,
+        "origType": order.original_type,
         "priceMatch": "NONE",
         "selfTradePreventionMode": order.self_trade_prevention,
         "goodTillDate": order.good_till_ms,
@@ -60,13 +59,13 @@ def queried_order(instrument: Instrument, order: Order) -> dict[str, object]:
         "timeInForce": order.time_in_force,
         "type": order.order_type,
         "reduceOnly": order.reduce_only,
-        "closePosition": False,
+        "closePosition": order.close_position,
         "side": order.side,
         "positionSide": "BOTH",
-        "stopPrice": scaled(ZERO, prices),
-        "workingType": "CONTRACT_PRICE",
-        "priceProtect": False,
-        "origType": order.order_type,
+        "stopPrice": scaled(order.stop_price, prices),
+        "workingType": order.working_type,
+        "priceProtect": order.price_protect,
+        "origType": order.original_type,
         "priceMatch": "NONE",
         "selfTradePreventionMode": order.self_trade_prevention,
         "goodTillDate": order.good_till_ms,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from services.paper_exchange.algo_orders import CONTRACT_PRICE, AlgoOrder
 from services.paper_exchange.ledger import ZERO
 
 NEW: Final = "NEW"
@@ -16,10 +17,6 @@ EXPIRED: Final = "EXPIRED"
 
 OPEN_STATUSES: Final = frozenset({NEW, PARTIALLY_FILLED})
 SIDES: Final = frozenset({"BUY", "SELL"})
-ALGO_TYPES: Final = frozenset(
-    {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
-)
-"""Conditional types: since 2025-12-09 they live behind /fapi/v1/algoOrder."""
 
 
 @dataclass(slots=True)
@@ -29,6 +26,7 @@ class Order:
     Attributes:
         queue_ahead: quantity resting before this order at its price, modeled from the level's size
             when the order came to rest.
+        origin: the conditional order that it was born of, if any.
     """
 
     order_id: int
@@ -49,6 +47,32 @@ class Order:
     executed: Decimal = ZERO
     quote: Decimal = ZERO
     queue_ahead: Decimal = ZERO
+    origin: AlgoOrder | None = None
+
+    @property
+    def original_type(self) -> str:
+        """The type that the customer asked for: STOP_MARKET where a stop made this MARKET order."""
+        return self.order_type if self.origin is None else self.origin.order_type
+
+    @property
+    def stop_price(self) -> Decimal:
+        """The price that triggered it; zero for an order that nothing triggered."""
+        return ZERO if self.origin is None else self.origin.trigger_price
+
+    @property
+    def working_type(self) -> str:
+        """Which price triggered it."""
+        return CONTRACT_PRICE if self.origin is None else self.origin.working_type
+
+    @property
+    def close_position(self) -> bool:
+        """Whether it was to close whatever was open."""
+        return self.origin is not None and self.origin.close_position
+
+    @property
+    def price_protect(self) -> bool:
+        """Whether it was to be triggered only near the mark price."""
+        return self.origin is not None and self.origin.price_protect
 
     @property
     def is_open(self) -> bool:

@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Final
 
 from services.paper_exchange.accounts import Account
+from services.paper_exchange.algo_orders import ALGO_TYPES, AlgoOrder
 from services.paper_exchange.brackets import notional_max
-from services.paper_exchange.exchange import NS_PER_MS, Exchange
 from services.paper_exchange.filters import (
     check_counterparty_price,
     check_notional,
@@ -32,10 +32,11 @@ from services.paper_exchange.matching import (
     would_take,
 )
 from services.paper_exchange.order_shapes import acknowledged_order
-from services.paper_exchange.orders import ALGO_TYPES, EXPIRED, SIDES, Order
+from services.paper_exchange.orders import EXPIRED, SIDES, Order
 from services.paper_exchange.parameters import Parameters
 from services.paper_exchange.refusals import RefusalError
 from services.paper_exchange.user_events import IOC_NOT_FILLED, MARKET_NOT_FILLED
+from services.paper_exchange.venue_state import NS_PER_MS, VenueState
 
 CLIENT_ORDER_ID_RANGE: Final = r"^[\.A-Z\:/a-z0-9_-]{1,36}$"
 _CLIENT_ORDER_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}", re.ASCII)
@@ -54,7 +55,11 @@ _FOREIGN_TO_LIMIT: Final = ("stopPrice", "activationPrice", "callbackRate")
 
 @dataclass(frozen=True)
 class OrderRequest:
-    """An order as its parameters describe it; a MARKET order has price zero."""
+    """An order as its parameters describe it; a MARKET order has price zero.
+
+    Attributes:
+        origin: the conditional order it is born of, which was let in when it was placed.
+    """
 
     symbol: str
     side: str
@@ -67,6 +72,7 @@ class OrderRequest:
     self_trade_prevention: str
     good_till_ms: int
     wants_result: bool
+    origin: AlgoOrder | None = None
 
     @property
     def is_market(self) -> bool:
@@ -80,15 +86,21 @@ class OrderRequest:
 
 
 def place_order(
-    exchange: Exchange, account: Account, parameters: Parameters, now_ns: int
+    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
 ) -> dict[str, object]:
     """POST /fapi/v1/order; raises the venue's refusal."""
     request = read_order(exchange, parameters, now_ns)
-    quantity = judge_order(exchange, account, request, now_ns)
-    return _match_order(exchange, account, request, quantity, now_ns)
+    _check_admission(exchange, account, request, now_ns)
+    quantity = judge_order(exchange, account, request)
+    order, acknowledgement = match_order(exchange, account, request, quantity, now_ns)
+    account.counts.book(now_ns)
+    is_immediate = request.is_market or request.time_in_force in ("IOC", "FOK")
+    if request.wants_result and is_immediate:
+        return acknowledged_order(exchange.instruments[order.symbol], order)
+    return acknowledgement
 
 
-def instrument_of(exchange: Exchange, parameters: Parameters) -> Instrument:
+def instrument_of(exchange: VenueState, parameters: Parameters) -> Instrument:
     """The instrument that `symbol` names; raises -1102 or -1121."""
     instrument = exchange.instruments.get(parameters.text("symbol"))
     if instrument is None:
@@ -96,7 +108,7 @@ def instrument_of(exchange: Exchange, parameters: Parameters) -> Instrument:
     return instrument
 
 
-def read_order(exchange: Exchange, parameters: Parameters, now_ns: int) -> OrderRequest:
+def read_order(exchange: VenueState, parameters: Parameters, now_ns: int) -> OrderRequest:
     """Read the parameters of an order; raises what they alone are refused for."""
     instrument = instrument_of(exchange, parameters)
     side = parameters.text("side")
@@ -108,13 +120,13 @@ def read_order(exchange: Exchange, parameters: Parameters, now_ns: int) -> Order
     if order_type not in ("LIMIT", "MARKET"):
         raise RefusalError(-1116)
     is_market = order_type == "MARKET"
-    _refuse_foreign(parameters, _FOREIGN_TO_MARKET if is_market else _FOREIGN_TO_LIMIT)
+    refuse_foreign(parameters, _FOREIGN_TO_MARKET if is_market else _FOREIGN_TO_LIMIT)
     time_in_force = "GTC" if is_market else parameters.text("timeInForce")
     if time_in_force not in TIMES_IN_FORCE:
         raise RefusalError(-1115)
     if time_in_force == "RPI":
         raise RefusalError(-1020)
-    _check_position_side(parameters)
+    check_position_side(parameters)
     _check_modes(parameters, order_type)
     return OrderRequest(
         symbol=instrument.symbol,
@@ -124,20 +136,22 @@ def read_order(exchange: Exchange, parameters: Parameters, now_ns: int) -> Order
         quantity=parameters.decimal("quantity"),
         price=ZERO if is_market else parameters.decimal("price"),
         reduce_only=parameters.optional_boolean("reduceOnly") or False,
-        client_order_id=_client_order_id(parameters),
-        self_trade_prevention=_self_trade_prevention(parameters),
-        good_till_ms=_good_till_ms(exchange, parameters, time_in_force, now_ns),
+        client_order_id=read_client_id(parameters, "newClientOrderId"),
+        self_trade_prevention=read_self_trade_prevention(parameters),
+        good_till_ms=read_good_till_ms(exchange, parameters, time_in_force, now_ns),
         wants_result=_wants_result(parameters),
     )
 
 
-def _refuse_foreign(parameters: Parameters, names: tuple[str, ...]) -> None:
+def refuse_foreign(parameters: Parameters, names: tuple[str, ...]) -> None:
+    """Refuse parameters that this kind of order does not have with -1106."""
     for name in names:
         if parameters.values.get(name):
             raise RefusalError(-1106, name)
 
 
-def _check_position_side(parameters: Parameters) -> None:
+def check_position_side(parameters: Parameters) -> None:
+    """Refuse whatever is not one-way mode with -4061 or -4060."""
     position_side = parameters.optional_text("positionSide")
     if position_side in (None, "BOTH"):
         return
@@ -152,27 +166,30 @@ def _check_modes(parameters: Parameters, order_type: str) -> None:
         raise RefusalError(-5037)
 
 
-def _client_order_id(parameters: Parameters) -> str | None:
-    client_order_id = parameters.optional_text("newClientOrderId")
+def read_client_id(parameters: Parameters, name: str) -> str | None:
+    """The customer's own id of an order; raises -4015 or -1100 for one that may not be."""
+    client_order_id = parameters.optional_text(name)
     if client_order_id is None:
         return None
     if len(client_order_id) > 36:
         raise RefusalError(-4015)
     if _CLIENT_ORDER_ID.fullmatch(client_order_id) is None:
-        raise RefusalError(-1100, "newClientOrderId", CLIENT_ORDER_ID_RANGE)
+        raise RefusalError(-1100, name, CLIENT_ORDER_ID_RANGE)
     return client_order_id
 
 
-def _self_trade_prevention(parameters: Parameters) -> str:
+def read_self_trade_prevention(parameters: Parameters) -> str:
+    """The mode, by default EXPIRE_MAKER; raises -5039 for another."""
     mode = parameters.optional_text("selfTradePreventionMode") or "EXPIRE_MAKER"
     if mode not in _SELF_TRADE_PREVENTION:
         raise RefusalError(-5039)
     return mode
 
 
-def _good_till_ms(
-    exchange: Exchange, parameters: Parameters, time_in_force: str, now_ns: int
+def read_good_till_ms(
+    exchange: VenueState, parameters: Parameters, time_in_force: str, now_ns: int
 ) -> int:
+    """When a GTD order ends, 0 for any other; raises -1106, -1102 or -5040."""
     if time_in_force != "GTD":
         if parameters.values.get("goodTillDate") not in (None, "", "0"):
             raise RefusalError(-1106, "goodTillDate")
@@ -191,9 +208,7 @@ def _wants_result(parameters: Parameters) -> bool:
     return response_type == "RESULT"
 
 
-def judge_order(
-    exchange: Exchange, account: Account, request: OrderRequest, now_ns: int
-) -> Decimal:
+def judge_order(exchange: VenueState, account: Account, request: OrderRequest) -> Decimal:
     """Check filters, position and margin; return the quantity to place (reduce-only is trimmed).
 
     Raises the refusal of the first check that fails.
@@ -201,7 +216,8 @@ def judge_order(
     instrument = exchange.instruments[request.symbol]
     if instrument.status != "TRADING":
         raise RefusalError(-4139)
-    check_quantity(instrument, request.quantity, is_market=request.is_market)
+    if request.origin is None or not request.origin.close_position:
+        check_quantity(instrument, request.quantity, is_market=request.is_market)
     mark = exchange.mark_of(request.symbol)
     counter = best_counter_price(exchange.books[request.symbol], request.side)
     if request.is_market:
@@ -212,11 +228,6 @@ def judge_order(
         check_price(instrument, request.price)
         if mark is not None:
             check_percent_price(instrument, request.side, request.price, mark)
-    if request.client_order_id in account.open_by_client_id:
-        raise RefusalError(-4116)
-    if len(account.open_orders_of(request.symbol)) >= instrument.open_orders_max:
-        raise RefusalError(-2025)
-    _check_order_counts(exchange, account, now_ns)
     if request.reduce_only:
         reducible = exchange.reducible(account, request.symbol, request.sign)
         if reducible == 0:
@@ -228,7 +239,19 @@ def judge_order(
     return request.quantity
 
 
-def _check_order_counts(exchange: Exchange, account: Account, now_ns: int) -> None:
+def _check_admission(
+    exchange: VenueState, account: Account, request: OrderRequest, now_ns: int
+) -> None:
+    if request.client_order_id in account.open_by_client_id:
+        raise RefusalError(-4116)
+    instrument = exchange.instruments[request.symbol]
+    if len(account.open_orders_of(request.symbol)) >= instrument.open_orders_max:
+        raise RefusalError(-2025)
+    check_order_counts(exchange, account, now_ns)
+
+
+def check_order_counts(exchange: VenueState, account: Account, now_ns: int) -> None:
+    """Refuse an account that has sent all the orders of its window with -1015."""
     account.counts.roll(now_ns)
     if account.counts.count_10s >= exchange.limits.orders_per_10_seconds_max:
         raise RefusalError(-1015, exchange.limits.orders_per_10_seconds_max, "10 SECOND")
@@ -237,7 +260,7 @@ def _check_order_counts(exchange: Exchange, account: Account, now_ns: int) -> No
 
 
 def _check_margin(
-    exchange: Exchange,
+    exchange: VenueState,
     account: Account,
     request: OrderRequest,
     mark: Decimal,
@@ -273,10 +296,13 @@ def _check_margin(
         raise RefusalError(-2019)
 
 
-def _match_order(
-    exchange: Exchange, account: Account, request: OrderRequest, quantity: Decimal, now_ns: int
-) -> dict[str, object]:
-    """Match an order that may be placed; raises -5021 and -5022, which leave no trace."""
+def match_order(
+    exchange: VenueState, account: Account, request: OrderRequest, quantity: Decimal, now_ns: int
+) -> tuple[Order, dict[str, object]]:
+    """Match an order that may be placed; return it, and it as it was when it was taken in.
+
+    Raises -5021 and -5022, which leave no trace.
+    """
     instrument, book = exchange.instruments[request.symbol], exchange.books[request.symbol]
     limit = request.price
     if request.is_market:
@@ -298,14 +324,11 @@ def _match_order(
     elif order.is_open:
         ahead = resting_ahead(book, order.side, order.price)
         exchange.rest(order, ahead)
-    is_immediate = request.is_market or request.time_in_force in ("IOC", "FOK")
-    if request.wants_result and is_immediate:
-        return acknowledged_order(instrument, order)
-    return acknowledgement
+    return order, acknowledgement
 
 
 def _new_order(
-    exchange: Exchange, account: Account, request: OrderRequest, quantity: Decimal, now_ns: int
+    exchange: VenueState, account: Account, request: OrderRequest, quantity: Decimal, now_ns: int
 ) -> Order:
     order_id = exchange.next_sequence("order")
     return Order(
@@ -323,4 +346,5 @@ def _new_order(
         good_till_ms=request.good_till_ms,
         created_ns=now_ns,
         updated_ns=now_ns,
+        origin=request.origin,
     )

@@ -40,7 +40,9 @@ TEXTS: dict[int, str] = {
     -2013: "Order does not exist.",
     -2014: "API-key format invalid.",
     -2015: "Invalid API-key, IP, or permissions for action.",
+    -2007: "Invalid callBack rate.",
     -2019: "Margin is insufficient.",
+    -2021: "Order would immediately trigger.",
     -2022: "ReduceOnly Order is rejected.",
     -2025: "Reach max open order limit.",
     -2027: "Exceeded the maximum allowable position at current leverage.",
@@ -50,6 +52,7 @@ TEXTS: dict[int, str] = {
     -4003: "Quantity less than zero.",
     -4004: "Quantity less than min quantity.",
     -4005: "Quantity greater than max quantity.",
+    -4006: "Stop price less than zero.",
     -4013: "Price less than min price.",
     -4014: "Price not increased by tick size.",
     -4015: "Client order id length should be less than 36 chars",
@@ -57,6 +60,7 @@ TEXTS: dict[int, str] = {
     -4023: "Qty not increased by step size.",
     -4024: "Limit price can't be lower than {0}.",
     -4028: "Leverage {0} is not valid",
+    -4045: "Reach max stop order limit.",
     -4046: "No need to change margin type.",
     -4047: "Margin type cannot be changed if there exists open orders.",
     -4048: "Margin type cannot be changed if there exists position.",
@@ -69,11 +73,19 @@ TEXTS: dict[int, str] = {
         "Order type not supported for this endpoint. Please use the Algo Order API "
         "endpoints instead."
     ),
+    -4130: (
+        "An open stop or take profit order with GTE and closePosition in the direction is existing."
+    ),
     -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit",
     -4136: "Target strategy invalid for orderType {0},closePosition {1}",
+    -4137: "Quantity must be zero with closePosition equals true",
     -4139: "Invalid symbol status for opening position.",
     -4164: "Order's notional must be no smaller than {0} (unless you choose reduce only)",
     -4171: "No need to change multi-assets mode.",
+    -4509: (
+        "Time in Force (TIF) GTE can only be used with open positions. "
+        "Please ensure that positions are available."
+    ),
     -5021: (
         "Due to the order could not be filled immediately, the FOK order has been rejected. "
         "The order will not be recorded in the order history"

@@ -109,6 +109,8 @@ class PaperExchange:
                 is_buyer_maker=bool(update.is_buyer_maker),
                 now_ns=update.ts_ns,
             )
+        elif update.kind is UpdateKind.MARK:
+            exchange.on_mark(update.symbol, update.ts_ns)
         self.trade_http.deliver_events()
 
     def build_app(self) -> web.Application:

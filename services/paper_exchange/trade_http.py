@@ -32,6 +32,7 @@ _UNKNOWN = {
 }
 _UNAVAILABLE = {"msg": "Service Unavailable."}
 _NOT_EXECUTED = Answer(503, _UNAVAILABLE)
+_CLIENT_IDS = ("newClientOrderId", "origClientOrderId", "clientAlgoId")
 
 
 class TradeHttp:
@@ -123,7 +124,7 @@ class TradeHttp:
             outcome = "accepted" if found.status == 200 else "refused"
         values = asked.parameters.values
         body = found.body if isinstance(found.body, Mapping) else {}
-        order_id = body.get("orderId", 0)
+        order_id = body.get("orderId", body.get("algoId", 0))
         self._log.add(
             LoggedRequest(
                 sequence=self._log.next_sequence,
@@ -132,7 +133,7 @@ class TradeHttp:
                 path=asked.path,
                 account_id="" if found.account is None else found.account.account_id,
                 symbol=values.get("symbol", ""),
-                client_order_id=values.get("newClientOrderId", values.get("origClientOrderId", "")),
+                client_order_id=_client_id_of(values),
                 outcome=outcome,
                 status=found.status,
                 code=found.code,
@@ -140,3 +141,8 @@ class TradeHttp:
                 told="answered" if fault is None else fault.effect.value,
             )
         )
+
+
+def _client_id_of(values: Mapping[str, str]) -> str:
+    """The customer's own id of the order that a request is about."""
+    return next((values[name] for name in _CLIENT_IDS if name in values), "")

@@ -10,12 +10,15 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from services.paper_exchange.accounts import Position
-from services.paper_exchange.decimal_text import average, entry, figure, money, scaled
+from services.paper_exchange.algo_orders import AlgoOrder
+from services.paper_exchange.decimal_text import average, entry, figure, money, plain, scaled
 from services.paper_exchange.instruments import Instrument
-from services.paper_exchange.ledger import ZERO
+from services.paper_exchange.ledger import MONEY_STEP, ZERO
 from services.paper_exchange.orders import Order, Trade
 
 Event = dict[str, object]
+
+NS_PER_MS = 1_000_000
 
 NO_REASON = "0"
 IOC_NOT_FILLED = "2"
@@ -41,7 +44,7 @@ def order_trade_update(
     trade: Trade | None = None,
     expiry_reason: str = NO_REASON,
 ) -> Event:
-    """ORDER_TRADE_UPDATE; `execution` is NEW, TRADE, CANCELED or EXPIRED."""
+    """ORDER_TRADE_UPDATE; `execution` is NEW, TRADE, CALCULATED, AMENDMENT, CANCELED or EXPIRED."""
     prices, quantities = instrument.price_precision, instrument.quantity_precision
     body: Event = {
         "s": order.symbol,
@@ -52,7 +55,7 @@ def order_trade_update(
         "q": scaled(order.quantity, quantities),
         "p": scaled(order.price, prices),
         "ap": average(order.average_price, prices) if order.executed else "0",
-        "sp": "0",
+        "sp": scaled(order.stop_price, prices) if order.origin is not None else "0",
         "x": execution,
         "X": order.status,
         "i": order.order_id,
@@ -67,12 +70,12 @@ def order_trade_update(
         "a": figure(open_interest.asks) if open_interest.asks else "0",
         "m": trade is not None and trade.is_maker,
         "R": order.reduce_only,
-        "wt": "CONTRACT_PRICE",
-        "ot": order.order_type,
+        "wt": order.working_type,
+        "ot": order.original_type,
         "ps": "BOTH",
-        "cp": False,
+        "cp": order.close_position,
         "rp": "0" if trade is None else money(trade.realized),
-        "pP": False,
+        "pP": order.price_protect,
         "si": 0,
         "ss": 0,
         "V": order.self_trade_prevention,
@@ -81,6 +84,49 @@ def order_trade_update(
         "er": expiry_reason,
     }
     return {"e": "ORDER_TRADE_UPDATE", "T": now_ms, "E": now_ms, "o": body}
+
+
+def algo_update(algo: AlgoOrder, now_ms: int) -> Event:
+    """ALGO_UPDATE in the key order recorded in September 2026.
+
+    What the born order did (`ap`, `aq`, `act`) and the reason of a refusal (`rm`) are left out
+    before the trigger. Prices and quantities carry no padding.
+    """
+    body: Event = {
+        "caid": algo.client_algo_id,
+        "aid": algo.algo_id,
+        "at": "CONDITIONAL",
+        "o": algo.order_type,
+        "s": algo.symbol,
+        "S": algo.side,
+        "ps": "BOTH",
+        "f": algo.time_in_force,
+        "q": plain(algo.quantity),
+        "X": algo.status,
+        "ai": str(algo.order_id) if algo.order_id else "",
+    }
+    if algo.triggered_ns:
+        body |= {
+            "ap": plain(algo.average_price.quantize(MONEY_STEP)),
+            "aq": plain(algo.executed),
+            "act": algo.born_type,
+        }
+    body |= {
+        "tp": plain(algo.trigger_price),
+        "p": plain(algo.price),
+        "V": algo.self_trade_prevention,
+        "wt": algo.working_type,
+        "pm": "NONE",
+        "cp": algo.close_position,
+        "pP": algo.price_protect,
+        "R": algo.reduce_only,
+        "tt": algo.triggered_ns // NS_PER_MS,
+        "gtd": algo.good_till_ms,
+    }
+    if algo.triggered_ns:
+        body["rm"] = algo.reject_reason
+    body["ia"] = bool(algo.extreme)
+    return {"e": "ALGO_UPDATE", "T": now_ms, "E": now_ms, "o": body}
 
 
 def account_update(

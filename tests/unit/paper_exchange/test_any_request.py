@@ -15,6 +15,7 @@ WORDS = st.one_of(
         [
             "", "0", "-1", "1", "0.010", "50000.10", "49999.90", "1e5", "NaN", "Infinity", "true",
             "True", "BUY", "SELL", "LIMIT", "MARKET", "STOP", "GTC", "IOC", "FOK", "GTX", "GTD",
+            "STOP_MARKET", "CONDITIONAL", "MARK_PRICE",
             "RPI", "BTCUSDT", "ETHUSDT", "NOPE", "BOTH", "LONG", "CROSSED", "ISOLATED", "RESULT",
             "9" * 25, "1" * 19, "0." + "1" * 30, "mine", "币安", "\x00", "100000",
         ]
@@ -28,13 +29,17 @@ NAMES = st.sampled_from(
         "newClientOrderId", "origClientOrderId", "orderId", "fromId", "startTime", "endTime",
         "limit", "leverage", "marginType", "dualSidePosition", "multiAssetsMargin", "stopPrice",
         "countdownTime", "closePosition", "newOrderRespType", "goodTillDate", "priceMatch",
-        "selfTradePreventionMode", "recvWindow", "timestamp", "listenKey", "incomeType",
+        "selfTradePreventionMode", "algoType", "triggerPrice", "clientAlgoId", "algoId",
+        "workingType", "priceProtect", "callbackRate", "activatePrice", "recvWindow",
+        "timestamp", "listenKey", "incomeType",
     ]
 )  # fmt: skip
 LIKELY = {
     "symbol": st.sampled_from(["BTCUSDT", "ETHUSDT", "DOGEUSDT"]),
     "side": st.sampled_from(["BUY", "SELL"]),
-    "type": st.sampled_from(["LIMIT", "MARKET"]),
+    "type": st.sampled_from(["LIMIT", "MARKET", "STOP_MARKET", "TAKE_PROFIT", "STOP"]),
+    "algoType": st.just("CONDITIONAL"),
+    "triggerPrice": st.integers(480_000, 520_000).map(lambda n: f"{Decimal(n).scaleb(-1):f}0"),
     "timeInForce": st.sampled_from(["GTC", "IOC", "FOK", "GTX"]),
     "quantity": st.integers(1, 2000).map(lambda n: f"{Decimal(n).scaleb(-3):f}"),
     "price": st.integers(490_000, 510_000).map(lambda n: f"{Decimal(n).scaleb(-1):f}0"),
@@ -76,7 +81,7 @@ def test_any_bytes_are_refused_in_the_venues_words(make_venue, endpoint, query, 
 
 MOVES = st.lists(
     st.tuples(
-        st.sampled_from(["MARKET", "LIMIT", "CANCEL", "TRADE", "BOOK"]),
+        st.sampled_from(["MARKET", "LIMIT", "CANCEL", "TRADE", "BOOK", "STOP"]),
         st.sampled_from(["BUY", "SELL"]),
         st.integers(2, 400),
         st.integers(-30, 30),
@@ -98,6 +103,8 @@ def test_profit_and_position_equal_a_recomputation_from_the_fills_alone(make_ven
             venue.order(side, size, price, reduceOnly=str(flag).lower())
         elif kind == "CANCEL":
             venue.call("DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT")
+        elif kind == "STOP":
+            conditional_order(venue, side, size, price, is_closing=flag)
         elif kind == "TRADE":
             venue.trade("BTCUSDT", price, size, is_buyer_maker=flag)
         else:
@@ -105,6 +112,7 @@ def test_profit_and_position_equal_a_recomputation_from_the_fills_alone(make_ven
             venue.depth("BTCUSDT", [(bid, size)], [(price, size)], mark=bid)
         assert venue.exchange.ledger.total() == 0
         assert all(order.is_open for order in venue.account.open_orders.values())
+        assert all(algo.is_waiting for algo in venue.account.waiting_algos.values())
         for order in venue.account.orders.values():
             assert 0 <= order.executed <= order.quantity
     quantity, cost, realized, fees = recomputed(
@@ -113,6 +121,14 @@ def test_profit_and_position_equal_a_recomputation_from_the_fills_alone(make_ven
     position = venue.account.position("BTCUSDT")
     assert (position.quantity, position.cost) == (quantity, cost)
     assert venue.exchange.wallet_of(venue.account) == 10_000 + realized - fees
+
+
+def conditional_order(venue, side, quantity, price, *, is_closing):
+    amount = {"closePosition": "true"} if is_closing else {"quantity": quantity}
+    venue.call(
+        "POST", "/fapi/v1/algoOrder", algoType="CONDITIONAL", symbol="BTCUSDT", side=side,
+        type="STOP_MARKET", triggerPrice=price, **amount,
+    )  # fmt: skip
 
 
 def recomputed(trades):
