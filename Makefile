@@ -7,7 +7,7 @@ VENV = .venv/bin
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: help setup run test chaos check format lock bench clean
+.PHONY: help setup run test chaos check format lock bench bench-orders clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
@@ -18,6 +18,7 @@ help:
 	@echo 'make format   let ruff format and sort what it can'
 	@echo 'make lock     resolve the requirements again, with hashes (needs uv)'
 	@echo 'make bench    measure the pipeline (ARGS="--seconds 10")'
+	@echo 'make bench-orders  what a client costs an order, beside python-binance and aiohttp'
 	@echo 'make clean    remove .venv and every cache'
 	@echo 'PYTHON=python3.12 chooses the Python for .venv; otherwise the newest of 3.13, 3.12, 3.11.'
 
@@ -54,6 +55,9 @@ lock:
 
 bench: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.pipeline $(ARGS)
+
+bench-orders: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.order_submission $(ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -12,7 +12,7 @@ COMMON_MODULES = {
     ),
     "runtime": (
         "broker bus clock config credentials errors health http journal log metrics provisioning "
-        "retry_read secret service trace venue_client venue_transport websocket"
+        "retry_read secret service trace venue_client venue_http venue_transport websocket"
     ),
     "testing": "builders scripted_venue venue_calls",
 }

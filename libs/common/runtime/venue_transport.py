@@ -1,6 +1,6 @@
 """One signed HTTP request to the venue, on python-binance's AsyncClient with its sending replaced.
 
-Kept from the library: building of URLs and versions, the session and its header, endpoint names.
+Kept from the library: building of URLs and versions, headers, endpoint names.
 Replaced, each for a reason (docs/adr/0002-python-binance-subclassed.md):
 
 - parameters are encoded once and the exact bytes sent are the bytes signed (the library signs
@@ -9,23 +9,23 @@ Replaced, each for a reason (docs/adr/0002-python-binance-subclassed.md):
   everything and keeps the last response in a shared attribute);
 - every URL points to the configured venue, a request outside /fapi is refused, and so is
   `create()`, which pings spot and takes its clock;
-- nothing is retried or redirected, not even by aiohttp, so one call is at most one request.
+- its aiohttp session gave way to `venue_http`: nothing is retried or redirected, so one call is
+  at most one request (docs/adr/0009-orders-over-a-lean-connection.md).
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
-import yarl
 from binance.async_client import AsyncClient
 
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.secret import Secret, mask_key
+from libs.common.runtime.venue_http import HTTP_ERRORS, Flight, HttpConnections
 from libs.common.venue.outcomes import Outcome, classify, lost, not_sent
 from libs.common.venue.signing import ParameterValue, encode_parameters, sign_hmac
 
@@ -34,10 +34,7 @@ log = get_logger(__name__)
 RequestParameters = Mapping[str, ParameterValue | None]
 
 LIBRARY_ORDER_PREFIX = AsyncClient.CONTRACT_ORDER_PREFIX
-_BODY_METHODS = frozenset({"POST", "PUT"})
 _ORDER_PATHS = frozenset({"order", "batchOrders", "allOpenOrders", "algoOrder", "algoOpenOrders"})
-_CHUNK_BYTES = 65_536
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class VenueLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,17 +61,6 @@ class VenueCall(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_ms: int
 
 
-class _Wire:
-    """Whether bytes of one request may have left: set when it is given a connection."""
-
-    __slots__ = ("has_left", "headers", "status")
-
-    def __init__(self) -> None:
-        self.has_left = False
-        self.status = 0
-        self.headers: dict[str, str] = {}
-
-
 class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyped
     """Sends requests to one venue, each at most once, and says what the answer means.
 
@@ -91,6 +77,7 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         api_secret: Secret | None = None,
         limits: VenueLimits | None = None,
         on_call: Callable[[VenueCall], None] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         asyncio.get_running_loop()
         self.limits = limits or VenueLimits()
@@ -98,6 +85,7 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         self._now_ns = now_ns
         self._secret = api_secret
         self._on_call = on_call
+        self._ssl_context = ssl_context
         super().__init__(api_key=api_key, api_secret=None)
         self._pin_urls()
         if api_key:
@@ -117,6 +105,10 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         """Return the venue's time now, for signed requests."""
         return self._now_ns() // 1_000_000 + self.offset_ms
 
+    def watch(self, on_call: Callable[[VenueCall], None]) -> None:
+        """Let somebody see every finished request from now on (instead of whoever saw it so far)."""
+        self._on_call = on_call
+
     async def close_connection(self) -> None:
         """Close all connections; requests in flight become unknown or not sent."""
         await self.session.close()
@@ -135,23 +127,15 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         headers["User-Agent"] = "portcullis"
         return headers
 
-    def _init_session(self) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_end.append(_mark_left)
-        trace.on_connection_reuseconn.append(_mark_left)
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self.limits.connections_max,
-                keepalive_timeout=self.limits.keepalive_ms / 1_000,
-            ),
-            headers=self._get_headers(),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[trace],
-            timeout=aiohttp.ClientTimeout(total=self.limits.request_timeout_ms / 1_000),
+    def _init_session(self) -> HttpConnections:
+        return HttpConnections(
+            self._base_url,
+            self._get_headers(),
+            connections_max=self.limits.connections_max,
+            keepalive_ms=self.limits.keepalive_ms,
+            response_bytes_max=self.limits.response_bytes_max,
+            ssl_context=self._ssl_context,
         )
-        # aiohttp silently sends GET, PUT and DELETE again when a kept connection turns out dead.
-        session._retry_connection = False  # noqa: SLF001 - no public switch; a test guards it
-        return session
 
     async def _request(
         self, method: str, uri: str, signed: bool, force_params: bool = False, **kwargs: Any
@@ -193,39 +177,27 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
     async def _send(
         self, verb: str, uri: str, path: str, wire_form: str, timeout_ms: int
     ) -> Outcome:
-        if self.session.closed:  # while we stop; aiohttp would raise what nobody expects
-            return not_sent("this client was closed")
-        wire = _Wire()
-        try:
-            body = await self._exchange(wire, verb, uri, wire_form, timeout_ms)
-        except TimeoutError:
-            return _unanswered(wire, f"no answer within {timeout_ms} ms")
-        except (aiohttp.ClientError, OSError) as error:
-            # Only the type: the text of some errors holds the URL with its parameters.
-            return _unanswered(wire, type(error).__name__)
-        if body is None:
-            return _unanswered(wire, f"answer over {self.limits.response_bytes_max} bytes")
-        is_order = verb != "GET" and path.rpartition("/")[2] in _ORDER_PATHS
-        return classify(wire.status, body, wire.headers, is_order=is_order)
+        """Carry one request to the venue and say what became of it: the port of this client.
 
-    async def _exchange(
-        self, wire: _Wire, verb: str, uri: str, wire_form: str, timeout_ms: int
-    ) -> bytes | None:
-        """Return the body, or None when it is larger than allowed."""
-        in_body = verb in _BODY_METHODS
-        url = _parsed(uri) if in_body or not wire_form else _encoded(f"{uri}?{wire_form}")
-        async with self.session.request(
-            verb,
-            url,
-            data=wire_form.encode() if in_body else None,
-            headers=_FORM if in_body else None,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=timeout_ms / 1_000),
-            trace_request_ctx=wire,
-        ) as response:
-            wire.status = response.status
-            wire.headers = {name.lower(): value for name, value in response.headers.items()}
-            return await _read_bounded(response, self.limits.response_bytes_max)
+        Everything above is the same for every way to a venue; a simulated venue overrides this one
+        method. `wire_form` holds the encoded parameters, signature included; `uri` is the venue's
+        URL of `path`. Must not raise for anything that the network or the venue can do.
+        """
+        connections: HttpConnections = self.session
+        if connections.closed:  # while we stop
+            return not_sent("this client was closed")
+        flight = Flight()
+        try:
+            body = await connections.exchange(flight, verb, path, wire_form, timeout_ms)
+        except TimeoutError:
+            return _unanswered(flight, f"no answer within {timeout_ms} ms")
+        except HTTP_ERRORS as error:
+            # Only the type: the text of some errors quotes what was sent or received.
+            return _unanswered(flight, type(error).__name__)
+        if body is None:
+            return _unanswered(flight, f"answer over {self.limits.response_bytes_max} bytes")
+        is_order = verb != "GET" and path.rpartition("/")[2] in _ORDER_PATHS
+        return classify(flight.status, body, flight.headers, is_order=is_order)
 
     def _report(self, verb: str, path: str, outcome: Outcome, elapsed_ms: int) -> None:
         if self._on_call is None:
@@ -237,26 +209,10 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
             log.exception("venue_call_observer_failed", path=path)
 
 
-async def _mark_left(session: object, context: Any, parameters: object) -> None:
-    context.trace_request_ctx.has_left = True
-
-
-def _unanswered(wire: _Wire, why: str) -> Outcome:
-    if not wire.has_left:
+def _unanswered(flight: Flight, why: str) -> Outcome:
+    if not flight.has_left:
         return not_sent(why)
-    return lost(why, status=wire.status, headers=wire.headers)
-
-
-async def _read_bounded(response: aiohttp.ClientResponse, bytes_max: int) -> bytes | None:
-    is_small = response.content_length is not None and response.content_length <= _CHUNK_BYTES
-    if is_small and "Content-Encoding" not in response.headers:
-        return await response.read()
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-        body += chunk
-        if len(body) > bytes_max:
-            return None
-    return bytes(body)
+    return lost(why, status=flight.status, headers=flight.headers)
 
 
 def _checked_base_url(base_url: str) -> str:
@@ -265,11 +221,3 @@ def _checked_base_url(base_url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
         raise ValueError("venue base URL must be http(s)://host[:port] and nothing more")
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _encoded(uri: str) -> yarl.URL:
-    return yarl.URL(uri, encoded=True)
-
-
-_parsed = lru_cache(maxsize=256)(_encoded)
-"""URLs without parameters: one per endpoint, parsed once."""

@@ -7,6 +7,7 @@ Source: Binance USD-M Futures general information, "SIGNED endpoint security".
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from urllib.parse import quote
@@ -21,7 +22,7 @@ def sign_hmac(secret: str, payload: bytes | str) -> str:
     The venue joins query and body without a separator. Text is taken as UTF-8.
     """
     raw = payload.encode() if isinstance(payload, str) else payload
-    return hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), raw, hashlib.sha256).hex()
 
 
 def encode_parameters(parameters: Parameters) -> str:
@@ -30,11 +31,14 @@ def encode_parameters(parameters: Parameters) -> str:
     Raises TypeError for a float or any other type, ValueError for a Decimal that is not finite.
     """
     pairs = parameters.items() if isinstance(parameters, Mapping) else parameters
-    return "&".join(
-        f"{quote(name, safe='')}={quote(_spell(name, value), safe='')}"
-        for name, value in pairs
-        if value is not None
-    )
+    words = [(name, spell_value(name, value)) for name, value in pairs if value is not None]
+    if not _UNRESERVED("".join(map("".join, words))):
+        words = [(quote(name, safe=""), quote(text, safe="")) for name, text in words]
+    return "&".join(map("=".join, words))
+
+
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+"""Text that percent-encoding leaves as it is, which nearly every order is."""
 
 
 def sign_parameters(secret: str, parameters: Parameters) -> str:
@@ -43,7 +47,11 @@ def sign_parameters(secret: str, parameters: Parameters) -> str:
     return f"{payload}&signature={sign_hmac(secret, payload)}"
 
 
-def _spell(name: str, value: ParameterValue) -> str:
+def spell_value(name: str, value: ParameterValue) -> str:
+    """Return a value as the venue wants it written, not yet percent-encoded.
+
+    Raises TypeError for a float or any other type, ValueError for a Decimal that is not finite.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
