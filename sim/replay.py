@@ -32,8 +32,9 @@ from libs.common.model.order import OrderStatus
 from libs.common.model.trading_state import TradingState
 from services.execution.config import ExecutionConfig
 from services.execution.core import Facts, decide_approval
-from services.execution.guards import NS_PER_MS, MarkSeen
-from services.execution.state import State, apply
+from services.execution.fold import apply
+from services.execution.question import NS_PER_MS, MarkSeen
+from services.execution.state import State
 from services.execution.view import account_view
 from services.risk.config import RiskConfig
 from services.risk.core import Board, Refusal, decide
@@ -185,6 +186,8 @@ class Replay:
             recv_window_ms=RECV_WINDOW_MS,
             mark=MarkSeen(price=candle.close, at_ns=now_ns),
             unarmed=(),
+            account=ACCOUNT,
+            writer="replay",
         )
         for event in decide_approval(self._execution, self.state, approved, facts).events:
             self._append(now_ns, event)

@@ -5,20 +5,27 @@ than the last one. Tightening is always obeyed. Loosening is obeyed only if nobo
 and outside the paper world only while it is fresh.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from libs.common.messages import subjects
 from libs.common.messages.account import Command, Verb
 from libs.common.messages.codec import UndecodableError, decode
 from libs.common.model.trading_state import TradingState
-from libs.common.runtime.clock import NS_PER_MS, Clock
+from libs.common.runtime.clock import NS_PER_MS, Clock, monotonic_ns
 from libs.common.runtime.config import Mode
 from libs.common.runtime.log import get_logger
-from services.execution.core import Decision, decide_paper_arming, decide_trading_state
+from services.execution.config import ExecutionConfig
+from services.execution.core import Decision
 from services.execution.gate import Gate
+from services.execution.lookout import Lookout
+from services.execution.orders import OrderDesk
 from services.execution.state import BOOT
+from services.execution.trading import decide_paper_arming, decide_trading_state
 
 log = get_logger(__name__)
+
+DRAIN_POLL_S = 0.005
 
 WANTED = {
     Verb.HALT: TradingState.HALTED,
@@ -45,13 +52,23 @@ class CommandDesk:
     """Changes the trading state of one account, through its gate."""
 
     def __init__(
-        self, gate: Gate, clock: Clock, account: str, mode: Mode, resume_age_ms_max: int
+        self,
+        gate: Gate,
+        orders: OrderDesk,
+        lookout: Lookout,
+        clock: Clock,
+        account: str,
+        mode: Mode,
+        settings: ExecutionConfig,
     ) -> None:
         self._gate = gate
+        self._orders = orders
+        self._lookout = lookout
         self._clock = clock
         self._account = account
         self._mode = mode
-        self._resume_age_ms_max = resume_age_ms_max
+        self._resume_age_ms_max = settings.resume_age_ms_max
+        self._halt_drain_wall_ms = settings.halt_drain_wall_ms
 
     async def hear(self, subject: str, payload: bytes, sequence: int) -> None:
         """Read a command and do what it asks. What is said on the subject of halting halts.
@@ -87,13 +104,30 @@ class CommandDesk:
         await self._set(WANTED[command.verb], command.actor, command.reason, sequence)
 
     async def _set(self, wanted: TradingState, actor: str, reason: str, sequence: int) -> None:
-        # "It is so already" must not be judged by what we knew before another replica spoke.
-        await self._gate.catch_up()
-        state = self._gate.state
-        await self._change(
-            lambda: decide_trading_state(state, wanted, actor, reason, sequence),
-            f"command-{sequence}",
-        )
+        closing = f"command {sequence}"
+        if wanted is not TradingState.ACTIVE:
+            self._lookout.closing.add(closing)
+        try:
+            if wanted is not TradingState.ACTIVE:
+                await self._drain()
+            # "It is so already" must not be judged by what we knew before another replica spoke.
+            await self._gate.catch_up()
+            await self._change(
+                lambda: decide_trading_state(self._gate.state, wanted, actor, reason, sequence),
+                f"command-{sequence}",
+            )
+        finally:
+            self._lookout.closing.discard(closing)
+
+    async def _drain(self) -> None:
+        """Nothing leaves any more: wait for the answers to what has left.
+
+        So that no order is accepted by the venue after the journal says that we halted. An answer
+        that does not come in time leaves its order unknown, which no wait of ours could change.
+        """
+        deadline_ns = monotonic_ns() + self._halt_drain_wall_ms * NS_PER_MS
+        while self._orders.sending and monotonic_ns() < deadline_ns:
+            await asyncio.sleep(DRAIN_POLL_S)
 
     async def halt_at_boot(self) -> None:
         """Live starts halted: a person has to arm it."""

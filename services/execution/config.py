@@ -1,36 +1,99 @@
 """Settings of execution: every limit with its unit."""
 
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from libs.common.model.settings import ServiceConfig
+from libs.common.model.settings import Section, ServiceConfig
+
+#: The fold remembers recent orders this long; no rate window may be longer.
+RATE_WINDOW_MS_MAX = 600_000
+
+
+class SymbolOverrides(Section):
+    """Limits that may differ for one symbol; what is not named stays as it is for all."""
+
+    leverage: int | None = Field(None, ge=1, le=125)
+    margin_buffer: Decimal | None = Field(None, ge=1)
+    lock_ms: int | None = Field(None, ge=1_000)
+    mark_age_ms_max: int | None = Field(None, ge=100)
+    price_drift_max: Decimal | None = Field(None, gt=0, lt=1)
+    cooldown_failed_ms: int | None = Field(None, ge=0)
+    rate_symbol_orders_max: int | None = Field(None, ge=1)
+    rate_symbol_window_ms: int | None = Field(None, ge=1_000, le=RATE_WINDOW_MS_MAX)
 
 
 class ExecutionConfig(ServiceConfig):
-    """The gate's limits and the shell's intervals. Times are market time unless named otherwise."""
+    """The gate's limits and the shell's intervals. Times are market time unless named otherwise.
+
+    Attributes:
+        per_symbol: overrides by symbol.
+        price_drift_max: how far the mark may be from the intent's reference price, as a fraction.
+        budget_*: shares of the venue's limits, see ``libs.common.venue.budget``.
+        fence_age_ms_max: (monotonic) an order leaves only this soon after its append was requested,
+            else the journal is read again first: a process that stood still must not send.
+        order_lease_ms: a recorded order of another process is left to it this long.
+        halt_drain_wall_ms: a halt waits this long for answers under way before it is journaled.
+        stop_grace_ms: an entry's stop must be acknowledged this soon after its first fill.
+        halt_file: while this file exists nothing risk-increasing is sent, broker or not.
+        audit_directory: where the audit export is written; none: it is not.
+    """
 
     http_port: int = 8104
     api_key_file: Path | None = None
     api_secret_file: Path | None = None
+    per_symbol: dict[str, SymbolOverrides] = {}
+
+    intent_ttl_market_ms: int = Field(5_000, ge=100)
+    intent_ttl_limit_ms: int = Field(30_000, ge=100)
+    price_drift_max: Decimal = Field(Decimal("0.01"), gt=0, lt=1)
+    idempotency_ms: int = Field(3_600_000, ge=60_000)
+    lock_ms: int = Field(30_000, ge=1_000)
+    attempts_max: int = Field(2, ge=1, le=9)
+
+    cooldown_failed_ms: int = Field(60_000, ge=0)
+    cooldown_failed_exit_ms: int = Field(5_000, ge=0)
+    cooldown_failed_exit_ms_max: int = Field(60_000, ge=0)
+    cooldown_margin_ms: int = Field(300_000, ge=0)
+    cooldown_global_rate_ms: int = Field(300_000, ge=0)
+    safe_mode_refusals: int = Field(5, ge=1)
+    safe_mode_window_ms: int = Field(300_000, ge=1_000)
+    safe_mode_ms: int = Field(900_000, ge=1_000)
+
+    rate_symbol_orders_max: int = Field(1, ge=1)
+    rate_symbol_window_ms: int = Field(30_000, ge=1_000, le=RATE_WINDOW_MS_MAX)
+    rate_global_orders_max: int = Field(5, ge=1)
+    rate_global_window_ms: int = Field(60_000, ge=1_000, le=RATE_WINDOW_MS_MAX)
+    budget_warn_percent: int = Field(80, ge=1, le=100)
+    budget_refuse_percent: int = Field(90, ge=1, le=100)
+    budget_reserve_percent: int = Field(20, ge=0, le=90)
 
     leverage: int = Field(10, ge=1, le=125)
     margin_type: str = Field("CROSSED", pattern="^(CROSSED|ISOLATED)$")
     margin_buffer: Decimal = Field(Decimal("1.25"), ge=1)
-    lock_ms: int = Field(30_000, ge=1_000)
     account_age_ms_max: int = Field(10_000, ge=100)
     account_refresh_ms: int = Field(5_000, ge=100)
     settings_retry_ms: int = Field(10_000, ge=1_000)
     filters_age_ms_max: int = Field(3_600_000, ge=1_000)
     filters_refresh_ms: int = Field(1_800_000, ge=1_000)
     mark_age_ms_max: int = Field(5_000, ge=100)
-    idempotency_ms: int = Field(3_600_000, ge=60_000)
     resume_age_ms_max: int = Field(60_000, ge=1_000)
 
+    in_flight_max: int = Field(16, ge=1, le=256)
+    fence_age_ms_max: int = Field(250, ge=1)
+    order_lease_ms: int = Field(8_000, ge=100)
+    halt_drain_wall_ms: int = Field(2_000, ge=0)
+    halt_file: Path | None = None
     query_lag_ms: int = Field(3_000, ge=0)
     query_interval_ms: int = Field(1_000, ge=10)
     fill_wait_ms: int = Field(1_000, ge=10)
+
+    stop_grace_ms: int = Field(5_000, ge=100)
+    protection_attempts_max: int = Field(3, ge=1, le=9)
+    countdown_ms: int = Field(0, ge=0)
+    kill_wait_ms: int = Field(30_000, ge=1_000)
 
     clock_offset_ms_max: int = Field(500, ge=1)
     listen_key_keepalive_ms: int = Field(1_800_000, ge=60_000, le=3_000_000)
@@ -38,6 +101,10 @@ class ExecutionConfig(ServiceConfig):
     stream_frame_bytes_max: int = Field(1 << 20, ge=1 << 12)
     reconnect_wait_ms: int = Field(200, ge=10)
     reconnect_wait_ms_max: int = Field(60_000, ge=100)
+
+    reports_queued_max: int = Field(1_000, ge=10)
+    audit_directory: Path | None = None
+    audit_days_kept: int = Field(30, ge=1)
 
     append_attempts_max: int = Field(8, ge=1)
     snapshot_interval_records: int = Field(500, ge=10)
@@ -51,4 +118,19 @@ class ExecutionConfig(ServiceConfig):
             raise ValueError("account_refresh_ms must be below account_age_ms_max")
         if self.filters_refresh_ms >= self.filters_age_ms_max:
             raise ValueError("filters_refresh_ms must be below filters_age_ms_max")
+        if self.budget_warn_percent > self.budget_refuse_percent:
+            raise ValueError("budget_warn_percent must not be above budget_refuse_percent")
+        if self.budget_reserve_percent >= self.budget_refuse_percent:
+            raise ValueError("budget_reserve_percent must be below budget_refuse_percent")
         return self
+
+    @cached_property
+    def _by_symbol(self) -> dict[str, "ExecutionConfig"]:
+        return {
+            symbol: self.model_copy(update=overrides.model_dump(exclude_none=True))
+            for symbol, overrides in self.per_symbol.items()
+        }
+
+    def for_symbol(self, symbol: str) -> "ExecutionConfig":
+        """The limits as they hold for one symbol."""
+        return self._by_symbol.get(symbol, self)

@@ -8,32 +8,25 @@ from decimal import Decimal
 
 import msgspec
 
-from libs.common.messages.intents import ApprovedIntent
+from libs.common.messages.intents import ApprovalBody, ApprovedIntent
 from libs.common.messages.journal import (
-    BalanceObserved,
-    FillReceived,
     IntentRefusedByGate,
     JournalEvent,
-    OrderAnswered,
-    OrderBecameUnknown,
     OrderNotPlaced,
     OrderRecorded,
-    OrderRejected,
-    OrderUpdated,
-    TradingStateChanged,
 )
 from libs.common.model.ids import derive_client_order_id
 from libs.common.model.money import ZERO, is_reckonable
-from libs.common.model.order import OrderRequest, OrderStatus, OrderType, may_follow
-from libs.common.model.trading_state import TradingState
+from libs.common.model.order import OrderRequest, OrderStatus, OrderType, TimeInForce
 from libs.common.model.verdict import Reason, Verdict, first_reason
 from services.execution.config import ExecutionConfig
+from services.execution.consequences import after_failure, after_refusal
 from services.execution.filters import quantise
-from services.execution.guards import NS_PER_MS, MarkSeen, Question, evaluate, margin_needed
-from services.execution.state import BOOT, State
+from services.execution.guards import LAST_LOOK, evaluate, expires_at_ns, margin_needed
+from services.execution.question import NS_PER_MS, BudgetSeen, MarkSeen, Question
+from services.execution.state import OrderState, State
 
 FIRST_ATTEMPT = 1
-_FREEDOM = {TradingState.HALTED: 0, TradingState.REDUCING: 1, TradingState.ACTIVE: 2}
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +36,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         now_ns: market time.
         venue_timestamp_ms: what the order would be signed with.
         recv_window_ms: how long after that the venue may still take it.
+        budget_entry, budget_exit: the room the venue's limits leave.
+        account: whose gate this is.
+        writer: this process.
+        is_closing: a halt is on its way into the journal; nothing may leave any more.
     """
 
     now_ns: int
@@ -50,6 +47,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     recv_window_ms: int
     mark: MarkSeen | None
     unarmed: tuple[str, ...]
+    account: str = ""
+    writer: str = ""
+    budget_entry: BudgetSeen = BudgetSeen()
+    budget_exit: BudgetSeen = BudgetSeen()
+    is_closing: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,57 +73,121 @@ def decide_approval(
     body = approved.body
     if body.intent.intent_id in state.intents:
         return NOTHING
-    consistency = check_consistency(approved)
+    consistency = check_consistency(body)
     if not consistency.passed:  # with NaN about, no other guard could be evaluated
-        return _refuse(approved, Reason.INTENT_INVALID, (consistency,))
-    instrument = state.instruments.get(body.order.symbol)
-    order = body.order if instrument is None else quantise(body.order, instrument)
-    question = Question(
-        limits=limits,
+        return _refuse(limits, state, body, (consistency,), facts.now_ns)
+    question = _question(limits, state, body, body.order, facts)
+    verdicts = (consistency, *evaluate(question))
+    if first_reason(verdicts) is not None:
+        return _refuse(limits, state, body, verdicts, facts.now_ns)
+    return Decision(events=(_record(question, verdicts, facts, FIRST_ATTEMPT),))
+
+
+def decide_absence(
+    limits: ExecutionConfig, state: State, client_order_id: str, evidence: str, facts: Facts
+) -> Decision:
+    """Close an order that provably never reached the venue's book, or try it once more.
+
+    It is tried again, under a new attempt and a new id, only if the intent still lives and every
+    guard would let it through; its own earlier bookings (lock, rate, margin) do not stand in its
+    way. Everything is one append: there is no moment in which both attempts may be sent.
+    """
+    order = state.orders.get(client_order_id)
+    if order is None or order.status is not OrderStatus.UNKNOWN:
+        return NOTHING
+    ended = OrderNotPlaced(client_order_id=client_order_id, evidence=evidence)
+    if order.attempt < limits.attempts_max and not facts.is_closing:
+        question = _question(limits, state, body_of(order), order.order, facts, again=True)
+        verdicts = evaluate(question)
+        if first_reason(verdicts) is None:
+            return Decision(events=(ended, _record(question, verdicts, facts, order.attempt + 1)))
+    failure = after_failure(limits, state, order, facts.now_ns, "the order was not placed")
+    return Decision(events=(ended, *failure))
+
+
+def body_of(order: OrderState) -> ApprovalBody:
+    """What risk approved, as far as the order recorded from it remembers."""
+    return ApprovalBody(
+        account="",
+        intent=order.intent,
+        order=order.order,
+        reference_price=order.reference_price,
+        verdicts=order.verdicts_risk,
+        decided_at_ns=order.recorded_at_ns,
+        decided_wall_ns=0,
+        expires_at_ns=order.expires_at_ns,
+    )
+
+
+def _question(
+    limits: ExecutionConfig,
+    state: State,
+    body: ApprovalBody,
+    order: OrderRequest,
+    facts: Facts,
+    *,
+    again: bool = False,
+) -> Question:
+    instrument = state.instruments.get(order.symbol)
+    return Question(
+        limits=limits.for_symbol(order.symbol),
         state=state,
         body=body,
-        order=order,
+        order=order if instrument is None else quantise(order, instrument),
         instrument=instrument,
         mark=facts.mark,
         unarmed=facts.unarmed,
+        budget=facts.budget_exit if order.reduce_only else facts.budget_entry,
         leverage=state.leverage.get(order.symbol, 1),
         now_ns=facts.now_ns,
+        again=again,
     )
-    verdicts = (consistency, *evaluate(question))
-    reason = first_reason(verdicts)
-    if reason is not None:
-        return _refuse(approved, reason, verdicts)
+
+
+def _record(
+    question: Question, verdicts: tuple[Verdict, ...], facts: Facts, attempt: int
+) -> OrderRecorded:
+    body, order = question.body, question.order
     reserved = ZERO if order.reduce_only else margin_needed(question)
     assert reserved is not None, "the margin guard refuses an order that cannot be priced"
-    recorded = OrderRecorded(
-        client_order_id=derive_client_order_id(body.account, body.intent.intent_id, FIRST_ATTEMPT),
-        attempt=FIRST_ATTEMPT,
+    return OrderRecorded(
+        client_order_id=derive_client_order_id(facts.account, body.intent.intent_id, attempt),
+        attempt=attempt,
         intent=body.intent,
         order=order,
         reference_price=body.reference_price,
         margin_reserved=reserved,
         timestamp_ms=facts.venue_timestamp_ms,
         recv_window_ms=facts.recv_window_ms,
-        lock_until_ns=facts.now_ns + limits.lock_ms * NS_PER_MS,
+        lock_until_ns=facts.now_ns + question.limits.lock_ms * NS_PER_MS,
         verdicts_risk=body.verdicts,
         verdicts=verdicts,
+        writer=facts.writer,
+        expires_at_ns=expires_at_ns(question),
     )
-    return Decision(events=(recorded,))
 
 
-def _refuse(approved: ApprovedIntent, reason: Reason, verdicts: tuple[Verdict, ...]) -> Decision:
-    refused = IntentRefusedByGate(intent=approved.body.intent, reason=reason, verdicts=verdicts)
-    return Decision(events=(refused,))
+def _refuse(
+    limits: ExecutionConfig,
+    state: State,
+    body: ApprovalBody,
+    verdicts: tuple[Verdict, ...],
+    now_ns: int,
+) -> Decision:
+    reason = first_reason(verdicts) or Reason.INTENT_INVALID
+    refused = IntentRefusedByGate(intent=body.intent, reason=reason, verdicts=verdicts)
+    holds = after_refusal(limits, state, body.order.symbol, verdicts, now_ns)
+    return Decision(events=(refused, *holds))
 
 
-def check_consistency(approved: ApprovedIntent) -> Verdict:
+def check_consistency(body: ApprovalBody) -> Verdict:
     """The order does what the intent wishes: same symbol and side, finite, positive, no bigger.
 
     Risk signed both, so this can only fail when risk is wrong; the gate does not trust it blindly.
     """
-    intent, order = approved.body.intent, approved.body.order
-    optional = (order.price, intent.quantity, intent.price)
-    numbers = [order.quantity, approved.body.reference_price]
+    intent, order = body.intent, body.order
+    optional = (order.price, intent.quantity, intent.price, intent.stop_price, intent.target_price)
+    numbers = [order.quantity, body.reference_price, intent.reference_price]
     numbers += [number for number in optional if number is not None]
     finite = all(is_reckonable(number) for number in numbers)
     faults = [
@@ -133,8 +199,12 @@ def check_consistency(approved: ApprovedIntent) -> Verdict:
             ("reduce_only", order.reduce_only == intent.reduce_only),
             ("price", (order.order_type is OrderType.LIMIT) == (order.price is not None)),
             ("time_in_force", (order.price is None) == (order.time_in_force is None)),
+            (
+                "good_till_ms",
+                (order.time_in_force is TimeInForce.GTD) == (order.good_till_ms is not None),
+            ),
             ("quantity", finite and _within(intent.quantity, order)),
-            ("expiry", approved.body.expires_at_ns <= intent.expires_at_ns),
+            ("expiry", body.expires_at_ns <= intent.expires_at_ns),
         )
         if not holds
     ]
@@ -151,115 +221,23 @@ def _within(wished: Decimal | None, order: OrderRequest) -> bool:
     return wished is None or order.quantity <= wished
 
 
-def may_send(state: State, event: OrderRecorded, facts: Facts) -> str:
+def may_send(limits: ExecutionConfig, state: State, client_order_id: str, facts: Facts) -> str:
     """The last look before the bytes leave: empty if it may go, else why not.
 
-    A halt or an expiry that came between the append and the send stops the order here.
+    A halt, a hold or an expiry that came between the append and the send stops the order here, and
+    so does an append by a process that is no longer the one to send it.
     """
-    order = state.orders.get(event.client_order_id)
-    if order is None or order.status is not OrderStatus.RECORDED:
-        return "the order is no longer waiting to be sent"
-    if state.trading_state is TradingState.HALTED:
-        return f"trading was halted: {state.trading_reason}"
-    if state.trading_state is TradingState.REDUCING and not event.order.reduce_only:
-        return f"trading was reduced: {state.trading_reason}"
-    if facts.now_ns >= event.intent.expires_at_ns:
-        return "the intent expired before it could be sent"
-    return ""
-
-
-def decide_not_placed(state: State, client_order_id: str, evidence: str) -> Decision:
-    """Close an order that provably never reached the venue's book."""
     order = state.orders.get(client_order_id)
-    if order is None or not may_follow(order.status, OrderStatus.NOT_PLACED):
-        return NOTHING
-    if order.status is OrderStatus.NOT_PLACED:
-        return NOTHING
-    return Decision(events=(OrderNotPlaced(client_order_id=client_order_id, evidence=evidence),))
-
-
-def decide_answer(
-    state: State, event: OrderAnswered | OrderRejected | OrderBecameUnknown
-) -> Decision:
-    """Record the venue's answer to an order, unless the order is further along already."""
-    order = state.orders.get(event.client_order_id)
-    if order is None:
-        return NOTHING
-    if isinstance(event, OrderAnswered):
-        # Kept even when the user stream was faster: it carries the times the request took.
-        return Decision(events=(event,))
-    status = OrderStatus.REJECTED if isinstance(event, OrderRejected) else OrderStatus.UNKNOWN
-    if order.status is status or not may_follow(order.status, status):
-        return NOTHING
-    return Decision(events=(event,))
-
-
-def decide_update(state: State, update: OrderUpdated) -> Decision:
-    """Record what the user stream or a query says of one of our orders, if it is news."""
-    order = state.orders.get(update.client_order_id)
-    if order is None:
-        return NOTHING
-    news = (
-        update.status is not order.status and may_follow(order.status, update.status)
-    ) or update.cumulative_quantity > order.cumulative_quantity
-    return Decision(events=(update,)) if news else NOTHING
-
-
-def decide_fills(state: State, fills: list[FillReceived]) -> Decision:
-    """Record the fills that are not in the journal yet, each with our order's id where it is ours.
-
-    The REST trade list does not name client order ids; the venue's order id finds them.
-    """
-    ours = {
-        order.venue_order_id: order.client_order_id
-        for order in state.orders.values()
-        if order.venue_order_id
-    }
-    fresh: dict[tuple[str, int], FillReceived] = {}
-    for fill in fills:
-        if state.has_trade(fill.symbol, fill.trade_id):
-            continue
-        named = fill.client_order_id or ours.get(fill.venue_order_id, "")
-        fresh[(fill.symbol, fill.trade_id)] = msgspec.structs.replace(fill, client_order_id=named)
-    return Decision(events=tuple(fresh.values()))
-
-
-def decide_balance(state: State, balance: BalanceObserved) -> Decision:
-    """Record a statement of the balance, unless a newer one is known."""
-    if balance.available_balance is None:
-        changed = balance.wallet_balance != state.wallet_balance
-        return Decision(events=(balance,)) if changed else NOTHING
-    if balance.observed_at_ns <= state.balance_at_ns:
-        return NOTHING
-    return Decision(events=(balance,))
-
-
-def decide_trading_state(
-    state: State, wanted: TradingState, actor: str, reason: str, command_sequence: int = 0
-) -> Decision:
-    """Record a change of the trading state: who, and why. Repeating the present one is nothing.
-
-    A halt that a person (or the reconciler) asks for over the one we booted with is recorded: it
-    is theirs to lift. A command that loosens counts only if no later one is on record.
-    """
-    if state.trading_state is wanted and (state.trading_actor != BOOT or actor == BOOT):
-        return NOTHING
-    loosens = _FREEDOM[wanted] > _FREEDOM[state.trading_state]
-    if loosens and 0 < command_sequence <= state.command_sequence:
-        return NOTHING
-    changed = TradingStateChanged(
-        state=wanted, actor=actor, reason=reason, command_sequence=command_sequence
-    )
-    return Decision(events=(changed,))
-
-
-def decide_paper_arming(state: State, unarmed: tuple[str, ...]) -> tuple[JournalEvent, ...]:
-    """Start to trade where nobody but the boot itself halted us and every arming check holds."""
-    is_boot_halt = state.trading_actor == BOOT and state.trading_state is TradingState.HALTED
-    if unarmed or not is_boot_halt:
-        return ()
-    reason = "every arming check passed"
-    return (TradingStateChanged(state=TradingState.ACTIVE, actor="paper mode", reason=reason),)
+    if order is None or order.status is not OrderStatus.RECORDED or order.writer != facts.writer:
+        return "the order is no longer ours to send"
+    if facts.is_closing:
+        return "trading is being halted"
+    question = _question(limits, state, body_of(order), order.order, facts)
+    for guard in LAST_LOOK:
+        verdict = guard(question)
+        if not verdict.passed:
+            return f"{verdict.reason}: {verdict.observed}"
+    return ""
 
 
 def absence_is_provable(order_timestamp_ms: int, recv_window_ms: int, lag_ms: int) -> int:

@@ -7,9 +7,10 @@ from libs.common.runtime.log import get_logger
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.venue.outcomes import Accepted, describe
 from libs.common.venue.payloads import PayloadError
+from services.execution.answers import decide_balance
 from services.execution.arming import Arming
 from services.execution.config import ExecutionConfig
-from services.execution.core import Decision, decide_balance
+from services.execution.core import Decision
 from services.execution.gate import Gate
 
 log = get_logger(__name__)

@@ -11,14 +11,15 @@ from collections.abc import Callable
 from libs.common.messages.codec import UndecodableError, decode_struct
 from libs.common.messages.journal import IntentRefusedByGate, OrderRecorded
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.clock import Clock, monotonic_ns
+from libs.common.runtime.clock import NS_PER_MS, Clock, monotonic_ns
 from libs.common.runtime.errors import AppendConflict, BusUnavailable
 from libs.common.runtime.journal import Journal
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import JOURNAL_APPEND_SECONDS, JOURNAL_CONFLICTS
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision
-from services.execution.state import State, apply, forget
+from services.execution.fold import apply, forget
+from services.execution.state import State
 
 log = get_logger(__name__)
 
@@ -34,6 +35,7 @@ class Gate:
         settings: ExecutionConfig,
         config_hash: str,
         on_change: Callable[[], None],
+        writer: str = "",
     ) -> None:
         self._bus = bus
         self._clock = clock
@@ -42,7 +44,9 @@ class Gate:
         self._on_change = on_change
         self._lock = asyncio.Lock()
         self._snapshot_number = 0
-        self.journal = Journal(bus, account, config_hash)
+        self._known_at_monotonic_ns = 0
+        self.writer = writer
+        self.journal = Journal(bus, account, config_hash, writer)
         self.state = State()
 
     async def recover(self) -> int:
@@ -58,7 +62,9 @@ class Gate:
                 self.state = decode_struct(saved, State)
             except UndecodableError as error:
                 log.warning("snapshot of another shape, replaying everything", error=str(error))
-                self.journal = Journal(self._bus, self.journal.account, self._config_hash)
+                self.journal = Journal(
+                    self._bus, self.journal.account, self._config_hash, self.writer
+                )
         self._snapshot_number = self.journal.number
         return await self._fold_tail()
 
@@ -71,11 +77,24 @@ class Gate:
         async with self._lock:
             await self._fold_tail()
 
+    @property
+    def known_age_ms(self) -> int:
+        """How long ago (monotonic) it was asked for what proved our state to be the newest.
+
+        A process that stood still between an append and a send finds a large figure here: others
+        may have halted meanwhile, so it has to catch up before it sends.
+        """
+        return (monotonic_ns() - self._known_at_monotonic_ns) // NS_PER_MS
+
     async def _fold_tail(self) -> int:
         folded = 0
+        asked_ns = monotonic_ns()
         async for record in self.journal.read_tail():
             apply(self.state, record)
             folded += 1
+        self._known_at_monotonic_ns = asked_ns
+        if folded:
+            self._on_change()
         return folded
 
     async def transact(
@@ -105,6 +124,7 @@ class Gate:
                     await self._fold_tail()
                     continue
                 JOURNAL_APPEND_SECONDS.observe((monotonic_ns() - started) / 1e9)
+                self._known_at_monotonic_ns = started
                 apply(self.state, record)
                 self._on_change()
                 return decision

@@ -8,15 +8,10 @@ exempt reduce-only exits where a refusal would trap a position; every exemption 
 from collections.abc import Callable
 from decimal import Decimal
 
-import msgspec
-
-from libs.common.messages.intents import ApprovalBody
-from libs.common.model.instrument import Instrument
 from libs.common.model.money import is_reckonable, plain
-from libs.common.model.order import OrderRequest, OrderStatus
+from libs.common.model.order import OrderType
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
-from services.execution.config import ExecutionConfig
 from services.execution.filters import (
     check_notional,
     check_orders_max,
@@ -25,51 +20,17 @@ from services.execution.filters import (
     check_quantity,
     check_status,
 )
-from services.execution.state import State, lock_key
-
-NS_PER_MS = 1_000_000
-
-
-class MarkSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest mark price heard: quote currency, and the market time it was made."""
-
-    price: Decimal
-    at_ns: int
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether the price is a number that can be reckoned with."""
-        return is_reckonable(self.price)
-
-
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a guard may look at.
-
-    Attributes:
-        order: already made to fit the filters, where the filters are known.
-        unarmed: arming checks that have not passed; empty means armed.
-        leverage: what the margin is reckoned with.
-    """
-
-    limits: ExecutionConfig
-    state: State
-    body: ApprovalBody
-    order: OrderRequest
-    instrument: Instrument | None
-    mark: MarkSeen | None
-    unarmed: tuple[str, ...]
-    leverage: int
-    now_ns: int
-
-
-def _verdict(check: str, passed: bool, limit: str, observed: str, reason: Reason) -> Verdict:
-    return Verdict(
-        check=check,
-        passed=passed,
-        limit=limit,
-        observed=observed,
-        reason=None if passed else reason,
-    )
+from services.execution.holds import (
+    check_budget,
+    check_cooldown_global,
+    check_cooldown_symbol,
+    check_latches,
+    check_lock,
+    check_rate_global,
+    check_rate_symbol,
+    check_safe_mode,
+)
+from services.execution.question import NS_PER_MS, Question, exempt, judge
 
 
 def check_trading_state(question: Question) -> Verdict:
@@ -81,23 +42,41 @@ def check_trading_state(question: Question) -> Verdict:
     )
     reason = Reason.REDUCE_ONLY if state is TradingState.REDUCING else Reason.TRADING_HALTED
     observed = str(state) if armed else f"{state}, not armed: {', '.join(question.unarmed)}"
-    return _verdict("trading_state", passed, "ACTIVE, or REDUCING for exits", observed, reason)
+    return judge("trading_state", passed, "ACTIVE, or REDUCING for exits", observed, reason)
 
 
 def check_expiry(question: Question) -> Verdict:
     """The intent lives at this moment, not when it was queued."""
-    left_ms = (question.body.expires_at_ns - question.now_ns) // NS_PER_MS
-    return _verdict(
+    left_ms = (expires_at_ns(question) - question.now_ns) // NS_PER_MS
+    return judge(
         "expiry", left_ms > 0, "above 0 ms left", f"{left_ms} ms left", Reason.INTENT_EXPIRED
     )
 
 
-def check_lock(question: Question) -> Verdict:
-    """No order in flight on this symbol and side (for at most ``lock_ms``)."""
-    lock = question.state.locks.get(lock_key(question.order.symbol, question.order.side))
-    free = lock is None or lock.until_ns <= question.now_ns
-    observed = "free" if lock is None else f"held by {lock.client_order_id}"
-    return _verdict("lock", free, f"{question.limits.lock_ms} ms at most", observed, Reason.LOCKED)
+def expires_at_ns(question: Question) -> int:
+    """When the order may no longer be sent: what risk signed, or our own bound if that is sooner.
+
+    A market order follows a price that moves, so it may live less long than a limit order.
+    """
+    is_market = question.order.order_type is OrderType.MARKET
+    limits = question.limits
+    ttl_ms = limits.intent_ttl_market_ms if is_market else limits.intent_ttl_limit_ms
+    return min(question.body.expires_at_ns, question.body.intent.created_at_ns + ttl_ms * NS_PER_MS)
+
+
+def check_drift(question: Question) -> Verdict:
+    """The mark is still near the price the strategy decided on. Exits are exempt."""
+    limit = f"{plain(question.limits.price_drift_max)} of the reference price at most"
+    if question.order.reduce_only:
+        return exempt("drift", limit)
+    reference = question.body.intent.reference_price
+    mark = question.mark
+    if mark is None or not (mark.is_usable and is_reckonable(reference)):
+        return judge("drift", False, limit, "no price to compare", Reason.PRICE_DRIFT)
+    allowed = reference * question.limits.price_drift_max
+    passed = abs(mark.price - reference) <= allowed
+    observed = f"mark {plain(mark.price)}, reference {plain(reference)}"
+    return judge("drift", passed, limit, observed, Reason.PRICE_DRIFT)
 
 
 def check_quarantine(question: Question) -> Verdict:
@@ -107,16 +86,15 @@ def check_quarantine(question: Question) -> Verdict:
     exempt: reduce-only takes no new risk, and refusing it would trap the position.
     """
     if question.order.reduce_only:
-        return _verdict(
-            "quarantine", True, "no unknown order", "exempt: reduce-only", Reason.SYMBOL_QUARANTINED
-        )
+        return exempt("quarantine", "no unknown order")
     unknown = [
         order.client_order_id
         for order in question.state.orders.values()
-        if order.symbol == question.order.symbol
-        and order.status in (OrderStatus.UNKNOWN, OrderStatus.RECORDED)
+        if order.is_in_doubt
+        and order.symbol == question.order.symbol
+        and not question.is_own(order.intent_id)
     ]
-    return _verdict(
+    return judge(
         "quarantine",
         not unknown,
         "no unknown order",
@@ -126,47 +104,59 @@ def check_quarantine(question: Question) -> Verdict:
 
 
 def check_filters_age(question: Question) -> Verdict:
-    """The venue's filters are known for the symbol and recent."""
+    """The venue's filters are known for the symbol and recent. Exits may use old ones."""
     limit = f"{question.limits.filters_age_ms_max} ms at most"
     if question.instrument is None:
-        return _verdict("filters_age", False, limit, "symbol unknown", Reason.FILTERS_STALE)
+        return judge("filters_age", False, limit, "symbol unknown", Reason.FILTERS_STALE)
+    if question.order.reduce_only:
+        return exempt("filters_age", limit)
     age_ms = (question.now_ns - question.state.instruments_at_ns) // NS_PER_MS
     passed = abs(age_ms) <= question.limits.filters_age_ms_max
-    return _verdict("filters_age", passed, limit, f"{age_ms} ms", Reason.FILTERS_STALE)
+    return judge("filters_age", passed, limit, f"{age_ms} ms", Reason.FILTERS_STALE)
 
 
 def check_mark_age(question: Question) -> Verdict:
-    """A mark price was heard lately: notional and percent-price are reckoned with it."""
+    """A mark price was heard lately: notional and percent-price are reckoned with it.
+
+    Market exits are exempt: they need no price, and a silent feed must not trap a position.
+    """
     limit = f"{question.limits.mark_age_ms_max} ms at most"
+    if question.order.reduce_only and question.order.order_type is OrderType.MARKET:
+        return exempt("mark_age", limit)
     if question.mark is None:
-        return _verdict("mark_age", False, limit, "none heard", Reason.INPUT_STALE)
+        return judge("mark_age", False, limit, "none heard", Reason.INPUT_STALE)
     age_ms = (question.now_ns - question.mark.at_ns) // NS_PER_MS
     passed = abs(age_ms) <= question.limits.mark_age_ms_max and question.mark.is_usable
     observed = f"{age_ms} ms" if question.mark.is_usable else f"no price: {question.mark.price}"
-    return _verdict("mark_age", passed, limit, observed, Reason.INPUT_STALE)
+    return judge("mark_age", passed, limit, observed, Reason.INPUT_STALE)
 
 
 def check_account_age(question: Question) -> Verdict:
     """The venue stated the balance lately. Exits are exempt: they free margin."""
     limit = f"{question.limits.account_age_ms_max} ms at most"
     if question.order.reduce_only:
-        return _verdict("account_age", True, limit, "exempt: reduce-only", Reason.ACCOUNT_STALE)
+        return exempt("account_age", limit)
     if question.state.balance_at_ns == 0:
-        return _verdict("account_age", False, limit, "never stated", Reason.ACCOUNT_STALE)
+        return judge("account_age", False, limit, "never stated", Reason.ACCOUNT_STALE)
     age_ms = (question.now_ns - question.state.balance_at_ns) // NS_PER_MS
     passed = abs(age_ms) <= question.limits.account_age_ms_max
-    return _verdict("account_age", passed, limit, f"{age_ms} ms", Reason.ACCOUNT_STALE)
+    return judge("account_age", passed, limit, f"{age_ms} ms", Reason.ACCOUNT_STALE)
 
 
 def check_margin(question: Question) -> Verdict:
     """available - reserved >= notional / leverage x buffer. Exits are exempt: they free margin."""
     if question.order.reduce_only:
-        return _verdict("margin", True, "", "exempt: reduce-only", Reason.MARGIN_INSUFFICIENT)
-    free = question.state.available_balance - question.state.margin_reserved()
+        return exempt("margin", "")
+    reserved = sum(
+        order.margin_reserved
+        for order in question.state.orders.values()
+        if not question.is_own(order.intent_id)
+    )
+    free = question.state.available_balance - reserved
     needed = margin_needed(question)
     if needed is None:
-        return _verdict("margin", False, "", "no price", Reason.MARGIN_INSUFFICIENT)
-    return _verdict(
+        return judge("margin", False, "", "no price", Reason.INPUT_STALE)
+    return judge(
         "margin",
         free >= needed,
         f"at least {plain(needed)}",
@@ -189,31 +179,54 @@ def margin_needed(question: Question) -> Decimal | None:
 
 
 def check_filters(question: Question) -> tuple[Verdict, ...]:
-    """The venue's own rules for the symbol, where they and a mark price are known."""
-    instrument, mark = question.instrument, question.mark
-    if instrument is None or mark is None or not mark.is_usable:
-        return ()  # filters_age or mark_age has refused already
-    symbol = question.order.symbol
-    open_orders = sum(order.symbol == symbol for order in question.state.open_orders())
-    return (
+    """The venue's own rules for the symbol, where they are known, and those for prices too."""
+    instrument, mark, order = question.instrument, question.mark, question.order
+    if instrument is None:
+        return ()  # filters_age has refused already
+    open_orders = sum(held.symbol == order.symbol for held in question.state.open_orders())
+    verdicts = (
         check_status(instrument),
-        check_price(question.order, instrument),
-        check_quantity(question.order, instrument),
-        check_notional(question.order, instrument, mark.price),
-        check_percent_price(question.order, instrument, mark.price),
+        check_price(order, instrument),
+        check_quantity(order, instrument),
         check_orders_max(open_orders, instrument),
+    )
+    if mark is None or not mark.is_usable:
+        return verdicts  # mark_age has refused already, or it is a market exit
+    return (
+        *verdicts,
+        check_notional(order, instrument, mark.price),
+        check_percent_price(order, instrument, mark.price),
     )
 
 
 GUARDS: tuple[Callable[[Question], Verdict], ...] = (
     check_trading_state,
+    check_safe_mode,
+    check_latches,
     check_expiry,
+    check_drift,
+    check_cooldown_global,
+    check_cooldown_symbol,
     check_lock,
     check_quarantine,
+    check_rate_symbol,
+    check_rate_global,
+    check_budget,
     check_filters_age,
     check_mark_age,
     check_account_age,
     check_margin,
+)
+
+
+#: What may have changed between the append and the send, and then stops the order at the door.
+LAST_LOOK: tuple[Callable[[Question], Verdict], ...] = (
+    check_trading_state,
+    check_safe_mode,
+    check_latches,
+    check_expiry,
+    check_cooldown_global,
+    check_cooldown_symbol,
 )
 
 

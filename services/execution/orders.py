@@ -1,36 +1,40 @@
 """Carries orders to the venue and the answers back into the journal."""
 
-from decimal import Decimal
-
+from libs.common.messages.guard_events import VenueLatched
 from libs.common.messages.journal import (
     FillReceived,
-    OrderAnswered,
     OrderBecameUnknown,
     OrderNotPlaced,
     OrderRecorded,
-    OrderRejected,
+    OrderResigned,
     OrderUpdated,
 )
-from libs.common.model.money import plain
-from libs.common.model.order import OrderStatus, Side, parse_venue_status
-from libs.common.runtime.clock import wall_ns
+from libs.common.model.order import OrderStatus
+from libs.common.runtime.clock import NS_PER_MS, Clock, wall_ns
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.metrics import ORDER_OUTCOMES, ORDER_SUBMIT_SECONDS
+from libs.common.runtime.metrics import (
+    ORDER_OUTCOMES,
+    ORDER_SUBMIT_SECONDS,
+    UNKNOWN_RESOLVED_SECONDS,
+)
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.venue.outcome_table import Reason as VenueReason
-from libs.common.venue.outcomes import Accepted, Outcome, Rejected, Throttled, describe
-from libs.common.venue.payloads import PayloadError, UserTrade, VenueOrder, decode_payload
-from services.execution.core import (
-    Facts,
-    absence_is_provable,
+from libs.common.venue.outcomes import Outcome, Rejected, Throttled
+from libs.common.venue.payloads import VenueOrder
+from services.execution.answers import (
+    Answer,
     decide_answer,
     decide_fills,
-    decide_not_placed,
+    decide_resign,
     decide_update,
-    may_send,
 )
+from services.execution.config import ExecutionConfig
+from services.execution.core import absence_is_provable, decide_absence, may_send
 from services.execution.gate import Gate
+from services.execution.lookout import Lookout
+from services.execution.reports import read_latch
 from services.execution.state import OrderState
+from services.execution.venue_words import order_parameters, read_answer, read_fill, read_update
 
 log = get_logger(__name__)
 
@@ -39,126 +43,29 @@ TRADES_PER_PAGE = 1_000
 TRADES_OVERLAP = 100
 #: How far before an order's own timestamp its traces are looked for at the venue.
 EVIDENCE_MARGIN_MS = 60_000
-
-Answer = OrderAnswered | OrderRejected | OrderBecameUnknown | OrderNotPlaced
-
-
-def order_parameters(recorded: OrderRecorded) -> dict[str, str]:
-    """The venue's parameters for a recorded order (RESULT: the answer carries the final state)."""
-    order = recorded.order
-    parameters = {
-        "symbol": order.symbol,
-        "side": order.side.value,
-        "type": order.order_type.value,
-        "quantity": plain(order.quantity),
-        "newClientOrderId": recorded.client_order_id,
-        "newOrderRespType": "RESULT",
-    }
-    if order.price is not None:
-        assert order.time_in_force is not None, "the gate refuses a limit order without one"
-        parameters["price"] = plain(order.price)
-        parameters["timeInForce"] = order.time_in_force.value
-    if order.reduce_only:
-        parameters["reduceOnly"] = "true"
-    return parameters
-
-
-def read_answer(client_order_id: str, outcome: Outcome, sent_wall_ns: int) -> Answer:
-    """What an outcome means for the order: three answers, never two.
-
-    A duplicate client order id means that an earlier attempt is open at the venue, so it is no
-    rejection of the order but a question about it.
-    """
-    answered_wall_ns = wall_ns()
-    match outcome:
-        case Accepted():
-            try:
-                order = decode_payload(outcome.body, VenueOrder)
-                status = parse_venue_status(order.status)
-            except (PayloadError, ValueError) as error:
-                return OrderBecameUnknown(
-                    client_order_id=client_order_id, why=str(error), sent_wall_ns=sent_wall_ns
-                )
-            return OrderAnswered(
-                client_order_id=client_order_id,
-                venue_order_id=order.order_id,
-                status=status,
-                cumulative_quantity=order.cumulative_quantity,
-                sent_wall_ns=sent_wall_ns,
-                answered_wall_ns=answered_wall_ns,
-            )
-        case Rejected(reason=VenueReason.NOT_SENT):
-            return OrderNotPlaced(
-                client_order_id=client_order_id, evidence=f"nothing was sent: {outcome.message}"
-            )
-        case Rejected(reason=VenueReason.DUPLICATE_CLIENT_ORDER_ID):
-            return OrderBecameUnknown(
-                client_order_id=client_order_id, why=describe(outcome), sent_wall_ns=sent_wall_ns
-            )
-        case Rejected() | Throttled():
-            reason = outcome.reason if isinstance(outcome, Rejected) else outcome.kind
-            return OrderRejected(
-                client_order_id=client_order_id,
-                reason=str(reason),
-                code=outcome.code,
-                message=outcome.message,
-                sent_wall_ns=sent_wall_ns,
-                answered_wall_ns=answered_wall_ns,
-            )
-        case _:
-            return OrderBecameUnknown(
-                client_order_id=client_order_id, why=outcome.why, sent_wall_ns=sent_wall_ns
-            )
-
-
-def read_update(
-    client_order_id: str, venue_order_id: int, status: str, cumulative_quantity: Decimal
-) -> OrderUpdated | None:
-    """What the venue says of an order; ``None`` for a word this version does not know.
-
-    Nothing is guessed then: the order stays as it is, and an unknown one stays quarantined.
-    """
-    try:
-        known = parse_venue_status(status)
-    except ValueError as error:
-        log.error("order not understood", client_order_id=client_order_id, why=str(error))
-        return None
-    return OrderUpdated(
-        client_order_id=client_order_id,
-        venue_order_id=venue_order_id,
-        status=known,
-        cumulative_quantity=cumulative_quantity,
-    )
-
-
-def read_fill(trade: UserTrade) -> FillReceived:
-    """A row of the venue's trade list as a fill; it does not name our order id."""
-    return FillReceived(
-        symbol=trade.symbol,
-        trade_id=trade.trade_id,
-        client_order_id="",
-        venue_order_id=trade.order_id,
-        side=Side(trade.side),
-        quantity=trade.quantity,
-        price=trade.price,
-        commission=trade.commission,
-        commission_asset=trade.commission_asset,
-        venue_realized_pnl=trade.realized_pnl,
-        is_maker=trade.is_maker,
-        ts_trade_ns=trade.time_ms * 1_000_000,
-    )
+#: How often the journal is read again before an order is given up as too old to send.
+FENCE_ATTEMPTS_MAX = 3
 
 
 class OrderDesk:
     """Sends recorded orders, asks after unknown ones, fetches missing fills."""
 
-    def __init__(self, gate: Gate, venue: VenueClient, query_lag_ms: int) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        venue: VenueClient,
+        lookout: Lookout,
+        clock: Clock,
+        settings: ExecutionConfig,
+    ) -> None:
         self._gate = gate
         self._venue = venue
-        self._query_lag_ms = query_lag_ms
+        self._lookout = lookout
+        self._clock = clock
+        self._settings = settings
         self.sending: set[str] = set()
 
-    async def submit(self, recorded: OrderRecorded, facts: Facts) -> None:
+    async def submit(self, recorded: OrderRecorded) -> None:
         """Send a recorded order once, and journal what came of it.
 
         Raises:
@@ -167,32 +74,92 @@ class OrderDesk:
         client_order_id = recorded.client_order_id
         self.sending.add(client_order_id)
         try:
-            why_not = may_send(self._gate.state, recorded, facts)
+            why_not = await self._why_not(recorded)
             if why_not:
                 answer: Answer = OrderNotPlaced(
                     client_order_id=client_order_id, evidence=f"not sent: {why_not}"
                 )
-            else:
-                sent_wall_ns = wall_ns()
-                outcome = await self._venue.place_order(
-                    order_parameters(recorded),
-                    timestamp_ms=recorded.timestamp_ms,
-                    recv_window_ms=recorded.recv_window_ms,
-                )
-                ORDER_SUBMIT_SECONDS.observe((wall_ns() - sent_wall_ns) / 1e9)
-                answer = read_answer(client_order_id, outcome, sent_wall_ns)
-            await self._journal(answer, recorded.intent.intent_id)
+                await self._journal(answer, recorded.intent.intent_id, is_failure=False)
+                return
+            answer, outcome = await self._send(recorded, recorded.timestamp_ms)
+            if isinstance(outcome, Rejected) and outcome.reason is VenueReason.TIMESTAMP:
+                answer, outcome = await self._send_resigned(recorded, answer, outcome)
+            latch = (
+                read_latch(outcome, self._clock.now_ns())
+                if isinstance(outcome, Throttled)
+                else None
+            )
+            await self._journal(answer, recorded.intent.intent_id, latch=latch)
         finally:
             self.sending.discard(client_order_id)
 
-    async def _journal(self, answer: Answer, intent_id: str) -> None:
+    async def _why_not(self, recorded: OrderRecorded) -> str:
+        """The last look, at a state proven to be the newest a moment ago; empty if it may go.
+
+        The append that recorded the order is such a proof, while it is young. A process that stood
+        still since then reads the journal again: a halt may have come from another.
+        """
+        for _ in range(FENCE_ATTEMPTS_MAX):
+            if self._gate.known_age_ms <= self._settings.fence_age_ms_max:
+                facts = self._lookout.facts(recorded.order.symbol)
+                return may_send(self._settings, self._gate.state, recorded.client_order_id, facts)
+            await self._gate.catch_up()
+        return "the journal could not be read fast enough to be sure that nothing halted us"
+
+    async def _send(self, recorded: OrderRecorded, timestamp_ms: int) -> tuple[Answer, Outcome]:
+        sent_wall_ns = wall_ns()
+        outcome = await self._venue.place_order(
+            order_parameters(recorded),
+            timestamp_ms=timestamp_ms,
+            recv_window_ms=recorded.recv_window_ms,
+        )
+        ORDER_SUBMIT_SECONDS.observe((wall_ns() - sent_wall_ns) / 1e9)
+        return read_answer(recorded.client_order_id, outcome, sent_wall_ns), outcome
+
+    async def _send_resigned(
+        self, recorded: OrderRecorded, answer: Answer, outcome: Outcome
+    ) -> tuple[Answer, Outcome]:
+        """The venue refused our timestamp: set the clock anew, sign anew, send once more.
+
+        The refusal proves that nothing was done. The new timestamp is journaled first, since it
+        bounds how late the second request may still arrive.
+        """
+        try:
+            offset_ms = await self._venue.sync_time()
+        except VenueReadError as error:
+            log.warning("clock not read, the order stays rejected", error=str(error))
+            return answer, outcome
+        resigned = OrderResigned(
+            client_order_id=recorded.client_order_id,
+            timestamp_ms=self._venue.timestamp_ms(),
+            offset_ms=offset_ms,
+        )
+        decision = await self._gate.transact(
+            lambda: decide_resign(self._gate.state, resigned),
+            causation_id=recorded.client_order_id,
+            correlation_id=recorded.intent.intent_id,
+        )
+        if not decision.events or await self._why_not(recorded):
+            return answer, outcome
+        return await self._send(recorded, resigned.timestamp_ms)
+
+    async def _journal(
+        self,
+        answer: Answer,
+        intent_id: str,
+        *,
+        latch: VenueLatched | None = None,
+        is_failure: bool = True,
+    ) -> None:
         ORDER_OUTCOMES.labels(type(answer).__name__).inc()
-        state = self._gate.state
         await self._gate.transact(
-            lambda: (
-                decide_not_placed(state, answer.client_order_id, answer.evidence)
-                if isinstance(answer, OrderNotPlaced)
-                else decide_answer(state, answer)
+            lambda: decide_answer(
+                self._settings,
+                self._gate.state,
+                answer,
+                self._clock.now_ns(),
+                latch=latch,
+                is_failure=is_failure,
             ),
             causation_id=answer.client_order_id,
             correlation_id=intent_id,
@@ -200,14 +167,22 @@ class OrderDesk:
         log.info("order outcome", client_order_id=answer.client_order_id, outcome=repr(answer))
 
     async def doubt_orphans(self) -> None:
-        """Orders recorded by a life that ended (or an append thought lost) are in doubt."""
+        """Orders recorded by a life that ended (or an append thought lost) are in doubt.
+
+        Those of another process may just be under way: they are left to it for its lease.
+        """
+        lease_ns = self._settings.order_lease_ms * NS_PER_MS
+        now_ns = self._clock.now_ns()
         for order in list(self._gate.state.orders.values()):
-            if order.status is OrderStatus.RECORDED and order.client_order_id not in self.sending:
-                doubt = OrderBecameUnknown(
-                    client_order_id=order.client_order_id,
-                    why="no outcome was journaled by the process that recorded it",
-                )
-                await self._journal(doubt, order.intent_id)
+            if order.status is not OrderStatus.RECORDED or order.client_order_id in self.sending:
+                continue
+            if order.writer != self._gate.writer and now_ns < order.recorded_at_ns + lease_ns:
+                continue
+            doubt = OrderBecameUnknown(
+                client_order_id=order.client_order_id,
+                why="no outcome was journaled by the process that recorded it",
+            )
+            await self._journal(doubt, order.intent_id)
 
     async def resolve_unknown(self) -> None:
         """Ask the venue after every unknown order; close one only on proof.
@@ -232,7 +207,7 @@ class OrderDesk:
         found = await self._venue.query_order(order.symbol, order.client_order_id)
         if found is None:
             provable_ms = absence_is_provable(
-                order.timestamp_ms, order.recv_window_ms, self._query_lag_ms
+                order.timestamp_ms, order.recv_window_ms, self._settings.query_lag_ms
             )
             # Ours may have jumped ahead: it is the venue's own clock that refuses late arrivals.
             if self._venue.timestamp_ms() <= provable_ms:
@@ -243,6 +218,9 @@ class OrderDesk:
         if found is not None:
             await self.update(found)
             await self.fetch_fills(order.symbol)
+        if not order.is_in_doubt:
+            waited_ns = self._clock.now_ns() - order.recorded_at_ns
+            UNKNOWN_RESOLVED_SECONDS.observe(waited_ns / 1e9)
 
     async def _look_everywhere(self, order: OrderState) -> VenueOrder | None:
         """The second and third evidence; without a trace in either, the order was not placed."""
@@ -255,13 +233,31 @@ class OrderDesk:
         known |= {other.venue_order_id for other in self._gate.state.orders.values()}
         trades = await self._venue.user_trades(order.symbol, start_ms=start_ms)
         if all(trade.order_id in known for trade in trades):
-            evidence = (
-                f"after {order.timestamp_ms} + {order.recv_window_ms} ms + {self._query_lag_ms} ms"
-                " the venue knows neither the order nor a trade of it"
+            await self._close_absent(
+                order,
+                f"after {order.timestamp_ms} + {order.recv_window_ms} ms"
+                f" + {self._settings.query_lag_ms} ms"
+                " the venue knows neither the order nor a trade of it",
             )
-            placed_not = OrderNotPlaced(client_order_id=order.client_order_id, evidence=evidence)
-            await self._journal(placed_not, order.intent_id)
         return None
+
+    async def _close_absent(self, order: OrderState, evidence: str) -> None:
+        """Close an order that was proven absent, and send the new attempt if there is to be one."""
+        decision = await self._gate.transact(
+            lambda: decide_absence(
+                self._settings,
+                self._gate.state,
+                order.client_order_id,
+                evidence,
+                self._lookout.facts(order.symbol),
+            ),
+            causation_id=order.client_order_id,
+            correlation_id=order.intent_id,
+        )
+        for event in decision.events:
+            if isinstance(event, OrderRecorded):
+                log.info("order tried again", client_order_id=event.client_order_id)
+                await self.submit(event)
 
     async def update(self, found: VenueOrder) -> None:
         """Journal an order's state as the venue tells it."""

@@ -11,31 +11,16 @@ from typing import Any
 from libs.common.messages import subjects
 from libs.common.messages.account import ReconcileReport
 from libs.common.messages.codec import UndecodableError, decode, encode
-from libs.common.messages.intents import (
-    ApprovedIntent,
-    RefusalStage,
-    RefusedIntent,
-    approval_is_genuine,
-)
-from libs.common.messages.journal import (
-    IntentRefusedByGate,
-    OrderRecorded,
-)
 from libs.common.messages.market import Mark
 from libs.common.model.trading_state import TradingState
-from libs.common.model.verdict import Reason, Verdict
 from libs.common.runtime.bus import Delivery
-from libs.common.runtime.clock import NS_PER_MS, wait_until_set, wall_ns
+from libs.common.runtime.clock import wait_until_set, wall_ns
 from libs.common.runtime.config import Mode
-from libs.common.runtime.errors import BusUnavailable
+from libs.common.runtime.errors import BusError, BusUnavailable
 from libs.common.runtime.health import Level
+from libs.common.runtime.journal import WRITER_HEADER
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.metrics import (
-    GATE_DECISIONS,
-    ORDERS_OPEN,
-    ORDERS_UNKNOWN,
-    TRADING_STATE,
-)
+from libs.common.runtime.metrics import ORDERS_OPEN, ORDERS_UNKNOWN, TRADING_STATE
 from libs.common.runtime.provisioning import (
     command_consumer,
     execution_consumer,
@@ -45,18 +30,15 @@ from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient
 from libs.common.runtime.websocket import Connect, connect
 from libs.common.venue.user_payloads import AccountUpdate, OrderTradeUpdate, UserEvent
+from services.execution.approvals import ApprovalDesk
 from services.execution.arming import Arming
 from services.execution.commands import CommandDesk
 from services.execution.config import ExecutionConfig
-from services.execution.core import (
-    Decision,
-    Facts,
-    decide_approval,
-)
 from services.execution.figures import Figures
 from services.execution.gate import Gate
-from services.execution.guards import MarkSeen
+from services.execution.lookout import Lookout
 from services.execution.orders import OrderDesk
+from services.execution.reports import Reports
 from services.execution.upkeep import Upkeep
 from services.execution.user_stream import (
     UserStream,
@@ -98,33 +80,50 @@ class Execution:
         self._bus = context.bus
         self._clock = context.clock
         self._venue = venue
-        self._approval_key = approval_key
         self._connect_stream = connect_stream
         self._dice = dice or random.Random()  # noqa: S311 - spreads reconnects, guards nothing
-        self._writer = writer or secrets.token_hex(WRITER_BYTES)
         self._arming = Arming()
-        self._marks: dict[str, MarkSeen] = {}
         self._changed = asyncio.Event()
+        self._heard = asyncio.Event()
         self._started_at_ns = 0
         self._is_stopping = False
+        writer = writer or secrets.token_hex(WRITER_BYTES)
+        account, settings, clock = context.common.account, context.settings, context.clock
         self._gate = Gate(
             context.bus,
-            context.clock,
-            context.common.account,
-            context.settings,
+            clock,
+            account,
+            settings,
             context.config_hash,
             self._changed.set,
+            writer,
         )
-        self._desk = OrderDesk(self._gate, venue, context.settings.query_lag_ms)
+        self._lookout = Lookout(
+            venue, clock, self._arming, account, writer, context.common.venue.recv_window_ms
+        )
+        self._reports = Reports(clock, settings.reports_queued_max)
+        venue.watch(self._reports.on_call)
+        self._desk = OrderDesk(self._gate, venue, self._lookout, clock, settings)
         self._commands = CommandDesk(
             self._gate,
-            context.clock,
-            context.common.account,
+            self._desk,
+            self._lookout,
+            clock,
+            account,
             context.common.mode,
-            context.settings.resume_age_ms_max,
+            settings,
         )
-        self._figures = Figures(
-            self._gate, venue, context.clock, self._arming, context.common, context.settings
+        self._figures = Figures(self._gate, venue, clock, self._arming, context.common, settings)
+        self._approvals = ApprovalDesk(
+            context.bus,
+            clock,
+            self._gate,
+            self._desk,
+            self._figures,
+            self._lookout,
+            settings,
+            account,
+            approval_key,
         )
 
     async def start(self) -> None:
@@ -141,6 +140,7 @@ class Execution:
         for symbol in self._common.symbols:
             await self._bus.subscribe(subjects.mark(symbol), self._on_mark)
         await self._bus.subscribe(subjects.reconcile_report(account), self._on_report)
+        await self._bus.subscribe(subjects.journal(account), self._on_journal)
         await self._desk.doubt_orphans()
         stream = UserStream(
             self._venue,
@@ -159,10 +159,12 @@ class Execution:
             self._desk,
             self._figures,
             self._commands,
+            self._reports,
             self._arming,
             self._clock,
             self._settings,
         )
+        context.spawn(self._follow_journal(), "follow-journal")
         context.spawn(upkeep.run(), "upkeep")
         context.spawn(stream.run(), "user-stream")
         context.spawn(self._ask_reconciler(), "ask-reconciler")
@@ -183,99 +185,39 @@ class Execution:
             await asyncio.sleep(self._settings.tick_wall_ms / 1000)
             waited_ms += self._settings.tick_wall_ms
         await self._context.consume(
-            subjects.INTENTS_STREAM, execution_consumer(self._common.account), self._on_approved
+            subjects.INTENTS_STREAM,
+            execution_consumer(self._common.account),
+            self._on_approved,
+            in_flight_max=self._settings.in_flight_max,
         )
-
-    # -- approved intents ------------------------------------------------------------------------
 
     async def _on_approved(self, delivery: Delivery) -> None:
         if self._is_stopping:
             raise BusUnavailable("stopping: whoever comes next takes it")
-        approved = decode(delivery.payload, ApprovedIntent)
-        if not approval_is_genuine(self._approval_key, approved):
-            raise UndecodableError("the approval was not signed by risk")
-        if approved.body.account != self._common.account:
-            raise UndecodableError(f"the approval is for account {approved.body.account!r}")
-        intent_id = approved.body.intent.intent_id
-        if await self._was_decided_long_ago(approved):
-            return
-        await self._figures.refresh_balance_if_urgent()
-        decision = await self._gate.transact(
-            lambda: decide_approval(
-                self._settings, self._gate.state, approved, self._facts(approved)
-            ),
-            causation_id=approved.message_id,
-            correlation_id=intent_id,
-        )
-        await self._perform(approved, decision)
-
-    async def _was_decided_long_ago(self, approved: ApprovedIntent) -> bool:
-        """An approval older than the idempotency memory is looked up in the whole journal."""
-        age_ns = self._clock.now_ns() - approved.body.decided_at_ns
-        if age_ns <= self._settings.idempotency_ms * NS_PER_MS:
-            return False
-        intent_id = approved.body.intent.intent_id
-        return intent_id not in self._gate.state.intents and await self._gate.was_decided(intent_id)
-
-    def _facts(self, approved: ApprovedIntent) -> Facts:
-        return Facts(
-            now_ns=self._clock.now_ns(),
-            venue_timestamp_ms=self._venue.timestamp_ms(),
-            recv_window_ms=self._common.venue.recv_window_ms,
-            mark=self._marks.get(approved.body.order.symbol),
-            unarmed=self._arming.unarmed,
-        )
-
-    async def _perform(self, approved: ApprovedIntent, decision: Decision) -> None:
-        if not decision.events:
-            await self._repeat_refusal(approved)
-        for event in decision.events:
-            if isinstance(event, OrderRecorded):
-                GATE_DECISIONS.labels("PASSED").inc()
-                await self._desk.submit(event, self._facts(approved))
-            elif isinstance(event, IntentRefusedByGate):
-                GATE_DECISIONS.labels(event.reason).inc()
-                await self._say_refused(approved, event.reason, event.verdicts)
-
-    async def _repeat_refusal(self, approved: ApprovedIntent) -> None:
-        """A repeat whose first life may have ended before it spoke: say it again (deduplicated)."""
-        memory = self._gate.state.intents.get(approved.body.intent.intent_id)
-        if memory is not None and memory.reason is not None:
-            await self._say_refused(approved, memory.reason, ())
-
-    async def _say_refused(
-        self, approved: ApprovedIntent, reason: Reason, verdicts: tuple[Verdict, ...]
-    ) -> None:
-        intent = approved.body.intent
-        message_id = f"refused-gate-{intent.intent_id}"
-        refused = RefusedIntent(
-            message_id=message_id,
-            causation_id=approved.message_id,
-            correlation_id=intent.intent_id,
-            ts_event_ns=self._clock.now_ns(),
-            ts_published_ns=wall_ns(),
-            source="execution",
-            intent_id=intent.intent_id,
-            strategy_id=intent.strategy_id,
-            symbol=intent.symbol,
-            stage=RefusalStage.GATE,
-            reason=reason,
-            verdicts=verdicts,
-        )
-        await self._bus.publish_stored(
-            subjects.intent_refused(intent.symbol), encode(refused), message_id=message_id
-        )
+        await self._approvals.hear(delivery)
 
     # -- facts from outside ----------------------------------------------------------------------
 
     async def _on_mark(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         mark = decode(payload, Mark)
-        seen = MarkSeen(price=mark.mark_price, at_ns=mark.ts_event_ns)
-        if not seen.is_usable:
+        if not self._lookout.hear_mark(mark):
             raise UndecodableError(f"the mark price of {mark.symbol} is {mark.mark_price}")
-        self._marks[mark.symbol] = seen
-        if self._marks.keys() >= set(self._common.symbols):
+        if self._lookout.marks.keys() >= set(self._common.symbols):
             self._arming.passed("marks")
+
+    async def _on_journal(self, _: str, __: bytes, headers: dict[str, str]) -> None:
+        """Another replica appended: what it did must hold for us too, as soon as can be."""
+        if headers.get(WRITER_HEADER) != self._gate.writer:
+            self._heard.set()
+
+    async def _follow_journal(self) -> None:
+        while True:
+            await self._heard.wait()
+            self._heard.clear()
+            try:
+                await self._gate.catch_up()
+            except BusError as error:
+                log.warning("journal not followed", error=str(error))
 
     async def _on_report(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         report = decode(payload, ReconcileReport)

@@ -1,7 +1,7 @@
 """What the gate knows: the fold of its journal, and nothing else.
 
-``apply`` is the only place that changes the state, and it changes it by journaled events alone, so
-that a restart, a replica and an offline reader arrive at the same state from the same bytes.
+``services.execution.fold`` is the only place that changes it, and it does so by journaled events
+alone, so that a restart, a replica and an offline reader arrive at the same state.
 """
 
 from bisect import insort
@@ -9,31 +9,16 @@ from decimal import Decimal
 
 import msgspec
 
-from libs.common.messages.journal import (
-    BalanceObserved,
-    FillReceived,
-    InstrumentsLoaded,
-    IntentRefusedByGate,
-    JournalEvent,
-    JournalRecord,
-    LeverageAsserted,
-    OrderAnswered,
-    OrderBecameUnknown,
-    OrderNotPlaced,
-    OrderRecorded,
-    OrderRejected,
-    OrderUpdated,
-    TradingStateChanged,
-)
+from libs.common.messages.guard_events import LatchKind
+from libs.common.model.algo_order import AlgoKind, AlgoStatus
 from libs.common.model.instrument import Instrument
+from libs.common.model.intent import Intent
 from libs.common.model.money import ZERO
-from libs.common.model.order import OrderStatus, Side, may_follow
+from libs.common.model.order import OrderRequest, OrderStatus, Side
 from libs.common.model.position import Position
 from libs.common.model.trading_state import TradingState
-from libs.common.model.verdict import Reason
+from libs.common.model.verdict import Reason, Verdict
 
-#: Orders not known as ours whose fills are remembered, in case their id turns out to be.
-UNCLAIMED_MAX = 500
 #: Who halts an account that nobody has armed yet.
 BOOT = "boot"
 #: Trade ids remembered per symbol; everything below the oldest of them counts as seen.
@@ -46,25 +31,88 @@ class OrderState(msgspec.Struct, kw_only=True):
     Attributes:
         filled_quantity: sum of the fills journaled; it may trail ``cumulative_quantity``.
         margin_reserved: quote currency held because the venue's figures do not show it yet.
+        writer: the process that may send it.
         answered_at_ns: market time from which a balance stated by the venue includes the order.
+        first_filled_at_ns: market time at which the first fill was known; 0 before.
+        protection_failed: its stop could not be placed; the position is to be closed.
     """
 
     client_order_id: str
-    intent_id: str
-    symbol: str
-    side: Side
-    quantity: Decimal
-    reduce_only: bool
+    intent: Intent
+    order: OrderRequest
+    attempt: int
     status: OrderStatus
+    reference_price: Decimal
     margin_reserved: Decimal
     timestamp_ms: int
     recv_window_ms: int
+    expires_at_ns: int
+    writer: str
     recorded_at_ns: int
+    verdicts_risk: tuple[Verdict, ...] = ()
     venue_order_id: int = 0
     cumulative_quantity: Decimal = ZERO
     filled_quantity: Decimal = ZERO
     answered_at_ns: int = 0
     changed_at_ns: int = 0
+    first_filled_at_ns: int = 0
+    is_resigned: bool = False
+    cancel_requested: bool = False
+    protection_failed: bool = False
+
+    @property
+    def intent_id(self) -> str:
+        """The intent it executes."""
+        return self.intent.intent_id
+
+    @property
+    def symbol(self) -> str:
+        """The symbol it trades."""
+        return self.order.symbol
+
+    @property
+    def side(self) -> Side:
+        """Its side."""
+        return self.order.side
+
+    @property
+    def quantity(self) -> Decimal:
+        """Base units asked for."""
+        return self.order.quantity
+
+    @property
+    def reduce_only(self) -> bool:
+        """Whether it can only bring the position toward zero."""
+        return self.order.reduce_only
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it may be at the venue without our knowing."""
+        return self.status in (OrderStatus.RECORDED, OrderStatus.UNKNOWN)
+
+
+class AlgoOrderState(msgspec.Struct, kw_only=True):
+    """A stop or target as the journal tells it."""
+
+    client_algo_id: str
+    intent_id: str
+    kind: AlgoKind
+    symbol: str
+    side: Side
+    quantity: Decimal
+    trigger_price: Decimal
+    attempt: int
+    timestamp_ms: int
+    recv_window_ms: int
+    writer: str
+    recorded_at_ns: int
+    status: AlgoStatus = AlgoStatus.RECORDED
+    algo_id: int = 0
+    venue_order_id: int = 0
+    changed_at_ns: int = 0
+    code: int = 0
+    why: str = ""
+    cancel_requested: bool = False
 
 
 class IntentMemory(msgspec.Struct, kw_only=True):
@@ -80,6 +128,22 @@ class Lock(msgspec.Struct, kw_only=True):
 
     client_order_id: str
     until_ns: int
+
+
+class RecentOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order recorded lately, for the rates. Exits count for the venue's limits alone."""
+
+    intent_id: str
+    symbol: str
+    is_exit: bool
+    at_ns: int
+
+
+class ExitCooldown(msgspec.Struct, frozen=True, kw_only=True):
+    """Exits of a symbol are held back, after so many failures in a row."""
+
+    until_ns: int
+    failures: int
 
 
 class SeenTrades(msgspec.Struct, kw_only=True):
@@ -100,7 +164,15 @@ class SeenTrades(msgspec.Struct, kw_only=True):
 
 
 class State(msgspec.Struct, kw_only=True):
-    """The folded state of one account. Only ``apply`` changes it."""
+    """The folded state of one account. Only ``fold.apply`` changes it.
+
+    Attributes:
+        margin_refusals: market times of refusals for margin since the last safe mode.
+        cooldown_*: market times until which orders are held back.
+        latches: market times until which the venue wants to be left alone, by kind.
+        unclaimed: fills of orders whose venue id is not known to be ours, by symbol and venue id.
+        operator_keys: Idempotency-Keys honoured, and when.
+    """
 
     trading_state: TradingState = TradingState.HALTED
     trading_actor: str = BOOT
@@ -113,20 +185,39 @@ class State(msgspec.Struct, kw_only=True):
     available_balance: Decimal = ZERO
     balance_at_ns: int = 0
     orders: dict[str, OrderState] = {}
+    algo_orders: dict[str, AlgoOrderState] = {}
     intents: dict[str, IntentMemory] = {}
     locks: dict[str, Lock] = {}
+    recent_orders: list[RecentOrder] = []
+    margin_refusals: list[int] = []
+    safe_mode_until_ns: int = 0
+    cooldown_global_until_ns: int = 0
+    cooldown_global_cause: str = ""
+    cooldown_symbols: dict[str, int] = {}
+    cooldown_exits: dict[str, ExitCooldown] = {}
+    latches: dict[LatchKind, int] = {}
     positions: dict[str, Position] = {}
     trades: dict[str, SeenTrades] = {}
     unclaimed: dict[str, Decimal] = {}
+    operator_keys: dict[str, int] = {}
     changed_at_ns: int = 0
 
     def open_orders(self) -> list[OrderState]:
         """Orders that have not ended."""
         return [order for order in self.orders.values() if not order.status.is_terminal]
 
+    def open_algo_orders(self) -> list[AlgoOrderState]:
+        """Stops and targets that have not ended."""
+        return [order for order in self.algo_orders.values() if not order.status.is_terminal]
+
     def margin_reserved(self) -> Decimal:
         """Quote currency held for orders the venue's balance does not show yet."""
         return sum((order.margin_reserved for order in self.orders.values()), ZERO)
+
+    def position_quantity(self, symbol: str) -> Decimal:
+        """Signed base units held; zero when flat."""
+        position = self.positions.get(symbol)
+        return ZERO if position is None else position.quantity
 
     def has_trade(self, symbol: str, trade_id: int) -> bool:
         """Whether a fill was folded already."""
@@ -137,160 +228,3 @@ class State(msgspec.Struct, kw_only=True):
 def lock_key(symbol: str, side: Side) -> str:
     """The name of the lock of a symbol and side."""
     return f"{symbol}:{side}"
-
-
-def apply(state: State, record: JournalRecord) -> None:
-    """Fold one record into the state."""
-    for event in record.events:
-        _apply_event(state, event, record.ts_event_ns)
-
-
-def _apply_event(state: State, event: JournalEvent, now_ns: int) -> None:
-    match event:
-        case IntentRefusedByGate():
-            state.intents[event.intent.intent_id] = IntentMemory(
-                client_order_id="", reason=event.reason, decided_at_ns=now_ns
-            )
-        case OrderRecorded():
-            _apply_recorded(state, event, now_ns)
-        case FillReceived():
-            _apply_fill(state, event, now_ns)
-        case BalanceObserved():
-            _apply_balance(state, event, now_ns)
-        case InstrumentsLoaded():
-            state.instruments = {item.symbol: item for item in event.instruments}
-            state.instruments_at_ns = event.loaded_at_ns
-        case LeverageAsserted():
-            state.leverage[event.symbol] = event.leverage
-        case TradingStateChanged():
-            state.trading_state = event.state
-            state.trading_actor, state.trading_reason = event.actor, event.reason
-            state.command_sequence = max(state.command_sequence, event.command_sequence)
-        case _:
-            _apply_outcome(state, event, now_ns)
-
-
-def _apply_outcome(
-    state: State,
-    event: OrderAnswered | OrderUpdated | OrderRejected | OrderNotPlaced | OrderBecameUnknown,
-    now_ns: int,
-) -> None:
-    order = state.orders.get(event.client_order_id)
-    if order is None:
-        return
-    match event:
-        case OrderAnswered() | OrderUpdated():
-            _learn_venue_order_id(state, order, event.venue_order_id)
-            order.cumulative_quantity = max(order.cumulative_quantity, event.cumulative_quantity)
-            order.answered_at_ns = order.answered_at_ns or now_ns
-            _move(state, order, event.status, now_ns)
-        case OrderRejected():
-            _end_without_trace(state, order, OrderStatus.REJECTED, now_ns)
-        case OrderNotPlaced():
-            _end_without_trace(state, order, OrderStatus.NOT_PLACED, now_ns)
-        case OrderBecameUnknown():
-            _move(state, order, OrderStatus.UNKNOWN, now_ns)
-
-
-def _learn_venue_order_id(state: State, order: OrderState, venue_order_id: int) -> None:
-    """Count the fills that the trade list told before we knew whose they were."""
-    if venue_order_id and not order.venue_order_id:
-        order.filled_quantity += state.unclaimed.pop(f"{order.symbol}:{venue_order_id}", ZERO)
-    order.venue_order_id = venue_order_id
-
-
-def _apply_recorded(state: State, event: OrderRecorded, now_ns: int) -> None:
-    order = event.order
-    state.orders[event.client_order_id] = OrderState(
-        client_order_id=event.client_order_id,
-        intent_id=event.intent.intent_id,
-        symbol=order.symbol,
-        side=order.side,
-        quantity=order.quantity,
-        reduce_only=order.reduce_only,
-        status=OrderStatus.RECORDED,
-        margin_reserved=event.margin_reserved,
-        timestamp_ms=event.timestamp_ms,
-        recv_window_ms=event.recv_window_ms,
-        recorded_at_ns=now_ns,
-        changed_at_ns=now_ns,
-    )
-    state.intents[event.intent.intent_id] = IntentMemory(
-        client_order_id=event.client_order_id, decided_at_ns=now_ns
-    )
-    state.locks[lock_key(order.symbol, order.side)] = Lock(
-        client_order_id=event.client_order_id, until_ns=event.lock_until_ns
-    )
-    state.changed_at_ns = now_ns
-
-
-def _move(state: State, order: OrderState, status: OrderStatus, now_ns: int) -> None:
-    """Follow a legal transition; an impossible one (a stale word) changes nothing."""
-    if not may_follow(order.status, status):
-        return
-    order.status = status
-    order.changed_at_ns = now_ns
-    state.changed_at_ns = now_ns
-    if status is not OrderStatus.UNKNOWN:
-        _release_lock(state, order)
-
-
-def _release_lock(state: State, order: OrderState) -> None:
-    """End the lock this very order holds, never another's."""
-    key = lock_key(order.symbol, order.side)
-    lock = state.locks.get(key)
-    if lock is not None and lock.client_order_id == order.client_order_id:
-        del state.locks[key]
-
-
-def _end_without_trace(state: State, order: OrderState, status: OrderStatus, now_ns: int) -> None:
-    if may_follow(order.status, status):
-        order.margin_reserved = ZERO
-        _move(state, order, status, now_ns)
-
-
-def _apply_fill(state: State, event: FillReceived, now_ns: int) -> None:
-    if state.has_trade(event.symbol, event.trade_id):
-        return
-    state.trades.setdefault(event.symbol, SeenTrades()).add(event.trade_id)
-    before = state.positions.get(event.symbol) or Position(symbol=event.symbol)
-    state.positions[event.symbol] = before.with_fill(
-        event.side, event.quantity, event.price, event.commission
-    )
-    order = state.orders.get(event.client_order_id)
-    if order is not None:
-        order.filled_quantity += event.quantity
-        order.cumulative_quantity = max(order.cumulative_quantity, order.filled_quantity)
-        order.answered_at_ns = order.answered_at_ns or now_ns
-    else:
-        key = f"{event.symbol}:{event.venue_order_id}"
-        state.unclaimed[key] = state.unclaimed.pop(key, ZERO) + event.quantity
-        if len(state.unclaimed) > UNCLAIMED_MAX:
-            del state.unclaimed[next(iter(state.unclaimed))]
-    state.changed_at_ns = now_ns
-
-
-def _apply_balance(state: State, event: BalanceObserved, now_ns: int) -> None:
-    if event.wallet_balance != state.wallet_balance:
-        state.wallet_balance = event.wallet_balance
-        state.changed_at_ns = now_ns
-    if event.available_balance is None:
-        return
-    state.available_balance = event.available_balance
-    state.balance_at_ns = event.observed_at_ns
-    for order in state.orders.values():
-        if order.answered_at_ns and order.answered_at_ns < event.observed_at_ns:
-            order.margin_reserved = ZERO
-
-
-def forget(state: State, now_ns: int, idempotency_ms: int) -> None:
-    """Drop what ended longer ago than the idempotency memory; the journal keeps it for ever."""
-    horizon_ns = now_ns - idempotency_ms * 1_000_000
-    for client_order_id, order in list(state.orders.items()):
-        settled = order.filled_quantity >= order.cumulative_quantity
-        if order.status.is_terminal and settled and order.changed_at_ns < horizon_ns:
-            del state.orders[client_order_id]
-    for intent_id, memory in list(state.intents.items()):
-        gone = memory.client_order_id not in state.orders
-        if gone and memory.decided_at_ns < horizon_ns:
-            del state.intents[intent_id]

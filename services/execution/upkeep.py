@@ -18,6 +18,7 @@ from services.execution.config import ExecutionConfig
 from services.execution.figures import Figures
 from services.execution.gate import Gate
 from services.execution.orders import OrderDesk
+from services.execution.reports import Reports
 
 log = get_logger(__name__)
 
@@ -31,6 +32,7 @@ class Upkeep:
         desk: OrderDesk,
         figures: Figures,
         commands: CommandDesk,
+        reports: Reports,
         arming: Arming,
         clock: Clock,
         settings: ExecutionConfig,
@@ -39,6 +41,7 @@ class Upkeep:
         self._desk = desk
         self._figures = figures
         self._commands = commands
+        self._reports = reports
         self._arming = arming
         self._clock = clock
         self._settings = settings
@@ -62,6 +65,7 @@ class Upkeep:
         await self._attempt(
             "arming", lambda: self._commands.arm_paper(lambda: self._arming.unarmed)
         )
+        await self._attempt("reports", lambda: self._reports.flush(self._gate))
         await self._attempt("snapshot", self._gate.save_snapshot_if_due)
 
     async def _ask_the_venue(self, now_ns: int) -> None:

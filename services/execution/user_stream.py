@@ -31,7 +31,7 @@ from libs.common.venue.user_payloads import (
     decode_user_frame,
 )
 from services.execution.config import ExecutionConfig
-from services.execution.orders import read_update
+from services.execution.venue_words import read_update
 
 log = get_logger(__name__)
 

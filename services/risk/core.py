@@ -83,6 +83,7 @@ def _order(intent: Intent, quantity: Decimal) -> OrderRequest:
         price=intent.price,
         time_in_force=intent.time_in_force,
         reduce_only=intent.reduce_only,
+        good_till_ms=intent.good_till_ms,
     )
 
 

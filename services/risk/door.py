@@ -75,6 +75,7 @@ class _IntentDoor(_Strict):
     quantity: _Positive | None = None
     price: _Positive | None = None
     time_in_force: TimeInForce | None = None
+    good_till_ms: int | None = Field(None, ge=TS_NS_MIN // 10**6, le=TS_NS_MAX // 10**6)
     stop_price: _Positive | None = None
     target_price: _Positive | None = None
     confidence: _Probability | None = None
@@ -88,6 +89,8 @@ class _IntentDoor(_Strict):
             raise ValueError("a LIMIT order needs price and time_in_force")
         if not is_limit and (self.price is not None or self.time_in_force is not None):
             raise ValueError("a MARKET order takes neither price nor time_in_force")
+        if (self.time_in_force is TimeInForce.GTD) != (self.good_till_ms is not None):
+            raise ValueError("good_till_ms belongs to time_in_force GTD, and to no other")
         return self
 
 

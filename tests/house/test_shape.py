@@ -4,8 +4,11 @@ import ast
 
 # Adding a file here is a deliberate act: two services need it today (libs/common/__init__.py).
 COMMON_MODULES = {
-    "model": "ids instrument intent money order position settings trading_state verdict",
-    "messages": "account codec envelope intents journal market subjects",
+    "model": "algo_order ids instrument intent money order position settings trading_state verdict",
+    "messages": (
+        "account algo_events audit_events codec envelope event guard_events intents journal market "
+        "subjects"
+    ),
     "venue": (
         "market_payloads outcome_table outcomes payloads signing stream_payloads streams "
         "user_payloads"

@@ -9,7 +9,29 @@ from decimal import Decimal
 
 import msgspec
 
+from libs.common.messages.algo_events import (
+    AlgoCancelRequested,
+    AlgoOrderRecorded,
+    AlgoOrderUpdated,
+    ProtectionFailed,
+)
+from libs.common.messages.audit_events import (
+    ApiErrorReported,
+    KillProven,
+    OperatorActed,
+    PositionsObserved,
+    ReadRecovered,
+    ReadRetried,
+    VenueUsageObserved,
+)
 from libs.common.messages.envelope import SCHEMA_VERSION
+from libs.common.messages.event import Event
+from libs.common.messages.guard_events import (
+    CooldownStarted,
+    GuardCleared,
+    SafeModeEntered,
+    VenueLatched,
+)
 from libs.common.model.instrument import Instrument
 from libs.common.model.intent import Intent
 from libs.common.model.order import OrderRequest, OrderStatus, Side
@@ -17,12 +39,6 @@ from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
 
 GENESIS_HASH = "0" * 64
-
-
-class Event(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="event"
-):
-    """Something that happened, in the past tense."""
 
 
 class IntentRefusedByGate(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
@@ -43,6 +59,8 @@ class OrderRecorded(Event, frozen=True, kw_only=True, forbid_unknown_fields=True
         recv_window_ms: how long after ``timestamp_ms`` the venue may still accept it.
         lock_until_ns: market time at which the lock on symbol and side ends by itself.
         verdicts_risk, verdicts: what risk and the gate found.
+        writer: the process that recorded it and may send it; others leave it alone for a while.
+        expires_at_ns: market time after which it may not be sent; 0 for orders of our own making.
     """
 
     client_order_id: str
@@ -56,6 +74,37 @@ class OrderRecorded(Event, frozen=True, kw_only=True, forbid_unknown_fields=True
     lock_until_ns: int
     verdicts_risk: tuple[Verdict, ...]
     verdicts: tuple[Verdict, ...]
+    writer: str = ""
+    expires_at_ns: int = 0
+
+
+class OrderResigned(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The venue refused the timestamp: our clock was set anew and the order may be sent once more.
+
+    The refusal proves that the first request did nothing; the new timestamp bounds the second.
+    """
+
+    client_order_id: str
+    timestamp_ms: int
+    offset_ms: int
+
+
+class OrderCancelRequested(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """A cancel is about to be sent: who wants it, and why."""
+
+    client_order_id: str
+    actor: str
+    why: str
+
+
+class OrderModifyRequested(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """A change of an open limit order is about to be sent."""
+
+    client_order_id: str
+    quantity: Decimal
+    price: Decimal
+    actor: str
+    why: str
 
 
 class OrderAnswered(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
@@ -177,6 +226,9 @@ class TradingStateChanged(Event, frozen=True, kw_only=True, forbid_unknown_field
 JournalEvent = (
     IntentRefusedByGate
     | OrderRecorded
+    | OrderResigned
+    | OrderCancelRequested
+    | OrderModifyRequested
     | OrderAnswered
     | OrderRejected
     | OrderBecameUnknown
@@ -187,6 +239,21 @@ JournalEvent = (
     | InstrumentsLoaded
     | LeverageAsserted
     | TradingStateChanged
+    | CooldownStarted
+    | SafeModeEntered
+    | VenueLatched
+    | GuardCleared
+    | AlgoOrderRecorded
+    | AlgoOrderUpdated
+    | AlgoCancelRequested
+    | ProtectionFailed
+    | ApiErrorReported
+    | ReadRetried
+    | ReadRecovered
+    | VenueUsageObserved
+    | PositionsObserved
+    | OperatorActed
+    | KillProven
 )
 
 

@@ -46,6 +46,17 @@ def derive_client_order_id(account: str, intent_id: str, attempt: int) -> str:
     return f"pc-{digest('order', account, intent_id)}-{attempt}"
 
 
+def derive_client_algo_id(account: str, intent_id: str, kind: str, attempt: int) -> str:
+    """The venue-side id of one attempt to place the stop or target of an intent's entry.
+
+    Raises:
+        ValueError: the attempt is not between 1 and 99.
+    """
+    if not 1 <= attempt <= ATTEMPTS_MAX:
+        raise ValueError(f"attempt must be between 1 and {ATTEMPTS_MAX}, not {attempt}")
+    return f"pa-{digest('algo', account, intent_id, kind)}-{attempt}"
+
+
 def candle_id(symbol: str, interval: str, open_ns: int) -> str:
     """The id of a candle, the same from whichever source it was built."""
     return f"{symbol}-{interval}-{open_ns // 1_000_000}"

@@ -25,6 +25,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         candle_id: the candle that caused it, or any other name of the cause.
         expires_at_ns: market time after which nobody may act on it.
         caused_wall_ns: wall time at which the cause was published; for latency figures only.
+        good_till_ms: venue time at which a GTD order ends; ``None`` for every other.
+        stop_price, target_price: where the entry's protective orders trigger.
         confidence: predicted probability between 0 and 1, where the strategy has one.
     """
 
@@ -44,6 +46,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     quantity: Decimal | None = None
     price: Decimal | None = None
     time_in_force: TimeInForce | None = None
+    good_till_ms: int | None = None
     stop_price: Decimal | None = None
     target_price: Decimal | None = None
     confidence: Decimal | None = None

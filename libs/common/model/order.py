@@ -31,12 +31,13 @@ class OrderType(StrEnum):
 
 
 class TimeInForce(StrEnum):
-    """How long a limit order may rest. GTX is post-only."""
+    """How long a limit order may rest. GTX is post-only, GTD until a date."""
 
     GTC = "GTC"
     IOC = "IOC"
     FOK = "FOK"
     GTX = "GTX"
+    GTD = "GTD"
 
 
 class OrderStatus(StrEnum):
@@ -131,6 +132,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes:
         quantity: base units, already a multiple of the step.
         price: limit price, already a multiple of the tick; ``None`` for a market order.
+        good_till_ms: venue time at which a GTD order ends; ``None`` for every other.
     """
 
     symbol: str
@@ -140,3 +142,4 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     price: Decimal | None = None
     time_in_force: TimeInForce | None = None
     reduce_only: bool = False
+    good_till_ms: int | None = None

@@ -34,11 +34,14 @@ from libs.common.runtime.errors import (
     PublishUnknown,
 )
 from libs.common.runtime.log import get_logger
+from libs.common.runtime.trace import trace_headers
 
 log = get_logger(__name__)
 
 READ_AHEAD_MAX = 64
 READ_BACK_ATTEMPTS_MAX = 3
+#: Names the process that appended, so that those who listen along can skip their own words.
+WRITER_HEADER = "Portcullis-Writer"
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,8 +75,9 @@ def check_link(previous_number: int, previous_hash: str, record: JournalRecord) 
 class Journal:
     """One account's journal, with the place in it that its reader has folded up to."""
 
-    def __init__(self, bus: Bus, account: str, config_hash: str) -> None:
+    def __init__(self, bus: Bus, account: str, config_hash: str, writer: str = "") -> None:
         self._bus = bus
+        self._writer = writer
         self._subject = subjects.journal(account)
         self.account = account
         self._config_hash = config_hash
@@ -201,6 +205,7 @@ class Journal:
                 raw,
                 message_id=f"{self.account}-{record_hash(raw)}",
                 expected_last_sequence=self.sequence,
+                headers={**trace_headers(), WRITER_HEADER: self._writer},
             )
         except (AppendConflict, PublishUnknown):
             # A retry inside the client may have been refused by our own first attempt: look.

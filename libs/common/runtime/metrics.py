@@ -47,6 +47,11 @@ ORDER_OUTCOMES = Counter("order_outcome_total", "Answers of the venue to orders"
 ORDER_SUBMIT_SECONDS = Histogram(
     "order_submit_seconds", "From the request to the venue's answer", buckets=LATENCY_BUCKETS
 )
+UNKNOWN_RESOLVED_SECONDS = Histogram(
+    "order_unknown_resolved_seconds",
+    "Market time from the record of an order to the end of its doubt",
+    buckets=(1, 2, 4, 6, 8, 10, 15, 30, 60, 300),
+)
 JOURNAL_APPEND_SECONDS = Histogram(
     "journal_append_seconds", "One durable append", buckets=LATENCY_BUCKETS
 )

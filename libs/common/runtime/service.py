@@ -115,39 +115,64 @@ class Context(Generic[S]):
         )
 
     async def consume(
-        self, stream: str, durable: str, handle: Callable[[Delivery], Awaitable[None]]
+        self,
+        stream: str,
+        durable: str,
+        handle: Callable[[Delivery], Awaitable[None]],
+        *,
+        in_flight_max: int = 1,
     ) -> None:
-        """Hand each message of a durable consumer to ``handle``, one at a time; ack what it did.
+        """Hand each message of a durable consumer to ``handle``; ack what it did.
 
         ``UndecodableError`` sends the message to the dead letters and never delivers it again; a
         bus failure delivers it again after a wait; any other error is a defect and ends the task,
         and a message that did so ``deliveries_max`` times is set aside: no restart would help.
+
+        Args:
+            in_flight_max: how many are handled at once; more than one only where their order does
+                not matter, so that one slow answer does not let the others grow old.
         """
-        wait_ms = self.common.bus.redelivery_wait_ms
-        async for delivery in self.bus.deliveries(stream, durable):
+        room = asyncio.Semaphore(in_flight_max)
+
+        async def settle(delivery: Delivery) -> None:
             try:
-                with span(f"process {delivery.subject}", delivery.headers):
-                    try:
-                        await handle(delivery)
-                    except UndecodableError as error:
-                        await self.dead_letter(delivery.subject, delivery.payload, str(error))
+                await self._handle(delivery, durable, handle)
+            finally:
+                room.release()
+
+        async for delivery in self.bus.deliveries(stream, durable):
+            await room.acquire()
+            if in_flight_max == 1:
+                await settle(delivery)
+            else:
+                self.spawn(settle(delivery), f"{durable}-{delivery.stream_sequence}")
+
+    async def _handle(
+        self, delivery: Delivery, durable: str, handle: Callable[[Delivery], Awaitable[None]]
+    ) -> None:
+        try:
+            with span(f"process {delivery.subject}", delivery.headers):
+                try:
+                    await handle(delivery)
+                except UndecodableError as error:
+                    await self.dead_letter(delivery.subject, delivery.payload, str(error))
+                    await delivery.terminate()
+                    MESSAGES_HANDLED.labels(durable, "dead").inc()
+                except BusError:
+                    raise
+                except Exception as error:
+                    if delivery.deliveries >= self.common.bus.deliveries_max:
+                        why = f"handling it failed every time: {type(error).__name__}"
+                        await self.dead_letter(delivery.subject, delivery.payload, why)
                         await delivery.terminate()
-                        MESSAGES_HANDLED.labels(durable, "dead").inc()
-                    except BusError:
-                        raise
-                    except Exception as error:
-                        if delivery.deliveries >= self.common.bus.deliveries_max:
-                            why = f"handling it failed every time: {type(error).__name__}"
-                            await self.dead_letter(delivery.subject, delivery.payload, why)
-                            await delivery.terminate()
-                        raise
-                    else:
-                        await delivery.ack()
-                        MESSAGES_HANDLED.labels(durable, "done").inc()
-            except BusError as error:
-                MESSAGES_HANDLED.labels(durable, "retried").inc()
-                log.warning("message not settled", subject=delivery.subject, error=str(error))
-                await self._retry(delivery, wait_ms)
+                    raise
+                else:
+                    await delivery.ack()
+                    MESSAGES_HANDLED.labels(durable, "done").inc()
+        except BusError as error:
+            MESSAGES_HANDLED.labels(durable, "retried").inc()
+            log.warning("message not settled", subject=delivery.subject, error=str(error))
+            await self._retry(delivery, self.common.bus.redelivery_wait_ms)
 
     async def _retry(self, delivery: Delivery, wait_ms: int) -> None:
         try:

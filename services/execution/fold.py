@@ -1,0 +1,408 @@
+"""Folds the journal into the state: what each event means, and nothing else."""
+
+from decimal import Decimal
+
+from libs.common.messages.algo_events import (
+    AlgoCancelRequested,
+    AlgoOrderRecorded,
+    AlgoOrderUpdated,
+    ProtectionFailed,
+)
+from libs.common.messages.audit_events import OperatorActed
+from libs.common.messages.guard_events import (
+    CooldownScope,
+    CooldownStarted,
+    Guard,
+    GuardCleared,
+    LatchKind,
+    SafeModeEntered,
+    VenueLatched,
+)
+from libs.common.messages.journal import (
+    BalanceObserved,
+    FillReceived,
+    InstrumentsLoaded,
+    IntentRefusedByGate,
+    JournalEvent,
+    JournalRecord,
+    LeverageAsserted,
+    OrderAnswered,
+    OrderBecameUnknown,
+    OrderCancelRequested,
+    OrderModifyRequested,
+    OrderNotPlaced,
+    OrderRecorded,
+    OrderRejected,
+    OrderResigned,
+    OrderUpdated,
+    TradingStateChanged,
+)
+from libs.common.model.algo_order import algo_may_follow
+from libs.common.model.money import ZERO
+from libs.common.model.order import OrderStatus, may_follow
+from libs.common.model.position import Position
+from libs.common.model.verdict import Reason, Verdict
+from services.execution.config import RATE_WINDOW_MS_MAX
+from services.execution.state import (
+    AlgoOrderState,
+    ExitCooldown,
+    IntentMemory,
+    Lock,
+    OrderState,
+    RecentOrder,
+    SeenTrades,
+    State,
+    lock_key,
+)
+
+#: Orders not known as ours whose fills are remembered, in case their id turns out to be.
+UNCLAIMED_MAX = 500
+#: Margin refusals remembered; safe mode needs far fewer.
+MARGIN_REFUSALS_MAX = 100
+#: The venue's reason that counts toward safe mode like a refusal of our own.
+VENUE_MARGIN_REASON = "MARGIN_INSUFFICIENT"
+NS_PER_MS = 1_000_000
+
+OrderOutcome = OrderAnswered | OrderUpdated | OrderRejected | OrderNotPlaced | OrderBecameUnknown
+
+
+def apply(state: State, record: JournalRecord) -> None:
+    """Fold one record into the state."""
+    for event in record.events:
+        _apply_event(state, event, record.ts_event_ns)
+
+
+def _apply_event(state: State, event: JournalEvent, now_ns: int) -> None:
+    match event:
+        case IntentRefusedByGate():
+            _apply_refusal(state, event, now_ns)
+        case OrderRecorded():
+            _apply_recorded(state, event, now_ns)
+        case (
+            OrderAnswered()
+            | OrderUpdated()
+            | OrderRejected()
+            | OrderNotPlaced()
+            | OrderBecameUnknown()
+        ):
+            _apply_outcome(state, event, now_ns)
+        case OrderResigned() | OrderCancelRequested() | OrderModifyRequested():
+            _apply_request(state, event)
+        case FillReceived():
+            _apply_fill(state, event, now_ns)
+        case CooldownStarted() | SafeModeEntered() | VenueLatched() | GuardCleared():
+            _apply_guard(state, event)
+        case AlgoOrderRecorded() | AlgoOrderUpdated() | AlgoCancelRequested() | ProtectionFailed():
+            _apply_protection(state, event, now_ns)
+        case _:
+            _apply_figures(state, event, now_ns)
+
+
+def _apply_figures(state: State, event: JournalEvent, now_ns: int) -> None:
+    """What the venue or a person stated; what is only accounted for decides nothing."""
+    match event:
+        case BalanceObserved():
+            _apply_balance(state, event, now_ns)
+        case InstrumentsLoaded():
+            state.instruments = {item.symbol: item for item in event.instruments}
+            state.instruments_at_ns = event.loaded_at_ns
+        case LeverageAsserted():
+            state.leverage[event.symbol] = event.leverage
+        case TradingStateChanged():
+            state.trading_state = event.state
+            state.trading_actor, state.trading_reason = event.actor, event.reason
+            state.command_sequence = max(state.command_sequence, event.command_sequence)
+        case OperatorActed():
+            state.operator_keys[event.key] = now_ns
+
+
+# -- intents and orders --------------------------------------------------------------------------
+
+
+def _apply_refusal(state: State, event: IntentRefusedByGate, now_ns: int) -> None:
+    state.intents[event.intent.intent_id] = IntentMemory(
+        client_order_id="", reason=event.reason, decided_at_ns=now_ns
+    )
+    if is_margin_refusal(event.verdicts):
+        remember_margin_refusal(state, now_ns)
+
+
+def is_margin_refusal(verdicts: tuple[Verdict, ...]) -> bool:
+    """Whether margin was short by a fresh figure, whatever else was wrong as well."""
+    reasons = {verdict.reason for verdict in verdicts}
+    return Reason.MARGIN_INSUFFICIENT in reasons and Reason.ACCOUNT_STALE not in reasons
+
+
+def remember_margin_refusal(state: State, now_ns: int) -> None:
+    """Count a refusal toward safe mode; while that lasts there is nothing to count."""
+    if now_ns >= state.safe_mode_until_ns:
+        state.margin_refusals.append(now_ns)
+        del state.margin_refusals[:-MARGIN_REFUSALS_MAX]
+
+
+def _apply_recorded(state: State, event: OrderRecorded, now_ns: int) -> None:
+    order = event.order
+    state.orders[event.client_order_id] = OrderState(
+        client_order_id=event.client_order_id,
+        intent=event.intent,
+        order=order,
+        attempt=event.attempt,
+        status=OrderStatus.RECORDED,
+        reference_price=event.reference_price,
+        margin_reserved=event.margin_reserved,
+        timestamp_ms=event.timestamp_ms,
+        recv_window_ms=event.recv_window_ms,
+        expires_at_ns=event.expires_at_ns,
+        writer=event.writer,
+        verdicts_risk=event.verdicts_risk,
+        recorded_at_ns=now_ns,
+        changed_at_ns=now_ns,
+    )
+    state.intents[event.intent.intent_id] = IntentMemory(
+        client_order_id=event.client_order_id, decided_at_ns=now_ns
+    )
+    state.locks[lock_key(order.symbol, order.side)] = Lock(
+        client_order_id=event.client_order_id, until_ns=event.lock_until_ns
+    )
+    state.recent_orders.append(
+        RecentOrder(
+            intent_id=event.intent.intent_id,
+            symbol=order.symbol,
+            is_exit=order.reduce_only,
+            at_ns=now_ns,
+        )
+    )
+    horizon_ns = now_ns - RATE_WINDOW_MS_MAX * NS_PER_MS
+    while state.recent_orders[0].at_ns < horizon_ns:
+        del state.recent_orders[0]
+    state.changed_at_ns = now_ns
+
+
+def _apply_outcome(state: State, event: OrderOutcome, now_ns: int) -> None:
+    order = state.orders.get(event.client_order_id)
+    if order is None:
+        return
+    match event:
+        case OrderAnswered() | OrderUpdated():
+            _learn_venue_order_id(state, order, event.venue_order_id)
+            _raise_cumulative(order, event.cumulative_quantity, now_ns)
+            order.answered_at_ns = order.answered_at_ns or now_ns
+            _move(state, order, event.status, now_ns)
+            if order.reduce_only and order.status is not OrderStatus.REJECTED:
+                state.cooldown_exits.pop(order.symbol, None)
+        case OrderRejected():
+            if event.reason == VENUE_MARGIN_REASON:
+                remember_margin_refusal(state, now_ns)
+            _end_without_trace(state, order, OrderStatus.REJECTED, now_ns)
+        case OrderNotPlaced():
+            _end_without_trace(state, order, OrderStatus.NOT_PLACED, now_ns)
+        case OrderBecameUnknown():
+            _move(state, order, OrderStatus.UNKNOWN, now_ns)
+
+
+def _apply_request(
+    state: State, event: OrderResigned | OrderCancelRequested | OrderModifyRequested
+) -> None:
+    order = state.orders.get(event.client_order_id)
+    if order is None:
+        return
+    if isinstance(event, OrderResigned):
+        order.timestamp_ms, order.is_resigned = event.timestamp_ms, True
+    elif isinstance(event, OrderCancelRequested):
+        order.cancel_requested = True
+
+
+def _raise_cumulative(order: OrderState, cumulative_quantity: Decimal, now_ns: int) -> None:
+    order.cumulative_quantity = max(order.cumulative_quantity, cumulative_quantity)
+    if order.cumulative_quantity > ZERO and not order.first_filled_at_ns:
+        order.first_filled_at_ns = now_ns
+
+
+def _learn_venue_order_id(state: State, order: OrderState, venue_order_id: int) -> None:
+    """Count the fills that the trade list told before we knew whose they were."""
+    if venue_order_id and not order.venue_order_id:
+        order.filled_quantity += state.unclaimed.pop(f"{order.symbol}:{venue_order_id}", ZERO)
+    order.venue_order_id = venue_order_id or order.venue_order_id
+
+
+def _move(state: State, order: OrderState, status: OrderStatus, now_ns: int) -> None:
+    """Follow a legal transition; an impossible one (a stale word) changes nothing."""
+    if not may_follow(order.status, status):
+        return
+    order.status = status
+    order.changed_at_ns = now_ns
+    state.changed_at_ns = now_ns
+    if status is not OrderStatus.UNKNOWN:
+        _release_lock(state, order)
+
+
+def _release_lock(state: State, order: OrderState) -> None:
+    """End the lock this very order holds, never another's."""
+    key = lock_key(order.symbol, order.side)
+    lock = state.locks.get(key)
+    if lock is not None and lock.client_order_id == order.client_order_id:
+        del state.locks[key]
+
+
+def _end_without_trace(state: State, order: OrderState, status: OrderStatus, now_ns: int) -> None:
+    if may_follow(order.status, status):
+        order.margin_reserved = ZERO
+        _move(state, order, status, now_ns)
+
+
+def _apply_fill(state: State, event: FillReceived, now_ns: int) -> None:
+    if state.has_trade(event.symbol, event.trade_id):
+        return
+    state.trades.setdefault(event.symbol, SeenTrades()).add(event.trade_id)
+    before = state.positions.get(event.symbol) or Position(symbol=event.symbol)
+    state.positions[event.symbol] = before.with_fill(
+        event.side, event.quantity, event.price, event.commission
+    )
+    order = state.orders.get(event.client_order_id)
+    if order is not None:
+        order.filled_quantity += event.quantity
+        _raise_cumulative(order, order.filled_quantity, now_ns)
+        order.answered_at_ns = order.answered_at_ns or now_ns
+    else:
+        key = f"{event.symbol}:{event.venue_order_id}"
+        state.unclaimed[key] = state.unclaimed.pop(key, ZERO) + event.quantity
+        if len(state.unclaimed) > UNCLAIMED_MAX:
+            del state.unclaimed[next(iter(state.unclaimed))]
+    state.changed_at_ns = now_ns
+
+
+def _apply_balance(state: State, event: BalanceObserved, now_ns: int) -> None:
+    if event.wallet_balance != state.wallet_balance:
+        state.wallet_balance = event.wallet_balance
+        state.changed_at_ns = now_ns
+    if event.available_balance is None:
+        return
+    state.available_balance = event.available_balance
+    state.balance_at_ns = event.observed_at_ns
+    for order in state.orders.values():
+        if order.answered_at_ns and order.answered_at_ns < event.observed_at_ns:
+            order.margin_reserved = ZERO
+
+
+# -- guards --------------------------------------------------------------------------------------
+
+
+def _apply_guard(
+    state: State, event: CooldownStarted | SafeModeEntered | VenueLatched | GuardCleared
+) -> None:
+    match event:
+        case CooldownStarted(scope=CooldownScope.GLOBAL):
+            state.cooldown_global_until_ns = max(state.cooldown_global_until_ns, event.until_ns)
+            state.cooldown_global_cause = event.cause
+        case CooldownStarted(scope=CooldownScope.SYMBOL):
+            known_ns = state.cooldown_symbols.get(event.symbol, 0)
+            state.cooldown_symbols[event.symbol] = max(known_ns, event.until_ns)
+        case CooldownStarted():
+            state.cooldown_exits[event.symbol] = ExitCooldown(
+                until_ns=event.until_ns, failures=event.failures
+            )
+        case SafeModeEntered():
+            state.safe_mode_until_ns = event.until_ns
+            state.margin_refusals = []
+        case VenueLatched():
+            state.latches[event.kind] = max(state.latches.get(event.kind, 0), event.until_ns)
+        case GuardCleared():
+            _clear(state, event)
+
+
+def _clear(state: State, event: GuardCleared) -> None:
+    match event.guard:
+        case Guard.COOLDOWN_GLOBAL:
+            state.cooldown_global_until_ns, state.cooldown_global_cause = 0, ""
+        case Guard.COOLDOWN_SYMBOL:
+            _drop(state.cooldown_symbols, event.key)
+        case Guard.COOLDOWN_EXITS:
+            _drop(state.cooldown_exits, event.key)
+        case Guard.SAFE_MODE:
+            state.safe_mode_until_ns, state.margin_refusals = 0, []
+        case Guard.LATCH:
+            _drop(state.latches, LatchKind(event.key) if event.key else None)
+        case Guard.LOCK:
+            _drop(state.locks, event.key)
+
+
+def _drop(entries: dict, key: object) -> None:  # type: ignore[type-arg]
+    if key:
+        entries.pop(key, None)
+    else:
+        entries.clear()
+
+
+# -- stops and targets ---------------------------------------------------------------------------
+
+
+def _apply_protection(
+    state: State,
+    event: AlgoOrderRecorded | AlgoOrderUpdated | AlgoCancelRequested | ProtectionFailed,
+    now_ns: int,
+) -> None:
+    match event:
+        case AlgoOrderRecorded():
+            state.algo_orders[event.client_algo_id] = AlgoOrderState(
+                client_algo_id=event.client_algo_id,
+                intent_id=event.intent_id,
+                kind=event.kind,
+                symbol=event.symbol,
+                side=event.side,
+                quantity=event.quantity,
+                trigger_price=event.trigger_price,
+                attempt=event.attempt,
+                timestamp_ms=event.timestamp_ms,
+                recv_window_ms=event.recv_window_ms,
+                writer=event.writer,
+                recorded_at_ns=now_ns,
+                changed_at_ns=now_ns,
+            )
+        case AlgoOrderUpdated():
+            _apply_algo_update(state, event, now_ns)
+        case AlgoCancelRequested():
+            algo_order = state.algo_orders.get(event.client_algo_id)
+            if algo_order is not None:
+                algo_order.cancel_requested = True
+        case ProtectionFailed():
+            for order in state.orders.values():
+                if order.intent_id == event.intent_id:
+                    order.protection_failed = True
+    state.changed_at_ns = now_ns
+
+
+def _apply_algo_update(state: State, event: AlgoOrderUpdated, now_ns: int) -> None:
+    algo_order = state.algo_orders.get(event.client_algo_id)
+    if algo_order is None:
+        return
+    algo_order.algo_id = event.algo_id or algo_order.algo_id
+    algo_order.venue_order_id = event.venue_order_id or algo_order.venue_order_id
+    if algo_may_follow(algo_order.status, event.status):
+        if algo_order.status is not event.status:
+            algo_order.changed_at_ns = now_ns
+        algo_order.status = event.status
+        algo_order.code, algo_order.why = event.code, event.why
+
+
+def forget(state: State, now_ns: int, idempotency_ms: int) -> None:
+    """Drop what ended longer ago than the idempotency memory; the journal keeps it for ever."""
+    horizon_ns = now_ns - idempotency_ms * NS_PER_MS
+    for client_order_id, order in list(state.orders.items()):
+        settled = order.filled_quantity >= order.cumulative_quantity
+        guarded = any(
+            algo.intent_id == order.intent_id and not algo.status.is_terminal
+            for algo in state.algo_orders.values()
+        )
+        ended = order.status.is_terminal and settled and not guarded
+        if ended and order.changed_at_ns < horizon_ns:
+            del state.orders[client_order_id]
+    for client_algo_id, algo_order in list(state.algo_orders.items()):
+        if algo_order.status.is_terminal and algo_order.changed_at_ns < horizon_ns:
+            del state.algo_orders[client_algo_id]
+    for intent_id, memory in list(state.intents.items()):
+        gone = memory.client_order_id not in state.orders
+        if gone and memory.decided_at_ns < horizon_ns:
+            del state.intents[intent_id]
+    for key, at_ns in list(state.operator_keys.items()):
+        if at_ns < horizon_ns:
+            del state.operator_keys[key]

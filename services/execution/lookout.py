@@ -1,0 +1,60 @@
+"""What the shell knows besides the journal: marks, arming, the venue's clock and budget, and doors.
+
+Facts are made here at the moment of each decision, never before.
+"""
+
+from libs.common.messages.market import Mark
+from libs.common.runtime.clock import Clock
+from libs.common.runtime.venue_client import VenueClient
+from services.execution.arming import Arming
+from services.execution.core import Facts
+from services.execution.question import BudgetSeen, MarkSeen
+
+
+class Lookout:
+    """Makes the facts that decisions look at.
+
+    Attributes:
+        closing: why nothing may leave any more although the journal does not say so yet: a halt
+            that is on its way into it, or a halt by file while the broker is away.
+    """
+
+    def __init__(
+        self,
+        venue: VenueClient,
+        clock: Clock,
+        arming: Arming,
+        account: str,
+        writer: str,
+        recv_window_ms: int,
+    ) -> None:
+        self._venue = venue
+        self._clock = clock
+        self._arming = arming
+        self._account = account
+        self._writer = writer
+        self._recv_window_ms = recv_window_ms
+        self.marks: dict[str, MarkSeen] = {}
+        self.closing: set[str] = set()
+
+    def hear_mark(self, mark: Mark) -> bool:
+        """Take a mark price; returns whether it is a number that can be reckoned with."""
+        seen = MarkSeen(price=mark.mark_price, at_ns=mark.ts_event_ns)
+        if seen.is_usable:
+            self.marks[mark.symbol] = seen
+        return seen.is_usable
+
+    def facts(self, symbol: str) -> Facts:
+        """What is known now, for a decision on one symbol."""
+        return Facts(
+            now_ns=self._clock.now_ns(),
+            venue_timestamp_ms=self._venue.timestamp_ms(),
+            recv_window_ms=self._recv_window_ms,
+            mark=self.marks.get(symbol),
+            unarmed=self._arming.unarmed,
+            account=self._account,
+            writer=self._writer,
+            budget_entry=BudgetSeen(),
+            budget_exit=BudgetSeen(),
+            is_closing=bool(self.closing),
+        )
