@@ -51,7 +51,7 @@ class Lookout:
             venue_timestamp_ms=self._venue.timestamp_ms(),
             recv_window_ms=self._recv_window_ms,
             mark=self.marks.get(symbol),
-            unarmed=self._arming.unarmed,
+            unarmed=(*self._arming.unarmed, *(f"closing: {why}" for why in sorted(self.closing))),
             account=self._account,
             writer=self._writer,
             budget_entry=BudgetSeen(),
