@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -24,6 +24,13 @@ class Limits(BaseModel):
     leverage_default: int = 20
     open_orders_per_symbol_max: int = 200
     algo_orders_max: int = Field(default=200, description="conditional orders waiting per account")
+    weight_per_minute_max: int = Field(default=2_400, description="request weight per address")
+    refusals_before_ban_max: int = Field(
+        default=20, description="answers 429 in a minute before an address is banned"
+    )
+    ban_ms_min: int = Field(default=120_000, description="the first ban; each further one doubles")
+    ban_ms_max: int = 3 * 86_400_000
+    addresses_max: int = Field(default=10_000, description="addresses whose weight is counted")
     orders_per_10_seconds_max: int = 300
     orders_per_minute_max: int = 1_200
     order_history_max: int = Field(default=100_000, description="closed orders kept per account")
@@ -44,6 +51,9 @@ class Limits(BaseModel):
     user_events_max: int = Field(default=100_000, description="undelivered user events kept")
 
 
+DEFAULT_LIMITS: Final = Limits()
+
+
 class Settings(BaseModel):
     """How one paper exchange process is started."""
 
@@ -58,7 +68,7 @@ class Settings(BaseModel):
     seed: int = 1
     symbols: tuple[str, ...] = ()
     demo_balance: Decimal = Decimal(10_000)
-    limits: Limits = Limits()
+    limits: Limits = DEFAULT_LIMITS
 
     @model_validator(mode="after")
     def _source_has_its_files(self) -> Settings:

@@ -14,7 +14,7 @@ from libs.common import __version__
 from services.paper_exchange.driver import Driver
 from services.paper_exchange.exchange import Exchange
 from services.paper_exchange.hub import Hub
-from services.paper_exchange.trade_http import TradeHttp
+from services.paper_exchange.trade_desk import TradeDesk
 
 _SERVICE = "paper_exchange"
 _HEALTH_MEDIA_TYPE = "application/health+json"
@@ -29,14 +29,14 @@ class HealthHttp:
         exchange: Exchange,
         driver: Driver,
         hub: Hub,
-        trade_http: TradeHttp,
+        desk: TradeDesk,
         is_ready: Callable[[], bool],
     ) -> None:
         self._exchange = exchange
         self._driver = driver
         self._is_ready = is_ready
         self._metrics = CollectorRegistry(auto_describe=False)
-        self._metrics.register(_VenueCollector(exchange, hub, trade_http))
+        self._metrics.register(_VenueCollector(exchange, hub, desk))
 
     def routes(self) -> list[web.RouteDef]:
         """All probe routes."""
@@ -76,16 +76,16 @@ class HealthHttp:
 class _VenueCollector(Collector):
     """Reads the counters that the venue keeps anyway, when somebody asks."""
 
-    def __init__(self, exchange: Exchange, hub: Hub, trade_http: TradeHttp) -> None:
+    def __init__(self, exchange: Exchange, hub: Hub, desk: TradeDesk) -> None:
         self._exchange = exchange
         self._hub = hub
-        self._trade_http = trade_http
+        self._desk = desk
 
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "venue_requests", "Account and order requests", labels=["endpoint", "status"]
         )
-        for (method, path, status), count in self._trade_http.answered.items():
+        for (method, path, status), count in self._desk.answered.items():
             requests.add_metric([f"{method} {path}", str(status)], count)
         yield requests
         accounts = self._exchange.accounts.values()

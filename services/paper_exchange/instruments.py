@@ -14,10 +14,9 @@ from typing import Final
 
 import msgspec
 
+from services.paper_exchange.config import DEFAULT_LIMITS, Limits
+
 DELIVERY_DATE_PERPETUAL_MS: Final = 4_133_404_800_000
-WEIGHT_PER_MINUTE_MAX: Final = 2_400
-ORDERS_PER_MINUTE_MAX: Final = 1_200
-ORDERS_PER_TEN_SECONDS_MAX: Final = 300
 
 ORDER_TYPES: Final = (
     "LIMIT",
@@ -128,16 +127,18 @@ def select_instruments(symbols: Iterable[str]) -> dict[str, Instrument]:
     return selected
 
 
-def exchange_info(now_ms: int, instruments: Iterable[Instrument]) -> dict[str, object]:
+def exchange_info(
+    now_ms: int, instruments: Iterable[Instrument], limits: Limits = DEFAULT_LIMITS
+) -> dict[str, object]:
     """Return the body of GET /fapi/v1/exchangeInfo for these instruments at market time."""
     return {
         "timezone": "UTC",
         "serverTime": now_ms,
         "futuresType": "U_MARGINED",
         "rateLimits": [
-            _rate_limit("REQUEST_WEIGHT", "MINUTE", 1, WEIGHT_PER_MINUTE_MAX),
-            _rate_limit("ORDERS", "MINUTE", 1, ORDERS_PER_MINUTE_MAX),
-            _rate_limit("ORDERS", "SECOND", 10, ORDERS_PER_TEN_SECONDS_MAX),
+            _rate_limit("REQUEST_WEIGHT", "MINUTE", 1, limits.weight_per_minute_max),
+            _rate_limit("ORDERS", "MINUTE", 1, limits.orders_per_minute_max),
+            _rate_limit("ORDERS", "SECOND", 10, limits.orders_per_10_seconds_max),
         ],
         "exchangeFilters": [],
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],

@@ -13,6 +13,7 @@ from aiohttp import web
 from services.paper_exchange import payloads
 from services.paper_exchange.candles import INTERVALS_MS, ZERO, Candle
 from services.paper_exchange.clock import MarketClock
+from services.paper_exchange.config import DEFAULT_LIMITS, Limits
 from services.paper_exchange.day_ticker import day_ticker
 from services.paper_exchange.instruments import exchange_info
 from services.paper_exchange.market import Market, SymbolMarket
@@ -39,9 +40,14 @@ class MarketHttp:
     """Handlers of the public endpoints; ``is_known_key`` tells an API key that exists."""
 
     def __init__(
-        self, market: Market, clock: MarketClock, is_known_key: Callable[[str], bool]
+        self,
+        market: Market,
+        clock: MarketClock,
+        is_known_key: Callable[[str], bool],
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._market = market
+        self._limits = limits
         self._clock = clock
         self._is_known_key = is_known_key
 
@@ -71,7 +77,8 @@ class MarketHttp:
         return {"serverTime": self._clock.now_ms()}, 1
 
     def _exchange_info(self, _request: web.Request, _sent: Parameters) -> Body:
-        return exchange_info(self._clock.now_ms(), self._market.instruments.values()), 1
+        listed = self._market.instruments.values()
+        return exchange_info(self._clock.now_ms(), listed, self._limits), 1
 
     def _depth(self, _request: web.Request, sent: Parameters) -> Body:
         state = self._state(sent)

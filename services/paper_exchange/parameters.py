@@ -27,6 +27,13 @@ class Parameters:
         self.raw_body = raw_body
         self.values: dict[str, str] = _decode_pairs(raw_body) | _decode_pairs(raw_query)
 
+    @classmethod
+    def of_values(cls, values: dict[str, str], signed: bytes) -> Parameters:
+        """Parameters that came decoded; `signed` is what the signature covers, and it."""
+        parameters = cls.__new__(cls)
+        parameters.raw_query, parameters.raw_body, parameters.values = signed, b"", values
+        return parameters
+
     def __contains__(self, name: str) -> bool:
         return name in self.values
 

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 TEXTS: dict[int, str] = {
     -1000: "An unknown error occurred while processing the request.",
+    -1001: "Internal error; unable to process your request. Please try again.",
     -1003: "Too many requests; current limit of IP is {0} requests per minute.",
+    -1006: ("An unexpected response was received from the message bus. Execution status unknown."),
     -1007: (
         "Timeout waiting for response from backend server. Send status unknown; "
         "execution status unknown."
+    ),
+    -1008: (
+        "Request throttled by system-level protection. Reduce-only/close-position orders are "
+        "exempt. Please try again."
     ),
     -1015: "Too many new orders; current limit is {0} orders per {1}.",
     -1020: "This operation is not supported.",
@@ -35,6 +41,7 @@ TEXTS: dict[int, str] = {
     -1128: "Combination of optional parameters invalid.",
     -1130: "Data sent for parameter '{0}' is not valid.",
     -1131: "recvWindow must be less than {0}.",
+    -1135: "Invalid JSON Request",
     -1136: "Invalid newOrderRespType.",
     -2011: "Unknown order sent.",
     -2013: "Order does not exist.",

@@ -19,6 +19,7 @@ from services.paper_exchange.authentication import ApiKey, Permission
 from services.paper_exchange.clock import MarketClock
 from services.paper_exchange.config import Settings
 from services.paper_exchange.docs_http import DocsHttp
+from services.paper_exchange.doorkeeper import Doorkeeper
 from services.paper_exchange.driver import Driver
 from services.paper_exchange.exchange import Exchange
 from services.paper_exchange.faults import Faults
@@ -30,11 +31,13 @@ from services.paper_exchange.market_http import MarketHttp
 from services.paper_exchange.request_log import RequestLog
 from services.paper_exchange.request_weight import RequestWeight
 from services.paper_exchange.sim_http import SimHttp
+from services.paper_exchange.socket_api import SocketApi
 from services.paper_exchange.sources.event import Source
 from services.paper_exchange.sources.generator import DEFAULT_SYMBOLS, GeneratorSource
 from services.paper_exchange.sources.klines import KlineSource
 from services.paper_exchange.sources.tape import TapeSource
 from services.paper_exchange.streams import Streams
+from services.paper_exchange.trade_desk import TradeDesk
 from services.paper_exchange.trade_http import TradeHttp
 
 _log = get_logger(__name__)
@@ -78,9 +81,10 @@ class PaperExchange:
         books = {symbol: self.market.book(symbol) for symbol in instruments}
         self.exchange = Exchange(instruments, books, settings.limits, settings.seed)
         add_demo_account(self.exchange, settings, start_ns)
+        self.doorkeeper = Doorkeeper(settings.limits)
         self.faults = Faults()
         self.log = RequestLog(settings.limits.request_log_rows_max)
-        self.trade_http = TradeHttp(self.exchange, self.clock, self.hub, self.faults, self.log)
+        self.desk = TradeDesk(self.exchange, self.clock, self.hub, self.faults, self.log)
         self.driver = Driver(
             source,
             self.market,
@@ -111,15 +115,18 @@ class PaperExchange:
             )
         elif update.kind is UpdateKind.MARK:
             exchange.on_mark(update.symbol, update.ts_ns)
-        self.trade_http.deliver_events()
+        self.desk.deliver_events()
 
     def build_app(self) -> web.Application:
         """The application with every door of the venue."""
+        weight = RequestWeight(self.clock, self.doorkeeper)
         app = web.Application(
             client_max_size=self.settings.limits.request_body_bytes_max,
-            middlewares=[self._no_fault_of_our_own, RequestWeight(self.clock).middleware],
+            middlewares=[self._no_fault_of_our_own, weight.middleware],
         )
-        market_http = MarketHttp(self.market, self.clock, self.exchange.keys.__contains__)
+        market_http = MarketHttp(
+            self.market, self.clock, self.exchange.keys.__contains__, self.settings.limits
+        )
         streams = Streams(self.hub, self.driver.clock_frame, monotonic_ns)
         sim_http = SimHttp(
             self.exchange,
@@ -127,14 +134,25 @@ class PaperExchange:
             self.driver,
             self.faults,
             self.log,
-            self.trade_http.deliver_events,
+            self.desk.deliver_events,
         )
         health_http = HealthHttp(
-            self.exchange, self.driver, self.hub, self.trade_http, lambda: self._is_serving
+            self.exchange, self.driver, self.hub, self.desk, lambda: self._is_serving
         )
-        for doors in (market_http, self.trade_http, streams, sim_http, health_http, DocsHttp()):
+        trade_http = TradeHttp(self.desk)
+        socket_api = SocketApi(self.desk, self.doorkeeper)
+        for doors in (
+            market_http,
+            trade_http,
+            socket_api,
+            streams,
+            sim_http,
+            health_http,
+            DocsHttp(),
+        ):
             app.add_routes(doors.routes())
         app.on_shutdown.append(streams.close_all)
+        app.on_shutdown.append(socket_api.close_all)
         return app
 
     async def run(self) -> None:

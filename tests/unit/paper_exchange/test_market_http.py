@@ -9,6 +9,8 @@ import pytest
 from aiohttp import web
 
 from services.paper_exchange.clock import MarketClock
+from services.paper_exchange.config import Limits
+from services.paper_exchange.doorkeeper import Doorkeeper
 from services.paper_exchange.instruments import select_instruments
 from services.paper_exchange.market import Market
 from services.paper_exchange.market_http import MarketHttp
@@ -67,7 +69,7 @@ def _market() -> Market:
 async def venue() -> AsyncIterator[_Venue]:
     now_ms = START_MS + TRADES * 20_000
     clock = MarketClock(lambda: 0, now_ms * NS)
-    app = web.Application(middlewares=[RequestWeight(clock).middleware])
+    app = web.Application(middlewares=[RequestWeight(clock, Doorkeeper(Limits())).middleware])
     app.add_routes(MarketHttp(_market(), clock, lambda key: key == "known").routes())
     runner = web.AppRunner(app)
     await runner.setup()
