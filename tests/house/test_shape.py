@@ -10,8 +10,8 @@ COMMON_MODULES = {
         "subjects"
     ),
     "venue": (
-        "market_payloads outcome_table outcomes payloads signing stream_payloads streams "
-        "user_payloads"
+        "budget endpoints latches market_payloads outcome_table outcomes payloads signing "
+        "stream_payloads streams user_payloads"
     ),
     "runtime": (
         "broker bus clock config credentials errors health http journal log metrics provisioning "

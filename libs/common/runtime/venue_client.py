@@ -198,8 +198,10 @@ class VenueClient(VenueTransport):
     # -- reads of the market ---------------------------------------------------------------------
 
     async def exchange_info(self) -> ExchangeInfo:
-        """GET exchangeInfo: every symbol, about 1 MB."""
-        return await self._read("exchangeInfo", ExchangeInfo)
+        """GET exchangeInfo: every symbol, about 1 MB. Its limits become those of the budget."""
+        info = await self._read("exchangeInfo", ExchangeInfo)
+        self.budget.set_limits(info.rate_limits)
+        return info
 
     async def server_time(self) -> int:
         """GET time: the venue's clock in milliseconds."""

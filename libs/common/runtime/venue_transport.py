@@ -16,7 +16,7 @@ Replaced, each for a reason (docs/adr/0002-python-binance-subclassed.md):
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,7 +26,19 @@ from libs.common.runtime.clock import NS_PER_MS, monotonic_ns
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.secret import Secret, mask_key
 from libs.common.runtime.venue_http import HTTP_ERRORS, Flight, HttpConnections
-from libs.common.venue.outcomes import Outcome, classify, lost, not_sent
+from libs.common.venue.budget import Booking, BudgetLimits, VenueBudget
+from libs.common.venue.endpoints import Cost, Purpose, cost_of, endpoint_of, purpose_of
+from libs.common.venue.latches import Latch, Latches
+from libs.common.venue.outcome_table import Reason, ThrottleKind
+from libs.common.venue.outcomes import (
+    Outcome,
+    Rejected,
+    Throttled,
+    classify,
+    lost,
+    not_sent,
+    throttled_until_ms,
+)
 from libs.common.venue.signing import ParameterValue, encode_parameters, sign_hmac
 
 log = get_logger(__name__)
@@ -35,6 +47,15 @@ RequestParameters = Mapping[str, ParameterValue | None]
 
 LIBRARY_ORDER_PREFIX = AsyncClient.CONTRACT_ORDER_PREFIX
 _ORDER_PATHS = frozenset({"order", "batchOrders", "allOpenOrders", "algoOrder", "algoOpenOrders"})
+SOCKET_METHODS = {
+    ("POST", "/fapi/v1/order"): "order.place",
+    ("PUT", "/fapi/v1/order"): "order.modify",
+    ("DELETE", "/fapi/v1/order"): "order.cancel",
+    ("GET", "/fapi/v1/order"): "order.status",
+    ("POST", "/fapi/v1/algoOrder"): "algoOrder.place",
+    ("DELETE", "/fapi/v1/algoOrder"): "algoOrder.cancel",
+}
+"""What the WebSocket API can carry, and its name there; it has no batch and no cancel-all."""
 
 
 class VenueLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,22 +71,50 @@ class VenueLimits(msgspec.Struct, frozen=True, kw_only=True):
     keepalive_ms: int = 30_000
     response_bytes_max: int = 16_777_216
     clock_samples: int = 5
+    budget: BudgetLimits = BudgetLimits()
 
 
 class VenueCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished request, for budgets, audit and metrics. `elapsed_ms` is wall time."""
+    """One finished request, for budgets, audit and metrics. `elapsed_ms` is wall time.
+
+    `is_local`: it was refused here, by a latch or the budget, and nothing was sent. `latch` is set
+    when this answer began or prolonged one. `purpose` and `cost` say what it was for and how much
+    it adds to the venue's counts.
+    """
 
     method: str
     path: str
     outcome: Outcome
     elapsed_ms: int
+    purpose: Purpose = Purpose.READ
+    cost: Cost = Cost()
+    is_local: bool = False
+    latch: Latch | None = None
+
+
+class OrderSocket(Protocol):
+    """Another way for orders to the venue: its WebSocket API."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request can be sent now."""
+
+    async def call(self, method: str, parameters: RequestParameters, timeout_ms: int) -> Outcome:
+        """Sign and send one request under the API's own method name; never raises for the world."""
+
+    async def close(self) -> None:
+        """Close; requests in flight become unknown."""
 
 
 class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyped
     """Sends requests to one venue, each at most once, and says what the answer means.
 
     Must be constructed inside a running event loop. `now_ns` is market time (UTC nanoseconds);
-    `base_url` is like `https://fapi.binance.com` (no path). `on_call` sees every finished request.
+    `base_url` is like `https://fapi.binance.com` (no path). `on_call` sees every finished request,
+    and those that were refused here. `order_socket` carries orders while it is open.
+
+    `budget` counts what every request costs; `latches` hold back what the venue forbade. Both are
+    read before each request and can be shown to people.
     """
 
     def __init__(
@@ -78,6 +127,7 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         limits: VenueLimits | None = None,
         on_call: Callable[[VenueCall], None] | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        order_socket: OrderSocket | None = None,
     ) -> None:
         asyncio.get_running_loop()
         self.limits = limits or VenueLimits()
@@ -86,6 +136,9 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         self._secret = api_secret
         self._on_call = on_call
         self._ssl_context = ssl_context
+        self._order_socket = order_socket
+        self.budget = VenueBudget(self.limits.budget)
+        self.latches = Latches()
         super().__init__(api_key=api_key, api_secret=None)
         self._pin_urls()
         if api_key:
@@ -106,12 +159,21 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         return self._now_ns() // 1_000_000 + self.offset_ms
 
     def watch(self, on_call: Callable[[VenueCall], None]) -> None:
-        """Let somebody see every finished request from now on (instead of whoever saw it so far)."""
+        """Let somebody see every finished request from now on, instead of whoever saw it."""
         self._on_call = on_call
 
     async def close_connection(self) -> None:
         """Close all connections; requests in flight become unknown or not sent."""
+        if self._order_socket is not None:
+            await self._order_socket.close()
         await self.session.close()
+
+    def latch(self, kind: ThrottleKind, until_ms: int) -> None:
+        """Hold back requests until a venue time, as after an answer; for what an earlier life knew.
+
+        What each kind holds back is told in `libs.common.venue.latches`.
+        """
+        self.latches.latch(kind, until_ms)
 
     def _pin_urls(self) -> None:
         """Point every URL the library could build to the venue, and drop its WebSocket clients."""
@@ -147,12 +209,57 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         """
         verb = method.upper()
         path = self._checked_path(uri)
-        wire_form = self._encode(kwargs.get("data") or {}, signed=signed)
+        parameters = self._complete(kwargs.get("data") or {}, signed=signed)
         timeout_ms = kwargs.get("timeout_ms") or self.limits.request_timeout_ms
+        endpoint = endpoint_of(verb, path)
+        cost, purpose = cost_of(endpoint, parameters), purpose_of(endpoint, parameters)
+        venue_ms = self.timestamp_ms()
+        refused = self._held_back(purpose, cost, venue_ms)
+        if refused is not None:
+            self._report(verb, path, refused, 0, purpose, cost, is_local=True)
+            return refused
         started_ns = monotonic_ns()
-        outcome = await self._send(verb, uri, path, wire_form, timeout_ms)
-        self._report(verb, path, outcome, (monotonic_ns() - started_ns) // NS_PER_MS)
+        booking = self.budget.book(cost, venue_ms)
+        outcome: Outcome | None = None
+        try:
+            outcome = await self._carry(verb, uri, path, parameters, timeout_ms, signed=signed)
+        finally:
+            latch = self._learn(booking, outcome)
+        elapsed_ms = (monotonic_ns() - started_ns) // NS_PER_MS
+        self._report(verb, path, outcome, elapsed_ms, purpose, cost, latch=latch)
         return outcome
+
+    def _held_back(self, purpose: Purpose, cost: Cost, venue_ms: int) -> Outcome | None:
+        """The outcome of a request that must not be sent now, or None.
+
+        The budget holds back reads only: an order was weighed by the gate before it was journaled,
+        and a cancel is never too much.
+        """
+        latch = self.latches.stopping(purpose, venue_ms)
+        if latch is not None:
+            return Throttled(
+                status=0,
+                code=0,
+                message=f"not sent: held back until {latch.until_ms}",
+                kind=latch.kind,
+                banned_until_ms=latch.until_ms,
+            )
+        if purpose is Purpose.READ or purpose is Purpose.RECONCILE:
+            room = self.budget.may_send(purpose, cost, venue_ms)
+            if not room.may_send:
+                return not_sent(f"the venue's budget is used: {room.observed}, {room.allowed}")
+        return None
+
+    def _learn(self, booking: Booking, outcome: Outcome | None) -> Latch | None:
+        """Take what an answer says about limits; returns a latch that it began or prolonged."""
+        venue_ms = self.timestamp_ms()
+        if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_SENT:
+            self.budget.cancel(booking)
+            return None
+        self.budget.settle(booking, {} if outcome is None else outcome.headers, venue_ms)
+        if not isinstance(outcome, Throttled):
+            return None
+        return self.latches.latch(outcome.kind, throttled_until_ms(outcome, venue_ms))
 
     def _checked_path(self, uri: str) -> str:
         prefix = self.FUTURES_URL + "/"
@@ -160,19 +267,42 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
             raise ValueError(f"only {prefix} is spoken here, not {urlsplit(uri).path}")
         return uri.removeprefix(self._base_url)
 
-    def _encode(self, parameters: RequestParameters, *, signed: bool) -> str:
+    def _complete(self, parameters: RequestParameters, *, signed: bool) -> RequestParameters:
         client_order_id = str(parameters.get("newClientOrderId") or "")
         if client_order_id.startswith(LIBRARY_ORDER_PREFIX):
             raise ValueError("newClientOrderId must be ours, not made by the library")
         if not signed:
-            return encode_parameters(parameters)
+            return parameters
         if self._secret is None:
             raise ValueError("this client has no API secret: it can only read public data")
+        if "timestamp" in parameters and "recvWindow" in parameters:
+            return parameters
         complete = dict(parameters)
         complete.setdefault("recvWindow", self.limits.recv_window_ms)
         complete.setdefault("timestamp", self.timestamp_ms())
-        payload = encode_parameters(complete)
-        return f"{payload}&signature={sign_hmac(self._secret.reveal(), payload)}"
+        return complete
+
+    async def _carry(
+        self,
+        verb: str,
+        uri: str,
+        path: str,
+        parameters: RequestParameters,
+        timeout_ms: int,
+        *,
+        signed: bool,
+    ) -> Outcome:
+        """Send over the WebSocket API what it can carry while it is open, else over HTTP."""
+        order_socket = self._order_socket
+        if order_socket is not None and order_socket.is_open:
+            method = SOCKET_METHODS.get((verb, path))
+            if method is not None:
+                return await order_socket.call(method, parameters, timeout_ms)
+        wire_form = encode_parameters(parameters)
+        if signed:
+            assert self._secret is not None, "_complete refuses to sign without a secret"
+            wire_form += f"&signature={sign_hmac(self._secret.reveal(), wire_form)}"
+        return await self._send(verb, uri, path, wire_form, timeout_ms)
 
     async def _send(
         self, verb: str, uri: str, path: str, wire_form: str, timeout_ms: int
@@ -199,10 +329,30 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         is_order = verb != "GET" and path.rpartition("/")[2] in _ORDER_PATHS
         return classify(flight.status, body, flight.headers, is_order=is_order)
 
-    def _report(self, verb: str, path: str, outcome: Outcome, elapsed_ms: int) -> None:
+    def _report(
+        self,
+        verb: str,
+        path: str,
+        outcome: Outcome,
+        elapsed_ms: int,
+        purpose: Purpose,
+        cost: Cost,
+        *,
+        is_local: bool = False,
+        latch: Latch | None = None,
+    ) -> None:
         if self._on_call is None:
             return
-        call = VenueCall(method=verb, path=path, outcome=outcome, elapsed_ms=elapsed_ms)
+        call = VenueCall(
+            method=verb,
+            path=path,
+            outcome=outcome,
+            elapsed_ms=elapsed_ms,
+            purpose=purpose,
+            cost=cost,
+            is_local=is_local,
+            latch=latch,
+        )
         try:
             self._on_call(call)
         except Exception:  # an observer may not cost us the outcome of an order

@@ -30,8 +30,10 @@ OVERLOAD_WAIT_MS = 1_000
 """Pause after -1008 or 503 "Service Unavailable." when the venue names none."""
 
 MINUTE_MS = 60_000
+TEN_SECONDS_MS = 10_000
 
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
+_TEN_SECONDS = re.compile(r"per (?:10|ten)[ _-]?s", re.IGNORECASE)
 _MESSAGE_LENGTH_MAX = 500
 
 
@@ -166,8 +168,8 @@ def describe(outcome: Outcome) -> str:
 def throttled_until_ms(outcome: Throttled, venue_now_ms: int) -> int:
     """Return the venue time until which nothing of this kind may be sent.
 
-    Without a word from the venue: the end of the fixed minute for limits, two minutes for a ban,
-    one second for overload.
+    Without a word from the venue: the end of the fixed minute for limits (of the ten seconds when
+    the text of an order limit names them), two minutes for a ban, one second for overload.
     """
     if outcome.banned_until_ms is not None:
         return max(outcome.banned_until_ms, venue_now_ms)
@@ -177,7 +179,9 @@ def throttled_until_ms(outcome: Throttled, venue_now_ms: int) -> int:
         return venue_now_ms + BAN_MIN_MS
     if outcome.kind is ThrottleKind.OVERLOADED:
         return venue_now_ms + OVERLOAD_WAIT_MS
-    return (venue_now_ms // MINUTE_MS + 1) * MINUTE_MS
+    is_short = outcome.kind is ThrottleKind.ORDER_LIMIT and _TEN_SECONDS.search(outcome.message)
+    window_ms = TEN_SECONDS_MS if is_short else MINUTE_MS
+    return (venue_now_ms // window_ms + 1) * window_ms
 
 
 def _classify_success(

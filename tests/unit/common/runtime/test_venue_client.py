@@ -224,11 +224,20 @@ async def test_a_read_with_missing_fields_is_an_error_that_names_them(venue: Scr
 
 
 async def test_the_clock_offset_is_taken_from_the_shortest_round_trip(venue: ScriptedVenue) -> None:
-    readings = iter([1_000, 1_100, 2_000, 2_010, 3_000, 3_400])
-    venue.answers = [answer(200, b'{"serverTime":%d}' % ms) for ms in (99_999, 2_005 + 700, 50_000)]
+    now_ms = 1_000
+
+    def after(elapsed_ms: int, server_ms: int) -> Answer:
+        async def write(heard: Heard, writer: asyncio.StreamWriter) -> None:
+            nonlocal now_ms
+            now_ms += elapsed_ms
+            await answer(200, b'{"serverTime":%d}' % server_ms)(heard, writer)
+
+        return write
+
+    venue.answers = [after(100, 99_999), after(10, 1_105 + 700), after(400, 50_000)]
     client = VenueClient(
         venue.url,
-        lambda: next(readings) * 1_000_000,
+        lambda: now_ms * 1_000_000,
         limits=VenueLimits(clock_samples=3),
     )
     assert await client.sync_time() == 700
