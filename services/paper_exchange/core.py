@@ -19,6 +19,7 @@ from services.paper_exchange.accounts import Account
 from services.paper_exchange.algo_placement import place_algo_order
 from services.paper_exchange.authentication import ApiKey, Security, authenticate
 from services.paper_exchange.exchange import Exchange
+from services.paper_exchange.modification import modify_order
 from services.paper_exchange.parameters import Parameters
 from services.paper_exchange.placement import place_order
 from services.paper_exchange.refusals import RefusalError
@@ -49,6 +50,7 @@ _READ, _TRADE, _KEY = Security.USER_DATA, Security.TRADE, Security.KEY
 
 ENDPOINTS: Final[dict[tuple[str, str], Endpoint]] = {
     ("POST", "/fapi/v1/order"): Endpoint(place_order, _TRADE, 0),
+    ("PUT", "/fapi/v1/order"): Endpoint(modify_order, _TRADE, 0),
     ("GET", "/fapi/v1/order"): Endpoint(order_queries.query_order, _READ, 1),
     ("DELETE", "/fapi/v1/order"): Endpoint(order_queries.cancel_order, _TRADE, 1),
     ("GET", "/fapi/v1/openOrder"): Endpoint(order_queries.query_open_order, _READ, 1),

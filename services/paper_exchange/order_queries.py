@@ -32,7 +32,7 @@ def query_order(
     exchange: Exchange, account: Account, parameters: Parameters, now_ns: int
 ) -> dict[str, object]:
     """GET /fapi/v1/order; raises -2013 for an order that never was or is forgotten."""
-    order = _find_order(exchange, account, parameters)
+    order = find_order(exchange, account, parameters)
     if order is None or not is_retained(exchange, order, now_ns):
         raise RefusalError(-2013)
     if now_ns - order.created_ns < exchange.query_lag_ms * NS_PER_MS:
@@ -44,7 +44,7 @@ def query_open_order(
     exchange: Exchange, account: Account, parameters: Parameters, now_ns: int
 ) -> dict[str, object]:
     """GET /fapi/v1/openOrder; raises -2013 for an order that is not open."""
-    order = _find_order(exchange, account, parameters)
+    order = find_order(exchange, account, parameters)
     if order is None or not order.is_open:
         raise RefusalError(-2013)
     return queried_order(exchange.instruments[order.symbol], order)
@@ -54,7 +54,7 @@ def cancel_order(
     exchange: Exchange, account: Account, parameters: Parameters, now_ns: int
 ) -> dict[str, object]:
     """DELETE /fapi/v1/order; raises -2011 for an order that is not open."""
-    order = _find_order(exchange, account, parameters)
+    order = find_order(exchange, account, parameters)
     if order is None or not order.is_open:
         raise RefusalError(-2011)
     exchange.end_order(account, order, CANCELED, now_ns)
@@ -148,7 +148,8 @@ def list_income(
     return [listed_income(row) for row in rows]
 
 
-def _find_order(exchange: Exchange, account: Account, parameters: Parameters) -> Order | None:
+def find_order(exchange: Exchange, account: Account, parameters: Parameters) -> Order | None:
+    """The order that `orderId` or `origClientOrderId` names; raises -1102 without either."""
     symbol = instrument_of(exchange, parameters).symbol
     order_id = parameters.optional_integer("orderId")
     if order_id is not None:

@@ -27,6 +27,8 @@ class Order:
         queue_ahead: quantity resting before this order at its price, modeled from the level's size
             when the order came to rest.
         origin: the conditional order that it was born of, if any.
+        amendments: how often its price or quantity was modified.
+        modify_id: the id of the latest modification; zero without one.
     """
 
     order_id: int
@@ -48,6 +50,8 @@ class Order:
     quote: Decimal = ZERO
     queue_ahead: Decimal = ZERO
     origin: AlgoOrder | None = None
+    amendments: int = 0
+    modify_id: int = 0
 
     @property
     def original_type(self) -> str:

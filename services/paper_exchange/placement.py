@@ -26,6 +26,7 @@ from services.paper_exchange.instruments import TIMES_IN_FORCE, Instrument
 from services.paper_exchange.ledger import ZERO
 from services.paper_exchange.margin import order_cost
 from services.paper_exchange.matching import (
+    Match,
     best_counter_price,
     resting_ahead,
     sweep,
@@ -315,16 +316,23 @@ def match_order(
     order = _new_order(exchange, account, request, quantity, now_ns)
     exchange.accept(account, order)
     acknowledgement = acknowledged_order(instrument, order)
+    take(exchange, account, order, matches, now_ns)
+    return order, acknowledgement
+
+
+def take(
+    exchange: VenueState, account: Account, order: Order, matches: list[Match], now_ns: int
+) -> None:
+    """Book what an order takes; let its rest expire or come to rest, as its kind demands."""
     for match in matches:
         exchange.book_fill(account, order, match, now_ns, is_maker=False)
-    if order.is_open and request.is_market:
+    if order.is_open and order.order_type == "MARKET":
         exchange.end_order(account, order, EXPIRED, now_ns, MARKET_NOT_FILLED)
-    elif order.is_open and request.time_in_force in ("IOC", "FOK"):
+    elif order.is_open and order.time_in_force in ("IOC", "FOK"):
         exchange.end_order(account, order, EXPIRED, now_ns, IOC_NOT_FILLED)
     elif order.is_open:
-        ahead = resting_ahead(book, order.side, order.price)
-        exchange.rest(order, ahead)
-    return order, acknowledgement
+        book = exchange.books[order.symbol]
+        exchange.rest(order, resting_ahead(book, order.side, order.price))
 
 
 def _new_order(

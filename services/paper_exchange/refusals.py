@@ -102,13 +102,20 @@ TEXTS: dict[int, str] = {
         "The order will not be recorded in the order history"
     ),
     -5024: "Symbol is not in trading status. Order amendment is not permitted.",
+    -5025: "Only limit order is supported.",
+    -5026: "Exceed maximum modify order limit.",
+    -5027: "No need to modify the order.",
+    -5029: "Order's notional after modification must be no smaller than {0}",
     -5037: "Invalid price match",
     -5039: "Invalid self trade prevention mode",
     -5040: (
         "The goodTillDate timestamp must be greater than the current time plus 600 seconds "
         "and smaller than 253402300799000"
     ),
+    -5047: "The reduceOnly sent does not match the order.",
 }
+
+# The venue's texts of -5029 and -5047 are not recorded: these are ours.
 
 TIMESTAMP_AHEAD = "Timestamp for this request was 1000ms ahead of the server's time."
 """The second text of -1021: the request comes from the future."""

@@ -59,6 +59,7 @@ def order_trade_update(
         "x": execution,
         "X": order.status,
         "i": order.order_id,
+        **({"M": order.modify_id} if execution == "AMENDMENT" else {}),
         "l": "0" if trade is None else scaled(trade.quantity, quantities),
         "z": scaled(order.executed, quantities) if order.executed else "0",
         "L": "0" if trade is None else scaled(trade.price, prices),

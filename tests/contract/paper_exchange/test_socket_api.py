@@ -97,6 +97,7 @@ async def test_a_fault_strikes_it_as_it_strikes_http(caller, customer):
 
 async def test_python_binance_trades_over_it(customer, running_venue):
     client = AsyncClient(customer.account["api_key"], customer.account["secret"])
+    client.ws_future.TIMEOUT = 0.1  # how long its read loop takes to notice that we are done
     client.ws_future._url = f"{running_venue.url.replace('http', 'ws')}/ws-fapi/v1"
     client.timestamp_offset = await customer.clock_offset_ms()
     try:

@@ -1,0 +1,90 @@
+"""Modifying limit orders: what is refused, what it does to queue, margin and fills."""
+
+import pytest
+
+PATH = "/fapi/v1/order"
+BEST = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.020", "price": "49000.10"}
+
+
+def rest(venue, price="49000.10", quantity="0.010", **more):
+    found = venue.order("BUY", quantity, price, **more)
+    assert found.status == 200, found
+    return found.body["orderId"]
+
+
+def modify(venue, order_id, **change):
+    sent = {name: value for name, value in {**BEST, **change}.items() if value is not None}
+    return venue.call("PUT", PATH, orderId=order_id, **sent)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"quantity": None}, -1102),
+        ({"price": None}, -1102),
+        ({"side": None}, -1102),
+        ({"side": "HOLD"}, -1117),
+        ({"side": "SELL"}, -1130),
+        ({"price": "49000.05"}, -4014),
+        ({"price": "60000.00"}, -4016),
+        ({"quantity": "0.0101"}, -1111),
+        ({"quantity": "0.001"}, -5029),
+        ({"quantity": "0.010"}, -5027),
+        ({"quantity": "100.000"}, -2019),
+        ({"reduceOnly": "true"}, -5047),
+        ({"orderId": 999}, -2013),
+    ],
+)
+def test_a_modification_is_refused_and_changes_nothing(venue, change, code):
+    order_id = rest(venue)
+    before = venue.get(PATH, symbol="BTCUSDT", orderId=order_id)
+    sent = {"orderId": order_id, **BEST, **change}
+    sent = {name: value for name, value in sent.items() if value is not None}
+    assert venue.call("PUT", PATH, **sent).code == code
+    assert venue.get(PATH, symbol="BTCUSDT", orderId=order_id) == before
+
+
+def test_it_answers_with_pair_and_modify_id_and_says_amendment(venue):
+    order_id = rest(venue)
+    venue.call("POST", "/fapi/v1/listenKey")
+    venue.events()
+    found = modify(venue, order_id).body
+    assert list(found)[-2:] == ["pair", "modifyId"]
+    assert (found["origQty"], found["pair"], found["status"]) == ("0.020", "BTCUSDT", "NEW")
+    assert "avgPrice" not in found
+    (event,) = venue.events()
+    assert (event["o"]["x"], event["o"]["M"]) == ("AMENDMENT", found["modifyId"])
+    assert venue.account.counts.count_1m == 2
+
+
+def test_it_loses_its_place_in_the_queue(venue):
+    venue.depth("BTCUSDT", [("50000.00", "5")], [("50000.10", "5")], mark="50000.00")
+    order_id = rest(venue, "50000.00")
+    venue.trade("BTCUSDT", "50000.00", "4.990", is_buyer_maker=True)
+    modify(venue, order_id, price="50000.00", quantity="0.011")
+    venue.trade("BTCUSDT", "50000.00", "4.990", is_buyer_maker=True)
+    assert venue.get(PATH, symbol="BTCUSDT", orderId=order_id)["executedQty"] == "0.000"
+
+
+def test_a_price_that_crosses_takes(venue):
+    order_id = rest(venue)
+    found = modify(venue, order_id, price="50000.10").body
+    assert (found["status"], found["executedQty"]) == ("FILLED", "0.020")
+
+
+def test_a_quantity_that_is_filled_already_ends_the_order(venue):
+    venue.depth("BTCUSDT", [("50000.00", "1")], [("50000.10", "0.004")], mark="50000.00")
+    order_id = rest(venue, "50000.10")
+    found = modify(venue, order_id, price="50000.10", quantity="0.004").body
+    assert (found["status"], found["executedQty"]) == ("CANCELED", "0.004")
+
+
+def test_a_post_only_order_that_would_take_ends(venue):
+    order_id = rest(venue, timeInForce="GTX")
+    assert modify(venue, order_id, price="50000.10").body["status"] == "CANCELED"
+
+
+def test_an_order_may_be_moved_so_often(venue):
+    order_id = rest(venue)
+    venue.account.orders[order_id].amendments = 10_000
+    assert modify(venue, order_id).code == -5026
