@@ -37,7 +37,8 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """
     kept = {name: value for name, value in environment.items() if not name.startswith("PORTCULLIS")}
     kept["PYTHONSAFEPATH"] = "1"
-    kept["PYTHONPATH"] = str(ROOT)
+    # What the user put there stays: a strategy of theirs is found by its dotted path.
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
     kept["PYTHONUNBUFFERED"] = "1"
     return kept
 

@@ -9,16 +9,13 @@ import json
 import math
 import os
 import signal
-import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-RECORDED = ROOT.parent / "shared" / "data" / "tape"
+RECORDED = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "data" / "tape"
 SERVICES = ("feed", "signal", "risk", "execution", "reconciler")
 KILLS_EACH = 3
 DEADLINE_S = 900
@@ -48,38 +45,17 @@ def made_tape(path: Path) -> Path:
     return path
 
 
-def process_id(data_dir: Path, service: str) -> int | None:
-    """The process of a service as the run tells it; none while it is being restarted."""
-    for path in (data_dir / "runs").glob("*/run.json"):
-        entry = json.loads(path.read_text())["services"].get(service) or {}
-        found = entry.get("process_id")
-        return found if found is not None and Path(f"/proc/{found}").exists() else None
-    return None
-
-
-def market_ns(data_dir: Path) -> int:
-    """Market time as the venue tells it; 0 if it does not."""
-    for path in (data_dir / "runs").glob("*/run.json"):
-        url = json.loads(path.read_text())["venue_url"]
-        try:
-            with urllib.request.urlopen(f"{url}/sim/clock", timeout=5) as answer:
-                return int(json.load(answer)["now_ns"])
-        except OSError:
-            return 0
-    return 0
-
-
-def kill_each_in_turn(run: subprocess.Popen[bytes], data_dir: Path) -> int:
+def kill_each_in_turn(run) -> int:
     """Kill one service after another, spread over the whole market; returns how many were."""
     kills, killed_last = 0, dict.fromkeys(SERVICES, 0)
-    began_ns = market_ns(data_dir)
+    began_ns = run.market_ns()
     turns = SERVICES * KILLS_EACH
     for turn, service in enumerate(turns, 1):
         due_ns = began_ns + turn * MARKET_S * 10**9 // (len(turns) + 1)
-        while run.poll() is None and market_ns(data_dir) < due_ns:
+        while run.is_alive and run.market_ns() < due_ns:
             time.sleep(0.01)
-        while run.poll() is None:
-            found = process_id(data_dir, service)
+        while run.is_alive:
+            found = run.process_id(service)
             if found is not None and found != killed_last[service]:
                 os.kill(found, signal.SIGKILL)
                 killed_last[service] = found
@@ -90,40 +66,15 @@ def kill_each_in_turn(run: subprocess.Popen[bytes], data_dir: Path) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_a_run_survives_the_death_of_each_service_three_times(tmp_path):
-    report_path, output = tmp_path / "report.json", tmp_path / "output.txt"
-    arguments = ["--speed", "20", "--until-end", "--report", str(report_path)]
+def test_a_run_survives_the_death_of_each_service_three_times(start_run, tmp_path):
+    arguments = ["--speed", "20"]
     for tape in tapes(tmp_path):
         arguments += ["--tape", str(tape)]
-    environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT)}
-    with output.open("wb") as sink:
-        run = subprocess.Popen(
-            [sys.executable, "-m", "cli", "run", "--data-dir", str(tmp_path), *arguments],
-            stdout=sink, stderr=sink, env=environment, cwd=tmp_path,
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 60
-        while "ACTIVE" not in output.read_text() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        kills = kill_each_in_turn(run, tmp_path)
-        code = run.wait(DEADLINE_S)
-    finally:
-        if run.poll() is None:
-            run.send_signal(signal.SIGINT)
-            run.wait(60)
-    words = output.read_text()
-    assert code == 0, words
-    report = json.loads(report_path.read_text())
+    run = start_run(arguments)
+    run.wait_until_active()
+    kills = kill_each_in_turn(run)
+    report = run.end(DEADLINE_S)
     assert kills == len(SERVICES) * KILLS_EACH, "the run ended before all had been killed"
     assert sum(report["restarts"].values()) >= kills
     assert report["intents"]["by_outcome"].get("FILLED", 0) >= 1
-    for name in (
-        "nonterminal_intents", "unapproved_venue_orders", "duplicate_venue_orders",
-        "discrepancies", "fills_missing", "fills_unknown_to_venue",
-    ):  # fmt: skip
-        assert report[name] == 0, (name, words)
-    assert report["venue_log"]["placements_unrecorded"] == 0
-    assert report["journal_verified"] is True
-    assert report["realized_pnl"]["ours"] == report["realized_pnl"]["venue"]
-    assert report["candles_detail"]["missing"] == report["candles_detail"]["duplicate"] == 0
-    assert report["candles"] == report["candles_detail"]["published"]
+    run.judge(report)
