@@ -6,8 +6,8 @@ import ast
 COMMON_MODULES = {
     "model": "algo_order ids instrument intent money order position settings trading_state verdict",
     "messages": (
-        "account algo_events audit_events codec envelope event guard_events intents journal market "
-        "subjects"
+        "account algo_events audit audit_events audit_trail codec envelope event guard_events "
+        "intents journal market subjects"
     ),
     "venue": (
         "budget endpoints latches market_payloads outcome_table outcomes payloads signing "

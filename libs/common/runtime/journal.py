@@ -84,6 +84,7 @@ class Journal:
         self.number = 0
         self.sequence = 0
         self.head_hash = GENESIS_HASH
+        self.head_raw = b""  # the bytes last read: what is passed on must not be written anew
 
     async def load_snapshot(self) -> bytes | None:
         """Move to the last saved snapshot and return its state; ``None`` if there is none to trust.
@@ -164,6 +165,7 @@ class Journal:
             raise JournalBroken(f"journal message at sequence {sequence}: {error}") from error
         check_link(self.number, self.head_hash, record)
         self.number, self.sequence, self.head_hash = record.number, sequence, record_hash(raw)
+        self.head_raw = raw
         return record
 
     async def append(
