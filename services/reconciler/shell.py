@@ -152,6 +152,10 @@ class Reconciler:
                 return "retry"
             if self._clock.now_ns() >= due_ns:
                 return "period"
+            if self._failures >= FAILURES_HEEDED_MIN:
+                # Somebody may have asked already: waiting for that would not wait at all.
+                await asyncio.sleep(DUE_LOOK_INTERVAL_S)
+                continue
             try:
                 await asyncio.wait_for(self._asked.wait(), DUE_LOOK_INTERVAL_S)
             except TimeoutError:
