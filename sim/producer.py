@@ -1,0 +1,103 @@
+"""A stranger who proposes intents: all the shapes of order that the strategies do not ask for."""
+
+from decimal import Decimal
+from random import Random
+
+from libs.common.messages import subjects
+from libs.common.messages.codec import encode
+from libs.common.messages.intents import ProposedIntent
+from libs.common.model.ids import digest
+from libs.common.model.intent import Intent, Purpose
+from libs.common.model.order import OrderType, Side, TimeInForce
+from sim.broker import Broker
+from sim.loop import NS_PER_S, VirtualLoop
+from sim.market import TICKS, MarketFeed
+from sim.settings import EPOCH_NS
+
+INTENTS_PER_SCHEDULE = (8, 14)
+LIFETIME_NS = (3 * NS_PER_S, 20 * NS_PER_S)
+QUANTITIES = {
+    "BTCUSDT": (Decimal("0.002"), Decimal("0.010"), Decimal("0.020")),
+    "ETHUSDT": (Decimal("0.030"), Decimal("0.200"), Decimal("0.400")),
+}
+EXIT_SHARE = 0.3
+LIMIT_SHARE = 0.5
+
+
+class Producer:
+    """Proposes at random moments until told to stop."""
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        dice: Random,
+        symbols: tuple[str, ...],
+        broker: Broker,
+        market: MarketFeed,
+        end_ns: int,
+    ) -> None:
+        self._loop = loop
+        self._dice = dice
+        self._symbols = symbols
+        self._broker = broker
+        self._market = market
+        self._last: tuple[str, ProposedIntent] | None = None
+        self._repeats = 0
+        for number in range(dice.randint(*INTENTS_PER_SCHEDULE)):
+            loop.after(dice.randrange(4 * NS_PER_S, end_ns), self._propose, number)
+
+    def _propose(self, number: int) -> None:
+        dice, now_ns = self._dice, EPOCH_NS + self._loop.now_ns
+        symbol = dice.choice(self._symbols)
+        is_exit, is_limit = dice.random() < EXIT_SHARE, dice.random() < LIMIT_SHARE
+        side = dice.choice((Side.BUY, Side.SELL))
+        price = (self._market.series[symbol].price + dice.randint(-600, 600)) * TICKS[symbol]
+        intent_id = digest("stranger", str(number))
+        intent = Intent(
+            intent_id=intent_id,
+            strategy_id="stranger",
+            parameter_hash="",
+            symbol=symbol,
+            side=side,
+            purpose=Purpose.EXIT if is_exit else Purpose.ENTER,
+            order_type=OrderType.LIMIT if is_limit else OrderType.MARKET,
+            reference_price=self._market.series[symbol].price * TICKS[symbol],
+            candle_id=f"stranger-{number}",
+            created_at_ns=now_ns,
+            expires_at_ns=now_ns + dice.randrange(*LIFETIME_NS),
+            quantity=None if is_exit else dice.choice(QUANTITIES[symbol]),
+            price=price if is_limit else None,
+            time_in_force=dice.choice(
+                (TimeInForce.GTC, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.GTX)
+            )
+            if is_limit
+            else None,
+        )
+        self._say(
+            subjects.intent_proposed(symbol),
+            ProposedIntent(
+                message_id=intent_id,
+                causation_id=intent_id,
+                correlation_id=intent_id,
+                ts_event_ns=now_ns,
+                ts_published_ns=now_ns,
+                source="stranger",
+                intent=intent,
+            ),
+        )
+
+    def _say(self, subject: str, message: ProposedIntent) -> None:
+        if self._broker.is_down or self._broker.is_full:
+            return
+        self._last = (subject, message)
+        self._broker.store(subject, encode(message), message.message_id)
+
+    def repeat(self) -> bool:
+        """Propose the last intent again, past the broker's window."""
+        if self._last is None:
+            return False
+        self._repeats += 1
+        subject, message = self._last
+        identity = f"{message.message_id}-again-{self._repeats}"
+        self._broker.store(subject, encode(message), identity)
+        return True

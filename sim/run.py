@@ -1,0 +1,110 @@
+"""Runs one schedule from beginning to end and says what came of it."""
+
+import gc
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from libs.common.runtime import clock as clock_module
+from libs.common.runtime import service as service_module
+from services.execution import shell as execution_shell
+from services.reconciler import shell as reconciler_shell
+from sim.invariants import Judge
+from sim.loop import LIFE, NS_PER_S
+from sim.plan import Plan
+from sim.settings import EPOCH_NS
+from sim.silence import silenced
+from sim.world import World
+
+SETTLE_NS = 12 * NS_PER_S
+"""Quiet time before convergence is judged for the first time."""
+LOOK_NS = 4 * NS_PER_S
+CONVERGED_WITHIN_NS = 90 * NS_PER_S
+
+
+class _WorldTime:
+    """The clocks of whichever process runs just now."""
+
+    def __init__(self, world: World) -> None:
+        self._loop = world.loop
+
+    def wall_ns(self) -> int:
+        life = LIFE.get()
+        return EPOCH_NS + self._loop.now_ns + (0 if life is None else life.offset_ns)
+
+    def monotonic_ns(self) -> int:
+        return self._loop.now_ns
+
+
+def _no_span(*_: object) -> Any:
+    return nullcontext()
+
+
+@contextmanager
+def ports_replaced(world: World) -> Iterator[None]:
+    """Give the services the world's time, silence their logs, and slow what only polls."""
+    with ExitStack() as stack:
+        stack.enter_context(silenced(world))
+        previous = clock_module.use_time_source(_WorldTime(world))
+        stack.callback(clock_module.use_time_source, previous)
+        for module, name, value in (
+            (service_module, "span", _no_span),
+            (reconciler_shell, "DUE_LOOK_INTERVAL_S", 0.5),
+            (execution_shell, "RECONCILE_REQUEST_INTERVAL_S", 2.0),
+        ):
+            if hasattr(module, name):
+                stack.enter_context(patch.object(module, name, value))
+        yield
+
+
+class Outcome(NamedTuple):
+    """What came of a schedule."""
+
+    seed: int
+    violations: tuple[str, ...]
+    journal: tuple[bytes, ...]
+    steps: int
+    intents: Counter[str]
+    hit: Counter[str]
+    hit_in_flight: Counter[str]
+    orders: int
+    story: tuple[str, ...] = ()
+
+
+def run_plan(plan: Plan, *, with_story: bool = False) -> Outcome:
+    """Run a schedule; the same plan gives the same journal, byte for byte."""
+    story: list[str] | None = [] if with_story else None
+    was_collecting = gc.isenabled()
+    gc.disable()  # a killed life must not be tidied up in the middle of another's step
+    try:
+        world = World(plan, story)
+        judge = Judge(world)
+        with ports_replaced(world):
+            loop = world.loop
+            loop.run(plan.end_ns)
+            world.calm_down()
+            deadline_ns = plan.end_ns + CONVERGED_WITHIN_NS
+            next_ns = plan.end_ns + SETTLE_NS
+            found = ["not judged"]
+            while found and next_ns <= deadline_ns:
+                loop.run(next_ns)
+                found = judge.unsettled()
+                next_ns += LOOK_NS
+            violations = judge.verdict(found)
+            loop.close()
+        return Outcome(
+            seed=plan.seed,
+            violations=tuple(violations),
+            journal=tuple(message.data for message in world.journal),
+            steps=loop.steps,
+            intents=world.intents,
+            hit=world.fate.hit,
+            hit_in_flight=world.fate.hit_in_flight,
+            orders=sum(1 for sent in world.venue.log if sent.order_id and sent.method == "POST"),
+            story=tuple(story or ()),
+        )
+    finally:
+        if was_collecting:
+            gc.enable()

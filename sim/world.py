@@ -1,0 +1,405 @@
+"""One simulated world: the real services around a broker, a venue, a market and a fate."""
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+import msgspec
+
+from libs.common.messages import subjects
+from libs.common.messages.account import Command, Verb
+from libs.common.messages.codec import encode
+from libs.common.runtime.credentials import venue_limits
+from libs.common.runtime.service import Context
+from services.execution.shell import Execution
+from services.paper_exchange.demo_keys import (
+    DEMO_READ_KEY,
+    DEMO_READ_SECRET,
+    DEMO_TRADE_KEY,
+    DEMO_TRADE_SECRET,
+)
+from services.reconciler.shell import Reconciler
+from services.risk.shell import RiskShell
+from services.signal.shell import SignalShell
+from sim.broker import Broker, Stored
+from sim.client import SimVenueClient
+from sim.fate import FLIGHT_STEP_NS, Fate
+from sim.loop import NS_PER_S, Life, VirtualLoop
+from sim.market import CRASH_TICKS, MarketFeed
+from sim.node import RESTART_NS, Node
+from sim.plan import Fault, Plan
+from sim.producer import Producer
+from sim.settings import (
+    ACCOUNT,
+    APPROVAL_KEY,
+    COMMON,
+    EPOCH_NS,
+    EXECUTION,
+    RECONCILER,
+    RISK,
+    SIGNAL,
+    SYMBOLS,
+)
+from sim.venue import Venue
+
+JOURNAL_SUBJECT = subjects.journal(ACCOUNT)
+LIMITS = venue_limits(COMMON)
+RESUME_NS = (NS_PER_S, 6 * NS_PER_S)
+CLOCK_JUMPS_NS = (-4 * NS_PER_S, 6 * NS_PER_S)
+
+
+class _Told(msgspec.Struct):
+    """What of a journaled event tells whether an order is in flight."""
+
+    event: str
+    client_order_id: str = ""
+
+
+class _Record(msgspec.Struct):
+    events: list[_Told]
+
+
+class _Intent(msgspec.Struct):
+    intent_id: str
+
+
+class _Body(msgspec.Struct):
+    intent: _Intent
+
+
+class _AboutIntent(msgspec.Struct):
+    intent_id: str = ""
+    intent: _Intent | None = None
+    body: _Body | None = None
+
+
+_RECORD = msgspec.json.Decoder(_Record)
+_ABOUT_INTENT = msgspec.json.Decoder(_AboutIntent)
+_IN_FLIGHT = "OrderRecorded"
+_STILL_IN_FLIGHT = frozenset({"OrderBecameUnknown", "FillReceived"})
+
+
+def intent_of(payload: bytes) -> str:
+    """The intent that a proposal, verdict or approval is about."""
+    message = _ABOUT_INTENT.decode(payload)
+    intent = message.body.intent if message.body is not None else message.intent
+    return message.intent_id or (intent.intent_id if intent is not None else "")
+
+
+class World:
+    """Everything of one schedule. `story` collects lines when there is somebody to read them."""
+
+    def __init__(self, plan: Plan, story: list[str] | None = None) -> None:
+        self.plan = plan
+        self.story = story
+        self.exit_reasons: list[str] = []
+        self.in_flight: dict[str, None] = {}
+        self.journal: list[Stored] = []
+        self.intents: Counter[str] = Counter()
+        self.proposed: dict[str, None] = {}
+        self.judged: dict[str, None] = {}
+        self.approved: dict[str, None] = {}
+        self.is_over = False
+        seed = plan.seed
+        self.loop = loop = VirtualLoop(_dice("ready", seed))  # type: ignore[abstract]
+        self.fate = Fate(loop, plan, self._blow, lambda: bool(self.in_flight), self.note)
+        self.broker = Broker(
+            loop, _dice("broker", seed), COMMON.bus, ACCOUNT,
+            lambda kind, _: self.fate.strikes(kind), self.note,
+        )  # fmt: skip
+        self.broker.on_stored = self._on_stored
+        self.venue = Venue(
+            loop, _dice("venue", seed), EPOCH_NS, SYMBOLS, self.fate.strikes, self.note
+        )
+        self.market = MarketFeed(
+            loop, _dice("market", seed), SYMBOLS, self.broker, self.venue, self.note
+        )
+        self.producer = Producer(
+            loop, _dice("producer", seed), SYMBOLS, self.broker, self.market, plan.end_ns
+        )
+        self._dice = _dice("world", seed)
+        self._last_approval: Stored | None = None
+        self._last_command: Stored | None = None
+        self._commands = 0
+        self.executors = [self._executor("execution")]
+        if plan.has_two_executors:
+            self.executors.append(self._executor("execution-2"))
+        self.risk = Node(self, "risk", "risk", RISK, _start_risk)
+        self.signal = Node(self, "signal", "signal", SIGNAL, _start_signal)
+        self.reconciler = Node(self, "reconciler", "reconciler", RECONCILER, _start_reconciler)
+        self.nodes = [*self.executors, self.risk, self.signal, self.reconciler]
+        for node in self.nodes:
+            loop.after(self._dice.randrange(NS_PER_S), node.begin)
+
+    def _executor(self, name: str) -> Node:
+        return Node(self, name, "execution", EXECUTION, _start_execution)
+
+    def note(self, line: str) -> None:
+        """Write a line of the story."""
+        if self.story is not None:
+            self.story.append(f"{self.loop.now_ns / 1e9:9.4f}  {line}")
+
+    def begin_later(self, node: Node) -> None:
+        """A supervisor starts a process again."""
+        self.loop.after(self._dice.randrange(*RESTART_NS), node.begin)
+
+    # -- what is stored --------------------------------------------------------------------------
+
+    def _on_stored(self, message: Stored) -> None:
+        subject = message.subject
+        if subject == JOURNAL_SUBJECT:
+            self.journal.append(message)
+            self._follow(message)
+        elif subject.startswith("intent."):
+            self._note_intent(message)
+        elif subject.startswith("command."):
+            self._last_command = message
+
+    def _note_intent(self, message: Stored) -> None:
+        stage = message.subject.split(".")[1]
+        self.intents[stage] += 1
+        seen = {"proposed": self.proposed, "verdict": self.judged, "approved": self.approved}
+        if stage in seen:
+            seen[stage][intent_of(message.data)] = None
+        if stage == "approved":
+            self._last_approval = message
+
+    def _follow(self, message: Stored) -> None:
+        for told in _RECORD.decode(message.data).events:
+            if told.event == _IN_FLIGHT:
+                self.in_flight[told.client_order_id] = None
+                for fault in self.fate.order_recorded():
+                    self._deal_in_flight(fault)
+            elif told.client_order_id in self.in_flight and told.event not in _STILL_IN_FLIGHT:
+                del self.in_flight[told.client_order_id]
+            if self.story is not None:
+                self.note(f"journal {len(self.journal)}: {told.event} {told.client_order_id}")
+
+    def _deal_in_flight(self, fault: Fault) -> None:
+        node = self._target(fault)
+        life = node.life if node is not None else None
+        if life is None:
+            self.loop.after(fault.in_flight * FLIGHT_STEP_NS, self.fate.deal, fault)
+        else:
+            life.fuse = fault.in_flight
+            life.on_fuse = lambda: self.fate.deal(fault)
+
+    # -- blows -----------------------------------------------------------------------------------
+
+    def _target(self, fault: Fault) -> Node | None:
+        _, _, name = fault.kind.partition("_")
+        if name.endswith("execution"):
+            return self.executors[int(fault.draw * len(self.executors))]
+        return {"risk": self.risk, "signal": self.signal, "reconciler": self.reconciler}.get(
+            name.rpartition("_")[2]
+        )
+
+    def _blow(self, fault: Fault) -> bool:
+        kind, node = fault.kind, self._target(fault)
+        if node is not None:
+            if kind.startswith("crash_"):
+                return node.kill()
+            if kind.startswith("stop_"):
+                return node.stop()
+            if kind.startswith("pause_"):
+                return node.pause(fault.span_ns)
+            if kind.startswith("cut_"):
+                return node.cut(fault.span_ns)
+            if kind.startswith("clock_jump_"):
+                low, high = CLOCK_JUMPS_NS
+                return node.jump(low + int((high - low) * fault.draw), fault.span_ns)
+        if kind.startswith("command_"):
+            return self._command(kind.removeprefix("command_"))
+        blow: dict[str, Any] = {
+            "broker_down": self._broker_down,
+            "broker_full": self._broker_full,
+            "streams_closed": self._streams_closed,
+            "streams_stalled": self._streams_stalled,
+            "listen_key_expired": self._listen_key_expired,
+            "marks_frozen": self._marks_frozen,
+            "quotes_frozen": self._quotes_frozen,
+            "flash_crash": self._flash_crash,
+            "traded_by_hand": self._traded_by_hand,
+            "deleveraged": self._deleveraged,
+            "intent_repeated": lambda _: self._can_store() and self.producer.repeat(),
+            "approval_repeated": self._approval_repeated,
+            "candle_repeated": self._candle_repeated,
+        }
+        return bool(blow[kind](fault))
+
+    def _symbol(self, fault: Fault) -> str:
+        return SYMBOLS[int(fault.draw * len(SYMBOLS))]
+
+    def _can_store(self) -> bool:
+        return not (self.broker.is_down or self.broker.is_full)
+
+    def _broker_down(self, fault: Fault) -> bool:
+        if self.broker.is_down:
+            return False
+        self.broker.is_down = True
+        self.loop.after(fault.span_ns // 2, self._broker_up)
+        return True
+
+    def _broker_up(self) -> None:
+        self.broker.is_down = False
+        self.broker.recover()
+
+    def _broker_full(self, fault: Fault) -> bool:
+        self.broker.is_full = True
+        self.loop.after(fault.span_ns // 2, setattr, self.broker, "is_full", False)
+        return True
+
+    def _streams_closed(self, _: Fault) -> bool:
+        found = self.venue.sockets.count > 0
+        self.venue.sockets.close_all()
+        return found
+
+    def _streams_stalled(self, _: Fault) -> bool:
+        found = self.venue.sockets.count > 0
+        self.venue.sockets.stall_all()
+        return found
+
+    def _listen_key_expired(self, _: Fault) -> bool:
+        found = self.venue.account.listen_key is not None
+        self.venue.exchange.end_listen_key(self.venue.account, self.venue.now_ns())
+        self.venue.sockets.deliver()
+        return found
+
+    def _marks_frozen(self, fault: Fault) -> bool:
+        series = self.market.series[self._symbol(fault)]
+        series.frozen_marks_until_ns = self.loop.now_ns + fault.span_ns + 3 * NS_PER_S
+        return True
+
+    def _quotes_frozen(self, fault: Fault) -> bool:
+        series = self.market.series[self._symbol(fault)]
+        series.frozen_quotes_until_ns = self.loop.now_ns + fault.span_ns + 3 * NS_PER_S
+        return True
+
+    def _flash_crash(self, fault: Fault) -> bool:
+        self.market.series[self._symbol(fault)].crash_left = CRASH_TICKS
+        return True
+
+    def _traded_by_hand(self, fault: Fault) -> bool:
+        symbol = self._symbol(fault)
+        quantity = "0.003" if symbol == "BTCUSDT" else "0.050"
+        self.venue.place_by_hand(symbol, "BUY", quantity, is_reducing=False)
+        return True
+
+    def _deleveraged(self, _: Fault) -> bool:
+        for symbol in SYMBOLS:
+            held = self.venue.account.position(symbol).quantity
+            if held:
+                side = "SELL" if held > 0 else "BUY"
+                step = self.venue.exchange.instruments[symbol].quantity_step
+                quantity = max(step, abs(held) / 2 // step * step)
+                self.venue.place_by_hand(symbol, side, f"{quantity:f}", is_reducing=True)
+                return True
+        return False
+
+    def _approval_repeated(self, _: Fault) -> bool:
+        message = self._last_approval
+        if message is None or not self._can_store():
+            return False
+        self.broker.store(message.subject, message.data, f"approval-again-{self.loop.steps}")
+        return True
+
+    def _candle_repeated(self, fault: Fault) -> bool:
+        return self._can_store() and self.market.repeat_candle(self._symbol(fault))
+
+    def _command(self, verb: str) -> bool:
+        if not self._can_store():
+            return False
+        if verb == "repeated":
+            message = self._last_command
+            if message is not None:
+                self.broker.store(message.subject, message.data, f"command-{self.loop.steps}")
+            return message is not None
+        self.say_command(Verb(verb), "operator")
+        delay_ns = self._dice.randrange(*RESUME_NS)
+        self.loop.after(delay_ns, self.say_command, Verb.RESUME, "operator")
+        return True
+
+    def say_command(self, verb: Verb, actor: str) -> None:
+        """An operator speaks."""
+        if not self._can_store():
+            self.loop.after(NS_PER_S // 2, self.say_command, verb, actor)
+            return
+        self._commands += 1
+        now_ns = EPOCH_NS + self.loop.now_ns
+        identity = f"command-{verb}-{self._commands}"
+        command = Command(
+            message_id=identity,
+            causation_id=identity,
+            correlation_id=identity,
+            ts_event_ns=now_ns,
+            ts_published_ns=now_ns,
+            source="operator",
+            account=ACCOUNT,
+            verb=verb,
+            actor=actor,
+            reason="the simulation wants it",
+        )
+        self.note(f"operator says {verb}")
+        self.broker.store(subjects.command(ACCOUNT, verb), encode(command), identity)
+
+    # -- the end of the faults -------------------------------------------------------------------
+
+    def calm_down(self) -> None:
+        """Faults stop; what is broken is mended, and no new intents are made."""
+        self.note("the faults are over")
+        self.venue.cancel_by_hand()
+        self.fate.stop()
+        self._broker_up()
+        self.broker.is_full = False
+        self.market.is_candles_on = False
+        for series in self.market.series.values():
+            series.frozen_marks_until_ns = series.frozen_quotes_until_ns = series.crash_left = 0
+        for node in self.nodes:
+            node.mend_everything()
+        self.broker.recover()
+
+
+def _dice(purpose: str, seed: int) -> Random:
+    return Random(f"{purpose}-{seed}")  # noqa: S311 - repeatable, not secret
+
+
+async def _start_execution(node: Node, context: Context[Any], life: Life) -> None:
+    world = node.world
+    client = SimVenueClient(
+        world.venue, life, context.clock,
+        key=DEMO_TRADE_KEY, secret=DEMO_TRADE_SECRET, limits=LIMITS,
+    )  # fmt: skip
+
+    async def connect(url: str, on_frame: Any, on_close: Any, **_: int) -> Any:
+        return await world.venue.sockets.connect(life, url, on_frame, on_close)
+
+    shell = Execution(
+        context,
+        client,
+        APPROVAL_KEY.encode(),
+        connect_stream=connect,
+        dice=_dice(f"{node.name}-{life.number}", world.plan.seed),
+        writer=f"{node.name}-{life.number}",
+    )
+    node.shell = shell
+    context.status = shell.status
+    await shell.start()
+
+
+async def _start_risk(node: Node, context: Context[Any], _: Life) -> None:
+    node.shell = RiskShell(context)
+    await node.shell.start()
+
+
+async def _start_signal(node: Node, context: Context[Any], _: Life) -> None:
+    node.shell = SignalShell(context)
+    await node.shell.start()
+
+
+async def _start_reconciler(node: Node, context: Context[Any], life: Life) -> None:
+    client = SimVenueClient(
+        node.world.venue, life, context.clock,
+        key=DEMO_READ_KEY, secret=DEMO_READ_SECRET, limits=LIMITS,
+    )  # fmt: skip
+    node.shell = Reconciler(context, client)
+    await node.shell.start()
