@@ -2,6 +2,7 @@
 
 from libs.common.runtime.credentials import load_secret, open_venue
 from libs.common.runtime.service import Context, run_service
+from libs.common.venue.budget import BudgetLimits
 from services.execution.config import ExecutionConfig
 from services.execution.shell import Execution
 
@@ -16,6 +17,11 @@ async def start(context: Context[ExecutionConfig]) -> None:
         context.name,
         key_file=settings.api_key_file,
         secret_file=settings.api_secret_file,
+        budget=BudgetLimits(
+            warn_percent=settings.budget_warn_percent,
+            refuse_percent=settings.budget_refuse_percent,
+            reserve_percent=settings.budget_reserve_percent,
+        ),
     )
     execution = Execution(context, venue, approval_key.reveal().encode())
     context.status = execution.status

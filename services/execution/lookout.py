@@ -6,9 +6,13 @@ Facts are made here at the moment of each decision, never before.
 from libs.common.messages.market import Mark
 from libs.common.runtime.clock import Clock
 from libs.common.runtime.venue_client import VenueClient
+from libs.common.venue.endpoints import Cost, Purpose
 from services.execution.arming import Arming
 from services.execution.core import Facts
 from services.execution.question import BudgetSeen, MarkSeen
+
+#: What one order adds to the venue's counts; it weighs nothing.
+ONE_ORDER = Cost(weight=0, orders_10s=1, orders_1m=1)
 
 
 class Lookout:
@@ -54,7 +58,15 @@ class Lookout:
             unarmed=(*self._arming.unarmed, *(f"closing: {why}" for why in sorted(self.closing))),
             account=self._account,
             writer=self._writer,
-            budget_entry=BudgetSeen(),
-            budget_exit=BudgetSeen(),
+            budget_entry=self._budget(Purpose.ENTRY),
+            budget_exit=self._budget(Purpose.EXIT),
             is_closing=bool(self.closing),
+        )
+
+    def _budget(self, purpose: Purpose) -> BudgetSeen:
+        room = self._venue.budget.may_send(purpose, ONE_ORDER, self._venue.timestamp_ms())
+        return BudgetSeen(
+            refusal="" if room.may_send else room.observed,
+            limit=room.allowed,
+            observed=room.observed,
         )

@@ -49,10 +49,10 @@ class Reports:
     def on_call(self, call: VenueCall) -> None:
         """See a finished request: an error is reported, a throttle latched as well."""
         outcome = call.outcome
-        if isinstance(outcome, Accepted) or _is_an_answer(call):
+        if isinstance(outcome, Accepted) or call.is_local or _is_an_answer(call):
             return
         now_ns = self._clock.now_ns() if self._clock.is_set else 0
-        if isinstance(outcome, Throttled):
+        if isinstance(outcome, Throttled) and call.latch is not None:
             self._put(read_latch(outcome, now_ns))
         self._put(_error_of(call, outcome, now_ns))
 

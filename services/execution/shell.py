@@ -14,7 +14,7 @@ from libs.common.messages.codec import UndecodableError, decode, encode
 from libs.common.messages.market import Mark
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.bus import Delivery
-from libs.common.runtime.clock import wait_until_set, wall_ns
+from libs.common.runtime.clock import NS_PER_MS, wait_until_set, wall_ns
 from libs.common.runtime.config import Mode
 from libs.common.runtime.errors import BusError, BusUnavailable
 from libs.common.runtime.health import Level
@@ -29,6 +29,7 @@ from libs.common.runtime.provisioning import (
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient
 from libs.common.runtime.websocket import Connect, connect
+from libs.common.venue.outcome_table import ThrottleKind
 from libs.common.venue.user_payloads import AccountUpdate, OrderTradeUpdate, UserEvent
 from services.execution.approvals import ApprovalDesk
 from services.execution.arming import Arming
@@ -135,6 +136,8 @@ class Execution:
         folded = await self._gate.recover()
         log.info("journal verified", records=self._gate.journal.number, folded=folded)
         self._arming.passed("journal")
+        for kind, until_ns in self._gate.state.latches.items():
+            self._venue.latch(ThrottleKind(kind.value), until_ns // NS_PER_MS)
         if self._common.mode is Mode.LIVE:
             await self._commands.halt_at_boot()
         for symbol in self._common.symbols:

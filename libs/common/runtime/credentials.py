@@ -10,6 +10,7 @@ from libs.common.runtime.config import CommonConfig, Mode
 from libs.common.runtime.secret import PRIVATE_MODE_BITS, Secret, SecretError, secret_from_file
 from libs.common.runtime.venue_client import VenueClient
 from libs.common.runtime.venue_transport import VenueLimits
+from libs.common.venue.budget import BudgetLimits
 
 
 def load_secret(common: CommonConfig, setting: str, path: Path | None) -> Secret:
@@ -31,6 +32,7 @@ def open_venue(
     *,
     key_file: Path | None,
     secret_file: Path | None,
+    budget: BudgetLimits | None = None,
 ) -> VenueClient:
     """A client that signs with the key and secret of a service's section.
 
@@ -42,14 +44,15 @@ def open_venue(
         clock.now_ns,
         api_key=load_secret(common, f"{section}.api_key_file", key_file).reveal(),
         api_secret=load_secret(common, f"{section}.api_secret_file", secret_file),
-        limits=venue_limits(common),
+        limits=venue_limits(common, budget),
     )
 
 
-def venue_limits(common: CommonConfig) -> VenueLimits:
+def venue_limits(common: CommonConfig, budget: BudgetLimits | None = None) -> VenueLimits:
     """The bounds of a venue client, from the configuration."""
     return VenueLimits(
         request_timeout_ms=common.venue.request_timeout_ms,
         recv_window_ms=common.venue.recv_window_ms,
         connections_max=common.venue.connections_max,
+        budget=budget or BudgetLimits(),
     )
