@@ -8,7 +8,7 @@ from libs.common.messages.algo_events import (
     AlgoOrderUpdated,
     ProtectionFailed,
 )
-from libs.common.messages.audit_events import OperatorActed
+from libs.common.messages.audit_events import KillProven, OperatorActed
 from libs.common.messages.guard_events import (
     CooldownScope,
     CooldownStarted,
@@ -42,6 +42,7 @@ from libs.common.model.money import ZERO
 from libs.common.model.order import OrderStatus, may_follow
 from libs.common.model.position import Position
 from libs.common.model.verdict import Reason, Verdict
+from services.execution.admin_fold import apply_operator
 from services.execution.config import RATE_WINDOW_MS_MAX
 from services.execution.state import (
     AlgoOrderState,
@@ -112,8 +113,8 @@ def _apply_figures(state: State, event: JournalEvent, now_ns: int) -> None:
             state.trading_state = event.state
             state.trading_actor, state.trading_reason = event.actor, event.reason
             state.command_sequence = max(state.command_sequence, event.command_sequence)
-        case OperatorActed():
-            state.operator_keys[event.key] = now_ns
+        case OperatorActed() | KillProven():
+            apply_operator(state, event, now_ns)
 
 
 # -- intents and orders --------------------------------------------------------------------------

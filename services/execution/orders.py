@@ -1,5 +1,7 @@
 """Carries orders to the venue and the answers back into the journal."""
 
+from collections.abc import Callable
+
 from libs.common.messages.guard_events import VenueLatched
 from libs.common.messages.journal import (
     FillReceived,
@@ -29,14 +31,16 @@ from services.execution.answers import (
     decide_update,
 )
 from services.execution.config import ExecutionConfig
-from services.execution.core import absence_is_provable, decide_absence, may_send
+from services.execution.core import Facts, absence_is_provable, decide_absence, may_send
 from services.execution.gate import Gate
 from services.execution.lookout import Lookout
 from services.execution.reports import read_latch
-from services.execution.state import OrderState
+from services.execution.state import OrderState, State
 from services.execution.venue_words import order_parameters, read_answer, read_fill, read_update
 
 log = get_logger(__name__)
+
+LastLook = Callable[[ExecutionConfig, State, str, Facts], str]
 
 TRADES_PER_PAGE = 1_000
 #: Re-read this many known trades when looking for missing ones: they can arrive out of order.
@@ -65,8 +69,11 @@ class OrderDesk:
         self._settings = settings
         self.sending: set[str] = set()
 
-    async def submit(self, recorded: OrderRecorded) -> None:
+    async def submit(self, recorded: OrderRecorded, last_look: LastLook = may_send) -> None:
         """Send a recorded order once, and journal what came of it.
+
+        Args:
+            last_look: says why it may not be sent after all; a kill looks at less.
 
         Raises:
             BusError: the outcome could not be journaled; the order is then found in doubt later.
@@ -74,7 +81,7 @@ class OrderDesk:
         client_order_id = recorded.client_order_id
         self.sending.add(client_order_id)
         try:
-            why_not = await self._why_not(recorded)
+            why_not = await self._why_not(recorded, last_look)
             if why_not:
                 answer: Answer = OrderNotPlaced(
                     client_order_id=client_order_id, evidence=f"not sent: {why_not}"
@@ -83,7 +90,7 @@ class OrderDesk:
                 return
             answer, outcome = await self._send(recorded, recorded.timestamp_ms)
             if isinstance(outcome, Rejected) and outcome.reason is VenueReason.TIMESTAMP:
-                answer, outcome = await self._send_resigned(recorded, answer, outcome)
+                answer, outcome = await self._send_resigned(recorded, answer, outcome, last_look)
             latch = (
                 read_latch(outcome, self._clock.now_ns())
                 if isinstance(outcome, Throttled)
@@ -93,7 +100,7 @@ class OrderDesk:
         finally:
             self.sending.discard(client_order_id)
 
-    async def _why_not(self, recorded: OrderRecorded) -> str:
+    async def _why_not(self, recorded: OrderRecorded, last_look: LastLook) -> str:
         """The last look, at a state proven to be the newest a moment ago; empty if it may go.
 
         The append that recorded the order is such a proof, while it is young. A process that stood
@@ -102,7 +109,7 @@ class OrderDesk:
         for _ in range(FENCE_ATTEMPTS_MAX):
             if self._gate.known_age_ms <= self._settings.fence_age_ms_max:
                 facts = self._lookout.facts(recorded.order.symbol)
-                return may_send(self._settings, self._gate.state, recorded.client_order_id, facts)
+                return last_look(self._settings, self._gate.state, recorded.client_order_id, facts)
             await self._gate.catch_up()
         return "the journal could not be read fast enough to be sure that nothing halted us"
 
@@ -117,7 +124,7 @@ class OrderDesk:
         return read_answer(recorded.client_order_id, outcome, sent_wall_ns), outcome
 
     async def _send_resigned(
-        self, recorded: OrderRecorded, answer: Answer, outcome: Outcome
+        self, recorded: OrderRecorded, answer: Answer, outcome: Outcome, last_look: LastLook
     ) -> tuple[Answer, Outcome]:
         """The venue refused our timestamp: set the clock anew, sign anew, send once more.
 
@@ -139,7 +146,7 @@ class OrderDesk:
             causation_id=recorded.client_order_id,
             correlation_id=recorded.intent.intent_id,
         )
-        if not decision.events or await self._why_not(recorded):
+        if not decision.events or await self._why_not(recorded, last_look):
             return answer, outcome
         return await self._send(recorded, resigned.timestamp_ms)
 

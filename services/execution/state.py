@@ -146,6 +146,21 @@ class ExitCooldown(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
 
 
+class PendingKill(msgspec.Struct, frozen=True, kw_only=True):
+    """A cancel-all or flatten that was ordered and is not proven yet.
+
+    Attributes:
+        target: the one symbol to flatten; empty means all of them.
+        began_at_ns: market time of the order.
+    """
+
+    verb: str
+    target: str
+    actor: str
+    reason: str
+    began_at_ns: int
+
+
 class SeenTrades(msgspec.Struct, kw_only=True):
     """The trade ids of one symbol that were folded: those listed, and all up to ``floor``."""
 
@@ -172,6 +187,8 @@ class State(msgspec.Struct, kw_only=True):
         latches: market times until which the venue wants to be left alone, by kind.
         unclaimed: fills of orders whose venue id is not known to be ours, by symbol and venue id.
         operator_keys: Idempotency-Keys honoured, and when.
+        kills: cancel-all and flatten under way, by key.
+        kill_remains: what the last of them left behind; empty if it was complete.
     """
 
     trading_state: TradingState = TradingState.HALTED
@@ -200,6 +217,8 @@ class State(msgspec.Struct, kw_only=True):
     trades: dict[str, SeenTrades] = {}
     unclaimed: dict[str, Decimal] = {}
     operator_keys: dict[str, int] = {}
+    kills: dict[str, PendingKill] = {}
+    kill_remains: str = ""
     changed_at_ns: int = 0
 
     def open_orders(self) -> list[OrderState]:

@@ -62,20 +62,32 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Verb(StrEnum):
-    """What may be asked of execution."""
+    """What may be asked of execution, in the words of the CLI and of the HTTP doors."""
 
     HALT = "halt"
-    REDUCE = "reduce"
+    REDUCE = "reduce-only"
     RESUME = "resume"
+    CANCEL_ALL = "cancel-all"
+    FLATTEN = "flatten"
+    UNLOCK = "unlock"
+    RECONCILE = "reconcile"
 
 
 class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request to execution: who asks, and why. Both are journaled."""
+    """A request to execution: who asks, and why. Both are journaled.
+
+    Attributes:
+        target: the symbol to flatten (none: all of them), or the guard to unlock, with its key
+            after a colon where only a part is meant: ``cooldown_symbol:BTCUSDT``.
+        idempotency_key: a command whose key was honoured before changes nothing.
+    """
 
     account: str
     verb: Verb
     actor: str
     reason: str
+    target: str = ""
+    idempotency_key: str = ""
 
 
 class DiscrepancyKind(StrEnum):

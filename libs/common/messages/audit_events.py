@@ -95,6 +95,7 @@ class KillProven(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, t
         positions_closed: symbols closed (flatten only).
         took_ms: market time from the command to the last proof.
         is_complete: false if the time ran out; ``remaining`` then says what is left.
+        key: the key of the ``OperatorActed`` that ordered it.
     """
 
     verb: str
@@ -104,3 +105,4 @@ class KillProven(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, t
     took_ms: int
     is_complete: bool
     remaining: str
+    key: str = ""
