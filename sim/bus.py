@@ -17,7 +17,8 @@ from sim.loop import Life
 if TYPE_CHECKING:
     import asyncio
 
-    from sim.broker import Broker, Consumer, Stored
+    from sim.broker import Broker
+    from sim.jetstream import Consumer, Stored
 
 Handler = Callable[[str, bytes, dict[str, str]], Awaitable[None]]
 NO_HEADERS: dict[str, str] = {}

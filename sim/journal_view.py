@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sim.broker import Stored
+from sim.jetstream import Stored
 
 ZERO = Decimal(0)
 ENDED = frozenset({"FILLED", "CANCELED", "EXPIRED", "REJECTED", "NOT_PLACED"})

@@ -87,7 +87,7 @@ class Producer:
         )
 
     def _say(self, subject: str, message: ProposedIntent) -> None:
-        if self._broker.is_down or self._broker.is_full:
+        if not self._broker.can_store:
             return
         self._last = (subject, message)
         self._broker.store(subject, encode(message), message.message_id)

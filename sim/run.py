@@ -18,9 +18,9 @@ from sim.settings import EPOCH_NS
 from sim.silence import silenced
 from sim.world import World
 
-SETTLE_NS = 12 * NS_PER_S
+SETTLE_NS = 9 * NS_PER_S
 """Quiet time before convergence is judged for the first time."""
-LOOK_NS = 4 * NS_PER_S
+LOOK_NS = 3 * NS_PER_S
 CONVERGED_WITHIN_NS = 90 * NS_PER_S
 
 
@@ -51,7 +51,7 @@ def ports_replaced(world: World) -> Iterator[None]:
         stack.callback(clock_module.use_time_source, previous)
         for module, name, value in (
             (service_module, "span", _no_span),
-            (reconciler_shell, "DUE_LOOK_INTERVAL_S", 0.5),
+            (reconciler_shell, "DUE_LOOK_INTERVAL_S", 1.0),
             (execution_shell, "RECONCILE_REQUEST_INTERVAL_S", 2.0),
         ):
             if hasattr(module, name):

@@ -54,7 +54,7 @@ EXECUTION = ExecutionConfig(
     snapshot_interval_records=40,
     state_interval_wall_ms=1_000,
     arming_wait_wall_ms=4_000,
-    tick_wall_ms=250,
+    tick_wall_ms=400,
 )
 
 RISK = RiskConfig(

@@ -1,9 +1,13 @@
-"""Takes the services' logs away, or into the story: a log line costs more than a step."""
+"""Takes the services' logs and metrics away (or the logs into the story): they cost time."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from prometheus_client.metrics import MetricWrapperBase
 
 from sim.loop import LIFE
 
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
 
 _SERVICES = ("libs.common.", "services.")
 _LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
+_LOGGERS = ("log", "_log")
 
 
 class _Silence:
@@ -20,6 +25,15 @@ class _Silence:
     def __init__(self) -> None:
         for level in _LEVELS:
             setattr(self, level, _nothing)
+
+
+class _NoMetric:
+    """A metric that counts nothing."""
+
+    def labels(self, *_: object) -> "_NoMetric":
+        return self
+
+    inc = dec = set = observe = staticmethod(lambda *_: None)
 
 
 class _Teller:
@@ -40,19 +54,31 @@ def _nothing(*_: object, **__: object) -> None:
     return None
 
 
+@cache
+def _spoken(modules: int) -> tuple[tuple[ModuleType, str, Any], ...]:
+    """Every logger and metric of our modules; looked up again only when modules were loaded."""
+    assert modules
+    found = []
+    for name, module in list(sys.modules.items()):
+        if not name.startswith(_SERVICES):
+            continue
+        for attribute, value in vars(module).items():
+            is_logger = attribute in _LOGGERS and hasattr(value, "bind")
+            if is_logger or isinstance(value, MetricWrapperBase):
+                found.append((module, attribute, value))
+    return tuple(found)
+
+
 @contextmanager
 def silenced(world: "World") -> Iterator[None]:
-    """Replace the logger of every loaded module of ours until the world has ended."""
+    """Replace every logger and metric until the world has ended."""
     logger: Any = _Silence() if world.story is None else _Teller(world)
-    replaced = []
-    for name, module in list(sys.modules.items()):
-        if name.startswith(_SERVICES):
-            for attribute in ("log", "_log"):
-                if hasattr(getattr(module, attribute, None), "bind"):
-                    replaced.append((module, attribute, getattr(module, attribute)))
-                    setattr(module, attribute, logger)
+    metric = _NoMetric()
+    found = _spoken(len(sys.modules))
+    for module, attribute, _ in found:
+        setattr(module, attribute, logger if attribute in _LOGGERS else metric)
     try:
         yield
     finally:
-        for module, attribute, original in replaced:
+        for module, attribute, original in found:
             setattr(module, attribute, original)

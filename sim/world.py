@@ -21,11 +21,13 @@ from services.paper_exchange.demo_keys import (
 from services.reconciler.shell import Reconciler
 from services.risk.shell import RiskShell
 from services.signal.shell import SignalShell
-from sim.broker import Broker, Stored
+from sim.blows import Blows
+from sim.broker import Broker
 from sim.client import SimVenueClient
 from sim.fate import FLIGHT_STEP_NS, Fate
+from sim.jetstream import Stored
 from sim.loop import NS_PER_S, Life, VirtualLoop
-from sim.market import CRASH_TICKS, MarketFeed
+from sim.market import MarketFeed
 from sim.node import RESTART_NS, Node
 from sim.plan import Fault, Plan
 from sim.producer import Producer
@@ -44,8 +46,6 @@ from sim.venue import Venue
 
 JOURNAL_SUBJECT = subjects.journal(ACCOUNT)
 LIMITS = venue_limits(COMMON)
-RESUME_NS = (NS_PER_S, 6 * NS_PER_S)
-CLOCK_JUMPS_NS = (-4 * NS_PER_S, 6 * NS_PER_S)
 
 
 class _Told(msgspec.Struct):
@@ -102,7 +102,8 @@ class World:
         self.is_over = False
         seed = plan.seed
         self.loop = loop = VirtualLoop(_dice("ready", seed))  # type: ignore[abstract]
-        self.fate = Fate(loop, plan, self._blow, lambda: bool(self.in_flight), self.note)
+        self.blows = Blows(self)
+        self.fate = Fate(loop, plan, self.blows.deal, lambda: bool(self.in_flight), self.note)
         self.broker = Broker(
             loop, _dice("broker", seed), COMMON.bus, ACCOUNT,
             lambda kind, _: self.fate.strikes(kind), self.note,
@@ -117,9 +118,9 @@ class World:
         self.producer = Producer(
             loop, _dice("producer", seed), SYMBOLS, self.broker, self.market, plan.end_ns
         )
-        self._dice = _dice("world", seed)
-        self._last_approval: Stored | None = None
-        self._last_command: Stored | None = None
+        self.dice = _dice("world", seed)
+        self.last_approval: Stored | None = None
+        self.last_command: Stored | None = None
         self._commands = 0
         self.executors = [self._executor("execution")]
         if plan.has_two_executors:
@@ -129,7 +130,7 @@ class World:
         self.reconciler = Node(self, "reconciler", "reconciler", RECONCILER, _start_reconciler)
         self.nodes = [*self.executors, self.risk, self.signal, self.reconciler]
         for node in self.nodes:
-            loop.after(self._dice.randrange(NS_PER_S), node.begin)
+            loop.after(self.dice.randrange(NS_PER_S), node.begin)
 
     def _executor(self, name: str) -> Node:
         return Node(self, name, "execution", EXECUTION, _start_execution)
@@ -141,7 +142,7 @@ class World:
 
     def begin_later(self, node: Node) -> None:
         """A supervisor starts a process again."""
-        self.loop.after(self._dice.randrange(*RESTART_NS), node.begin)
+        self.loop.after(self.dice.randrange(*RESTART_NS), node.begin)
 
     # -- what is stored --------------------------------------------------------------------------
 
@@ -153,7 +154,7 @@ class World:
         elif subject.startswith("intent."):
             self._note_intent(message)
         elif subject.startswith("command."):
-            self._last_command = message
+            self.last_command = message
 
     def _note_intent(self, message: Stored) -> None:
         stage = message.subject.split(".")[1]
@@ -162,7 +163,7 @@ class World:
         if stage in seen:
             seen[stage][intent_of(message.data)] = None
         if stage == "approved":
-            self._last_approval = message
+            self.last_approval = message
 
     def _follow(self, message: Stored) -> None:
         for told in _RECORD.decode(message.data).events:
@@ -176,7 +177,7 @@ class World:
                 self.note(f"journal {len(self.journal)}: {told.event} {told.client_order_id}")
 
     def _deal_in_flight(self, fault: Fault) -> None:
-        node = self._target(fault)
+        node = self.blows.target(fault)
         life = node.life if node is not None else None
         if life is None:
             self.loop.after(fault.in_flight * FLIGHT_STEP_NS, self.fate.deal, fault)
@@ -184,144 +185,9 @@ class World:
             life.fuse = fault.in_flight
             life.on_fuse = lambda: self.fate.deal(fault)
 
-    # -- blows -----------------------------------------------------------------------------------
-
-    def _target(self, fault: Fault) -> Node | None:
-        _, _, name = fault.kind.partition("_")
-        if name.endswith("execution"):
-            return self.executors[int(fault.draw * len(self.executors))]
-        return {"risk": self.risk, "signal": self.signal, "reconciler": self.reconciler}.get(
-            name.rpartition("_")[2]
-        )
-
-    def _blow(self, fault: Fault) -> bool:
-        kind, node = fault.kind, self._target(fault)
-        if node is not None:
-            if kind.startswith("crash_"):
-                return node.kill()
-            if kind.startswith("stop_"):
-                return node.stop()
-            if kind.startswith("pause_"):
-                return node.pause(fault.span_ns)
-            if kind.startswith("cut_"):
-                return node.cut(fault.span_ns)
-            if kind.startswith("clock_jump_"):
-                low, high = CLOCK_JUMPS_NS
-                return node.jump(low + int((high - low) * fault.draw), fault.span_ns)
-        if kind.startswith("command_"):
-            return self._command(kind.removeprefix("command_"))
-        blow: dict[str, Any] = {
-            "broker_down": self._broker_down,
-            "broker_full": self._broker_full,
-            "streams_closed": self._streams_closed,
-            "streams_stalled": self._streams_stalled,
-            "listen_key_expired": self._listen_key_expired,
-            "marks_frozen": self._marks_frozen,
-            "quotes_frozen": self._quotes_frozen,
-            "flash_crash": self._flash_crash,
-            "traded_by_hand": self._traded_by_hand,
-            "deleveraged": self._deleveraged,
-            "intent_repeated": lambda _: self._can_store() and self.producer.repeat(),
-            "approval_repeated": self._approval_repeated,
-            "candle_repeated": self._candle_repeated,
-        }
-        return bool(blow[kind](fault))
-
-    def _symbol(self, fault: Fault) -> str:
-        return SYMBOLS[int(fault.draw * len(SYMBOLS))]
-
-    def _can_store(self) -> bool:
-        return not (self.broker.is_down or self.broker.is_full)
-
-    def _broker_down(self, fault: Fault) -> bool:
-        if self.broker.is_down:
-            return False
-        self.broker.is_down = True
-        self.loop.after(fault.span_ns // 2, self._broker_up)
-        return True
-
-    def _broker_up(self) -> None:
-        self.broker.is_down = False
-        self.broker.recover()
-
-    def _broker_full(self, fault: Fault) -> bool:
-        self.broker.is_full = True
-        self.loop.after(fault.span_ns // 2, setattr, self.broker, "is_full", False)
-        return True
-
-    def _streams_closed(self, _: Fault) -> bool:
-        found = self.venue.sockets.count > 0
-        self.venue.sockets.close_all()
-        return found
-
-    def _streams_stalled(self, _: Fault) -> bool:
-        found = self.venue.sockets.count > 0
-        self.venue.sockets.stall_all()
-        return found
-
-    def _listen_key_expired(self, _: Fault) -> bool:
-        found = self.venue.account.listen_key is not None
-        self.venue.exchange.end_listen_key(self.venue.account, self.venue.now_ns())
-        self.venue.sockets.deliver()
-        return found
-
-    def _marks_frozen(self, fault: Fault) -> bool:
-        series = self.market.series[self._symbol(fault)]
-        series.frozen_marks_until_ns = self.loop.now_ns + fault.span_ns + 3 * NS_PER_S
-        return True
-
-    def _quotes_frozen(self, fault: Fault) -> bool:
-        series = self.market.series[self._symbol(fault)]
-        series.frozen_quotes_until_ns = self.loop.now_ns + fault.span_ns + 3 * NS_PER_S
-        return True
-
-    def _flash_crash(self, fault: Fault) -> bool:
-        self.market.series[self._symbol(fault)].crash_left = CRASH_TICKS
-        return True
-
-    def _traded_by_hand(self, fault: Fault) -> bool:
-        symbol = self._symbol(fault)
-        quantity = "0.003" if symbol == "BTCUSDT" else "0.050"
-        self.venue.place_by_hand(symbol, "BUY", quantity, is_reducing=False)
-        return True
-
-    def _deleveraged(self, _: Fault) -> bool:
-        for symbol in SYMBOLS:
-            held = self.venue.account.position(symbol).quantity
-            if held:
-                side = "SELL" if held > 0 else "BUY"
-                step = self.venue.exchange.instruments[symbol].quantity_step
-                quantity = max(step, abs(held) / 2 // step * step)
-                self.venue.place_by_hand(symbol, side, f"{quantity:f}", is_reducing=True)
-                return True
-        return False
-
-    def _approval_repeated(self, _: Fault) -> bool:
-        message = self._last_approval
-        if message is None or not self._can_store():
-            return False
-        self.broker.store(message.subject, message.data, f"approval-again-{self.loop.steps}")
-        return True
-
-    def _candle_repeated(self, fault: Fault) -> bool:
-        return self._can_store() and self.market.repeat_candle(self._symbol(fault))
-
-    def _command(self, verb: str) -> bool:
-        if not self._can_store():
-            return False
-        if verb == "repeated":
-            message = self._last_command
-            if message is not None:
-                self.broker.store(message.subject, message.data, f"command-{self.loop.steps}")
-            return message is not None
-        self.say_command(Verb(verb), "operator")
-        delay_ns = self._dice.randrange(*RESUME_NS)
-        self.loop.after(delay_ns, self.say_command, Verb.RESUME, "operator")
-        return True
-
     def say_command(self, verb: Verb, actor: str) -> None:
         """An operator speaks."""
-        if not self._can_store():
+        if not self.broker.can_store:
             self.loop.after(NS_PER_S // 2, self.say_command, verb, actor)
             return
         self._commands += 1
@@ -349,7 +215,7 @@ class World:
         self.note("the faults are over")
         self.venue.cancel_by_hand()
         self.fate.stop()
-        self._broker_up()
+        self.broker.come_back()
         self.broker.is_full = False
         self.market.is_candles_on = False
         for series in self.market.series.values():
