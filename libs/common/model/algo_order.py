@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from libs.common.model.order import Ignored
+
 
 class AlgoKind(StrEnum):
     """What the order is for: to end a loss, or to take a profit. Both market when triggered."""
@@ -37,24 +39,87 @@ class AlgoStatus(StrEnum):
         """Whether nothing can happen to it any more."""
         return not ALGO_TRANSITIONS[self]
 
+    @property
+    def has_triggered(self) -> bool:
+        """Whether its price was reached and the venue made an order of it."""
+        return self in (AlgoStatus.TRIGGERING, AlgoStatus.TRIGGERED, AlgoStatus.FINISHED)
 
-_ENDED = frozenset({AlgoStatus.FINISHED, AlgoStatus.EXPIRED, AlgoStatus.REJECTED})
-_AFTER_TRIGGER = frozenset({AlgoStatus.TRIGGERED}) | _ENDED
-_FROM_VENUE = frozenset({AlgoStatus.WORKING, AlgoStatus.TRIGGERING, AlgoStatus.CANCELED})
-_FROM_VENUE |= _AFTER_TRIGGER
 
-#: state -> states that may follow. Staying where one is, is always allowed (facts repeat).
+class AlgoEvent(StrEnum):
+    """What can be heard of a conditional order: no answer, proof of absence, or the venue's word.
+
+    REFUSED is both the answer to the request and the matching engine's word after the trigger.
+    """
+
+    LOST = "LOST"
+    ABSENT = "ABSENT"
+    ACCEPTED = "ACCEPTED"
+    TRIGGERING = "TRIGGERING"
+    TRIGGERED = "TRIGGERED"
+    FINISHED = "FINISHED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REFUSED = "REFUSED"
+
+
+_STALE, _IMPOSSIBLE = Ignored.STALE, Ignored.IMPOSSIBLE
+_UNKNOWN, _WORKING = AlgoStatus.UNKNOWN, AlgoStatus.WORKING
+_TRIGGERING, _TRIGGERED = AlgoStatus.TRIGGERING, AlgoStatus.TRIGGERED
+_FINISHED, _CANCELED = AlgoStatus.FINISHED, AlgoStatus.CANCELED
+_EXPIRED, _REJECTED, _NOT_PLACED = AlgoStatus.EXPIRED, AlgoStatus.REJECTED, AlgoStatus.NOT_PLACED
+_BEGINNING = (
+    _UNKNOWN, _NOT_PLACED, _WORKING, _TRIGGERING, _TRIGGERED, _FINISHED, _CANCELED, _EXPIRED,
+    _REJECTED,
+)  # fmt: skip
+
+
+def _ended(own: AlgoStatus) -> tuple[AlgoStatus | Ignored, ...]:
+    """What was said before the end comes late and is old; another end contradicts this one."""
+    ends = (_FINISHED, _CANCELED, _EXPIRED, _REJECTED)
+    return (
+        _STALE,
+        _IMPOSSIBLE,
+        *(_STALE,) * 3,
+        *(own if end is own else _IMPOSSIBLE for end in ends),
+    )
+
+
+_ROWS: dict[AlgoStatus, tuple[AlgoStatus | Ignored, ...]] = {
+    # LOST, ABSENT, ACCEPTED, TRIGGERING, TRIGGERED, FINISHED, CANCELED, EXPIRED, REFUSED
+    AlgoStatus.RECORDED: _BEGINNING,
+    AlgoStatus.UNKNOWN: _BEGINNING,
+    AlgoStatus.WORKING: (
+        _STALE, _IMPOSSIBLE, _WORKING, _TRIGGERING, _TRIGGERED, _FINISHED, _CANCELED, _EXPIRED,
+        _REJECTED,
+    ),
+    AlgoStatus.TRIGGERING: (
+        _STALE, _IMPOSSIBLE, _STALE, _TRIGGERING, _TRIGGERED, _FINISHED, _CANCELED, _EXPIRED,
+        _REJECTED,
+    ),
+    AlgoStatus.TRIGGERED: (
+        _STALE, _IMPOSSIBLE, _STALE, _STALE, _TRIGGERED, _FINISHED, _CANCELED, _EXPIRED, _REJECTED,
+    ),
+    AlgoStatus.FINISHED: _ended(_FINISHED),
+    AlgoStatus.CANCELED: _ended(_CANCELED),
+    AlgoStatus.EXPIRED: _ended(_EXPIRED),
+    AlgoStatus.REJECTED: _ended(_REJECTED),
+    AlgoStatus.NOT_PLACED: (_STALE, _NOT_PLACED, *(_IMPOSSIBLE,) * 7),
+}  # fmt: skip
+
+#: state -> event -> the state that follows, or why none does. Every cell is filled.
+ALGO_LIFECYCLE: dict[AlgoStatus, dict[AlgoEvent, AlgoStatus | Ignored]] = {
+    status: dict(zip(AlgoEvent, row, strict=True)) for status, row in _ROWS.items()
+}
+_TOLD_BY: dict[AlgoStatus, AlgoEvent] = dict(zip(_BEGINNING, AlgoEvent, strict=True))
+
+#: state -> other states that may follow it, read from the table.
 ALGO_TRANSITIONS: dict[AlgoStatus, frozenset[AlgoStatus]] = {
-    AlgoStatus.RECORDED: _FROM_VENUE | {AlgoStatus.UNKNOWN, AlgoStatus.NOT_PLACED},
-    AlgoStatus.UNKNOWN: _FROM_VENUE | {AlgoStatus.NOT_PLACED},
-    AlgoStatus.WORKING: _FROM_VENUE - {AlgoStatus.WORKING},
-    AlgoStatus.TRIGGERING: _AFTER_TRIGGER | {AlgoStatus.CANCELED},
-    AlgoStatus.TRIGGERED: _ENDED | {AlgoStatus.CANCELED},
-    AlgoStatus.FINISHED: frozenset(),
-    AlgoStatus.CANCELED: frozenset(),
-    AlgoStatus.EXPIRED: frozenset(),
-    AlgoStatus.REJECTED: frozenset(),
-    AlgoStatus.NOT_PLACED: frozenset(),
+    status: frozenset(
+        follows
+        for follows in row.values()
+        if isinstance(follows, AlgoStatus) and follows is not status
+    )
+    for status, row in ALGO_LIFECYCLE.items()
 }
 
 _VENUE_WORDS = {
@@ -69,8 +134,18 @@ _VENUE_WORDS = {
 
 
 def algo_may_follow(current: AlgoStatus, update: AlgoStatus) -> bool:
-    """Whether an algo order in ``current`` may be told it is in ``update``."""
-    return current == update or update in ALGO_TRANSITIONS[current]
+    """Whether an algo order in ``current`` may be told it is in ``update``; staying it may."""
+    return current is update or isinstance(_algo_cell(current, update), AlgoStatus)
+
+
+def algo_contradicts(current: AlgoStatus, update: AlgoStatus) -> bool:
+    """Whether being in ``update`` is impossible for an algo order known to be in ``current``."""
+    return current is not update and _algo_cell(current, update) is Ignored.IMPOSSIBLE
+
+
+def _algo_cell(current: AlgoStatus, update: AlgoStatus) -> AlgoStatus | Ignored:
+    event = _TOLD_BY.get(update)
+    return Ignored.IMPOSSIBLE if event is None else ALGO_LIFECYCLE[current][event]
 
 
 def parse_algo_status(word: str) -> AlgoStatus:

@@ -63,39 +63,102 @@ class OrderStatus(StrEnum):
         return self in TERMINAL
 
 
-TERMINAL = frozenset(
-    {
-        OrderStatus.FILLED,
-        OrderStatus.CANCELED,
-        OrderStatus.EXPIRED,
-        OrderStatus.REJECTED,
-        OrderStatus.NOT_PLACED,
-    }
-)
+class OrderEvent(StrEnum):
+    """What can be heard of an order, whoever tells it: an answer, the user stream, or a query.
 
-_FROM_VENUE = frozenset(
-    {
-        OrderStatus.OPEN,
-        OrderStatus.PARTIALLY_FILLED,
-        OrderStatus.FILLED,
-        OrderStatus.CANCELED,
-        OrderStatus.EXPIRED,
-    }
-)
+    LOST: no answer, or none that could be read. REFUSED: the venue would not take it. ABSENT: proof
+    that the venue never took it and can no longer. The others are the venue's own words; a change
+    of price or quantity is heard as ACCEPTED or PARTLY_FILLED again, an expiry in match as EXPIRED.
+    """
 
-#: state -> states that may follow. Staying where one is, is always allowed (facts repeat).
+    LOST = "LOST"
+    REFUSED = "REFUSED"
+    ABSENT = "ABSENT"
+    ACCEPTED = "ACCEPTED"
+    PARTLY_FILLED = "PARTLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+
+
+class Ignored(StrEnum):
+    """Why an event changes nothing.
+
+    STALE: old news, overtaken by what is known already; the venue's messages repeat and overtake
+    one another. IMPOSSIBLE: it contradicts what is known, so that somebody is wrong; the order
+    stays as it is, and it has to be said aloud.
+    """
+
+    STALE = "STALE"
+    IMPOSSIBLE = "IMPOSSIBLE"
+
+
+_STALE, _IMPOSSIBLE = Ignored.STALE, Ignored.IMPOSSIBLE
+_UNKNOWN, _REJECTED, _NOT_PLACED = (
+    OrderStatus.UNKNOWN,
+    OrderStatus.REJECTED,
+    OrderStatus.NOT_PLACED,
+)
+_OPEN, _PARTLY, _FILLED = OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED
+_CANCELED, _EXPIRED = OrderStatus.CANCELED, OrderStatus.EXPIRED
+
+_ROWS: dict[OrderStatus, tuple[OrderStatus | Ignored, ...]] = {
+    # LOST, REFUSED, ABSENT, ACCEPTED, PARTLY_FILLED, FILLED, CANCELED, EXPIRED
+    OrderStatus.RECORDED: (
+        _UNKNOWN, _REJECTED, _NOT_PLACED, _OPEN, _PARTLY, _FILLED, _CANCELED, _EXPIRED,
+    ),
+    OrderStatus.UNKNOWN: (
+        _UNKNOWN, _REJECTED, _NOT_PLACED, _OPEN, _PARTLY, _FILLED, _CANCELED, _EXPIRED,
+    ),
+    # The stream may tell of an order whose own answer is lost.
+    OrderStatus.OPEN: (
+        _STALE, _IMPOSSIBLE, _IMPOSSIBLE, _OPEN, _PARTLY, _FILLED, _CANCELED, _EXPIRED,
+    ),
+    OrderStatus.PARTIALLY_FILLED: (
+        _STALE, _IMPOSSIBLE, _IMPOSSIBLE, _STALE, _PARTLY, _FILLED, _CANCELED, _EXPIRED,
+    ),
+    OrderStatus.FILLED: (
+        _STALE, _IMPOSSIBLE, _IMPOSSIBLE, _STALE, _STALE, _FILLED, _IMPOSSIBLE, _IMPOSSIBLE,
+    ),
+    # The last fill can be heard after the end: the venue matched it first.
+    OrderStatus.CANCELED: (
+        _STALE, _IMPOSSIBLE, _IMPOSSIBLE, _STALE, _STALE, _FILLED, _CANCELED, _IMPOSSIBLE,
+    ),
+    OrderStatus.EXPIRED: (
+        _STALE, _IMPOSSIBLE, _IMPOSSIBLE, _STALE, _STALE, _FILLED, _IMPOSSIBLE, _EXPIRED,
+    ),
+    OrderStatus.REJECTED: (
+        _STALE, _REJECTED, _STALE, *(_IMPOSSIBLE,) * 5,
+    ),
+    OrderStatus.NOT_PLACED: (
+        _STALE, _STALE, _NOT_PLACED, *(_IMPOSSIBLE,) * 5,
+    ),
+}  # fmt: skip
+
+#: state -> event -> the state that follows, or why none does. Every cell is filled.
+LIFECYCLE: dict[OrderStatus, dict[OrderEvent, OrderStatus | Ignored]] = {
+    status: dict(zip(OrderEvent, row, strict=True)) for status, row in _ROWS.items()
+}
+
+#: The state that an event by itself tells; RECORDED is told by nobody but our own journal.
+_TELLS: dict[OrderEvent, OrderStatus] = {
+    event: status
+    for event, status in LIFECYCLE[OrderStatus.RECORDED].items()
+    if isinstance(status, OrderStatus)
+}
+_TOLD_BY: dict[OrderStatus, OrderEvent] = {status: event for event, status in _TELLS.items()}
+
+#: States that nothing but a late last fill can follow.
+TERMINAL = frozenset({_FILLED, _CANCELED, _EXPIRED, _REJECTED, _NOT_PLACED})
+
+#: state -> other states that may follow it, read from the table.
 TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
-    OrderStatus.RECORDED: _FROM_VENUE
-    | {OrderStatus.UNKNOWN, OrderStatus.REJECTED, OrderStatus.NOT_PLACED},
-    OrderStatus.UNKNOWN: _FROM_VENUE | {OrderStatus.REJECTED, OrderStatus.NOT_PLACED},
-    OrderStatus.OPEN: _FROM_VENUE,
-    OrderStatus.PARTIALLY_FILLED: _FROM_VENUE - {OrderStatus.OPEN},
-    # The last fill can arrive after the cancel was acknowledged: the venue matched it first.
-    OrderStatus.CANCELED: frozenset({OrderStatus.FILLED}),
-    OrderStatus.EXPIRED: frozenset({OrderStatus.FILLED}),
-    OrderStatus.FILLED: frozenset(),
-    OrderStatus.REJECTED: frozenset(),
-    OrderStatus.NOT_PLACED: frozenset(),
+    status: frozenset(
+        follows
+        for follows in row.values()
+        if isinstance(follows, OrderStatus) and follows is not status
+    )
+    for status, row in LIFECYCLE.items()
 }
 
 _VENUE_WORDS = {
@@ -110,8 +173,18 @@ _VENUE_WORDS = {
 
 
 def may_follow(current: OrderStatus, update: OrderStatus) -> bool:
-    """Whether an order in ``current`` may be told it is in ``update``."""
-    return current == update or update in TRANSITIONS[current]
+    """Whether an order in ``current`` may be told it is in ``update``; staying it may."""
+    return current is update or isinstance(_cell(current, update), OrderStatus)
+
+
+def contradicts(current: OrderStatus, update: OrderStatus) -> bool:
+    """Whether being in ``update`` is impossible for an order known to be in ``current``."""
+    return current is not update and _cell(current, update) is Ignored.IMPOSSIBLE
+
+
+def _cell(current: OrderStatus, update: OrderStatus) -> OrderStatus | Ignored:
+    event = _TOLD_BY.get(update)
+    return Ignored.IMPOSSIBLE if event is None else LIFECYCLE[current][event]
 
 
 def parse_venue_status(word: str) -> OrderStatus:
