@@ -31,6 +31,7 @@ from libs.common.venue.payloads import (
     PositionRisk,
     ServerTime,
     UserTrade,
+    VenueAlgoOrder,
     VenueOrder,
     decode_payload,
 )
@@ -69,13 +70,40 @@ class VenueClient(VenueTransport):
         `timestamp_ms` is the caller's, so that what is journaled is what is signed. Raises
         ValueError for a missing or unfit client order id: nothing is sent then.
         """
-        client_order_id = parameters.get("newClientOrderId")
-        if not isinstance(client_order_id, str) or not CLIENT_ORDER_ID.fullmatch(client_order_id):
-            raise ValueError("newClientOrderId must be 1 to 36 characters of [.A-Z:/a-z0-9_-]")
+        data = self._placed("newClientOrderId", parameters, timestamp_ms, recv_window_ms)
+        return await self._call("post", "order", data, timeout_ms=timeout_ms)
+
+    async def place_algo_order(
+        self, parameters: RequestParameters, *, timestamp_ms: int, recv_window_ms: int | None = None
+    ) -> Outcome:
+        """POST algoOrder (conditional orders); like `place_order`, with `clientAlgoId`."""
+        data = self._placed("clientAlgoId", parameters, timestamp_ms, recv_window_ms)
+        return await self._call("post", "algoOrder", data | {"algoType": "CONDITIONAL"})
+
+    def _placed(
+        self,
+        id_name: str,
+        parameters: RequestParameters,
+        timestamp_ms: int,
+        recv_window_ms: int | None,
+    ) -> dict[str, ParameterValue | None]:
+        client_id = parameters.get(id_name)
+        if not isinstance(client_id, str) or not CLIENT_ORDER_ID.fullmatch(client_id):
+            raise ValueError(f"{id_name} must be 1 to 36 characters of [.A-Z:/a-z0-9_-]")
         data: dict[str, ParameterValue | None] = dict(parameters)
         data["recvWindow"] = recv_window_ms or self.limits.recv_window_ms
         data["timestamp"] = timestamp_ms
-        return await self._call("post", "order", data, timeout_ms=timeout_ms)
+        return data
+
+    async def modify_order(
+        self, parameters: RequestParameters, *, timestamp_ms: int | None = None
+    ) -> Outcome:
+        """PUT order: symbol, side, `origClientOrderId`, and both the new quantity and price.
+
+        Limit orders only. The same values (-5027) are Accepted without a body that names an order.
+        """
+        stamp = timestamp_ms or self.timestamp_ms()
+        return await self._call("put", "order", {**parameters, "timestamp": stamp})
 
     async def cancel_order(
         self, symbol: str, client_order_id: str, *, timestamp_ms: int | None = None
@@ -93,6 +121,14 @@ class VenueClient(VenueTransport):
         """DELETE allOpenOrders of one symbol. Algo orders are not touched by it."""
         return await self._call("delete", "allOpenOrders", {"symbol": symbol})
 
+    async def cancel_algo_order(self, client_algo_id: str) -> Outcome:
+        """DELETE algoOrder. Rejected(NOT_FOUND) means: it does not wait any more, or not yet."""
+        return await self._call("delete", "algoOrder", {"clientAlgoId": client_algo_id})
+
+    async def cancel_open_algo_orders(self, symbol: str) -> Outcome:
+        """DELETE algoOpenOrders of one symbol. Regular orders are not touched by it."""
+        return await self._call("delete", "algoOpenOrders", {"symbol": symbol})
+
     async def set_leverage(self, symbol: str, leverage: int) -> Outcome:
         """POST leverage."""
         return await self._call("post", "leverage", {"symbol": symbol, "leverage": leverage})
@@ -109,13 +145,7 @@ class VenueClient(VenueTransport):
         None proves absence only after timestamp + recvWindow of the attempt has passed.
         """
         data = {"symbol": symbol, "origClientOrderId": client_order_id}
-        try:
-            return await self._read("order", VenueOrder, data, signed=True)
-        except VenueReadError as error:
-            outcome = error.outcome
-            if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
-                return None
-            raise
+        return await self._find("order", VenueOrder, data)
 
     async def open_orders(self, symbol: str | None = None) -> list[VenueOrder]:
         """GET openOrders; all symbols cost 40 times the weight. Algo orders are not listed."""
@@ -127,6 +157,26 @@ class VenueClient(VenueTransport):
         """GET allOrders of a symbol; unfilled canceled orders vanish after 3 days."""
         data = {"symbol": symbol, "startTime": start_ms, "limit": limit}
         return await self._read("allOrders", list[VenueOrder], data, signed=True)
+
+    async def query_algo_order(self, client_algo_id: str) -> VenueAlgoOrder | None:
+        """GET algoOrder by our id; None when the venue says that it does not exist (-2013).
+
+        It trails the venue's own writes: for seconds a fresh one is not found, and a canceled one
+        still waits. `open_algo_orders` does not lag that way.
+        """
+        return await self._find("algoOrder", VenueAlgoOrder, {"clientAlgoId": client_algo_id})
+
+    async def open_algo_orders(self, symbol: str | None = None) -> list[VenueAlgoOrder]:
+        """GET openAlgoOrders: what waits for its price; all symbols cost 40 times the weight."""
+        data = {"symbol": symbol}
+        return await self._read("openAlgoOrders", list[VenueAlgoOrder], data, signed=True)
+
+    async def all_algo_orders(
+        self, symbol: str, *, start_ms: int | None = None, limit: int | None = None
+    ) -> list[VenueAlgoOrder]:
+        """GET allAlgoOrders of a symbol."""
+        data = {"symbol": symbol, "startTime": start_ms, "limit": limit}
+        return await self._read("allAlgoOrders", list[VenueAlgoOrder], data, signed=True)
 
     async def user_trades(
         self,
@@ -291,6 +341,15 @@ class VenueClient(VenueTransport):
             method, path, signed, version, data=dict(data), timeout_ms=timeout_ms
         )
         return outcome
+
+    async def _find(self, path: str, kind: type[T], data: RequestParameters) -> T | None:
+        try:
+            return await self._read(path, kind, data, signed=True)
+        except VenueReadError as error:
+            outcome = error.outcome
+            if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
+                return None
+            raise
 
     async def _read(
         self,

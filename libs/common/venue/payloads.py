@@ -179,6 +179,28 @@ class VenueOrder(Payload, frozen=True, kw_only=True):
     updated_ms: int = field(name="updateTime", default=0)
 
 
+class VenueAlgoOrder(Payload, frozen=True, kw_only=True):
+    """A conditional order as POST, GET algoOrder, openAlgoOrders and allAlgoOrders tell it.
+
+    `status` is the venue's word (see `libs.common.model.algo_order.parse_algo_status`); `order_id`
+    (a text) names the order born by the trigger, empty before. POST does not tell it.
+    """
+
+    symbol: str
+    algo_id: int = field(name="algoId")
+    client_algo_id: str = field(name="clientAlgoId")
+    status: str = field(name="algoStatus")
+    side: str
+    order_type: str = field(name="orderType")
+    quantity: Decimal
+    trigger_price: Decimal = field(name="triggerPrice", default=ZERO)
+    order_id: str = field(name="actualOrderId", default="")
+    reduce_only: bool = field(name="reduceOnly", default=False)
+    close_position: bool = field(name="closePosition", default=False)
+    created_ms: int = field(name="createTime", default=0)
+    updated_ms: int = field(name="updateTime", default=0)
+
+
 class AssetBalance(Payload, frozen=True, kw_only=True):
     """One asset of GET /fapi/v2 or v3 balance."""
 
