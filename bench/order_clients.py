@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import random
 import socket
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -18,10 +19,12 @@ from binance.async_client import AsyncClient
 from libs.common.runtime.clock import wall_ns
 from libs.common.runtime.secret import Secret
 from libs.common.runtime.venue_client import VenueClient
+from libs.common.runtime.venue_socket import VenueSocket
 from libs.common.venue.outcomes import Accepted
 
 SYMBOL, QUANTITY = "BTCUSDT", "0.010"
 RECV_WINDOW_MS = 10_000
+CONNECT_WAIT_S = 5
 NS_PER_MS = 1_000_000
 _HEAD_END = b"\r\n\r\n"
 
@@ -92,6 +95,35 @@ class OurRest:
     async def close(self) -> None:
         """Close its connections."""
         await self._client.close_connection()
+
+
+class OurSocket(OurRest):
+    """The same call, carried by our client of the venue's WebSocket API."""
+
+    async def open(self, target: Target) -> None:
+        """One client of ours with an open socket."""
+        secret = Secret(target.secret)
+        self._socket = VenueSocket(
+            target.socket_url, api_key=target.api_key, api_secret=secret, dice=random.Random(1)
+        )
+        self._socket.start()
+        async with asyncio.timeout(CONNECT_WAIT_S):
+            while not self._socket.is_open:
+                await asyncio.sleep(0.001)
+        self._target = target
+        self._client = VenueClient(
+            target.url,
+            lambda: target.now_ms() * NS_PER_MS,
+            api_key=target.api_key,
+            api_secret=secret,
+            order_socket=self._socket,
+        )
+
+    async def order(self, client_order_id: str, side: str) -> None:
+        """As over REST, but it must not fall back to it."""
+        if not self._socket.is_open:
+            raise ConnectionError("the socket is not open: this would measure REST")
+        await super().order(client_order_id, side)
 
 
 class PythonBinance:
@@ -229,6 +261,7 @@ class BlockingSocket:
 
 CLIENTS: dict[str, Callable[[], Any]] = {
     "portcullis, REST": OurRest,
+    "portcullis, WebSocket API": OurSocket,
     "python-binance AsyncClient": PythonBinance,
     "bare aiohttp POST": BareAiohttp,
     "raw uvloop Protocol": RawProtocol,

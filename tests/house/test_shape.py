@@ -11,11 +11,12 @@ COMMON_MODULES = {
     ),
     "venue": (
         "budget endpoints latches market_payloads outcome_table outcomes payloads signing "
-        "stream_payloads streams user_payloads"
+        "socket_api stream_payloads streams user_payloads"
     ),
     "runtime": (
         "broker bus clock config credentials errors health http journal log metrics provisioning "
-        "retry_read secret service trace venue_client venue_http venue_transport websocket"
+        "retry_read secret service trace venue_client venue_http venue_socket venue_transport "
+        "websocket"
     ),
     "testing": "builders scripted_venue venue_calls",
 }

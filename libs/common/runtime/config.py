@@ -58,11 +58,26 @@ class BusConfig(Section):
     replicas: int = Field(1, ge=1, le=5)
 
 
+class OrderTransport(StrEnum):
+    """How orders travel. WEBSOCKET falls back to REST while its socket is not open."""
+
+    REST = "rest"
+    WEBSOCKET = "websocket"
+
+
 class VenueConfig(Section):
-    """Where the venue is, and how long we wait for it."""
+    """Where the venue is, and how long we wait for it.
+
+    Attributes:
+        order_transport: how execution sends orders and cancels; everything else is REST.
+        order_socket_url: the WebSocket API, `wss://ws-fapi.binance.com/ws-fapi/v1` at the venue;
+            empty: `/ws-fapi/v1` beside the streams, where the paper exchange has it.
+    """
 
     rest_url: str = "http://127.0.0.1:8300"
     stream_url: str = "ws://127.0.0.1:8300"
+    order_transport: OrderTransport = OrderTransport.REST
+    order_socket_url: str = ""
     recv_window_ms: int = Field(5_000, ge=1, le=60_000)
     request_timeout_ms: int = Field(5_000, ge=100)
     connections_max: int = Field(16, ge=1)

@@ -3,12 +3,14 @@
 Outside paper mode a secret file that others may read is refused.
 """
 
+import random
 from pathlib import Path
 
 from libs.common.runtime.clock import Clock
-from libs.common.runtime.config import CommonConfig, Mode
+from libs.common.runtime.config import CommonConfig, Mode, OrderTransport
 from libs.common.runtime.secret import PRIVATE_MODE_BITS, Secret, SecretError, secret_from_file
 from libs.common.runtime.venue_client import VenueClient
+from libs.common.runtime.venue_socket import VenueSocket
 from libs.common.runtime.venue_transport import VenueLimits
 from libs.common.venue.budget import BudgetLimits
 
@@ -32,19 +34,30 @@ def open_venue(
     *,
     key_file: Path | None,
     secret_file: Path | None,
-    budget: BudgetLimits | None = None,
+    order_dice: random.Random | None = None,
 ) -> VenueClient:
     """A client that signs with the key and secret of a service's section.
+
+    With `order_dice` (for the waits between attempts to connect) orders travel as
+    `venue.order_transport` says; without, the client speaks REST only.
 
     Raises:
         SecretError: as for ``load_secret``; nothing starts with half a key.
     """
+    key = load_secret(common, f"{section}.api_key_file", key_file).reveal()
+    secret = load_secret(common, f"{section}.api_secret_file", secret_file)
+    socket = None
+    if order_dice is not None and common.venue.order_transport is OrderTransport.WEBSOCKET:
+        url = common.venue.order_socket_url or f"{common.venue.stream_url}/ws-fapi/v1"
+        socket = VenueSocket(url, api_key=key, api_secret=secret, dice=order_dice)
+        socket.start()
     return VenueClient(
         common.venue.rest_url,
         clock.now_ns,
-        api_key=load_secret(common, f"{section}.api_key_file", key_file).reveal(),
-        api_secret=load_secret(common, f"{section}.api_secret_file", secret_file),
-        limits=venue_limits(common, budget),
+        api_key=key,
+        api_secret=secret,
+        limits=venue_limits(common),
+        order_socket=socket,
     )
 
 
