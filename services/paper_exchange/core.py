@@ -18,7 +18,7 @@ from services.paper_exchange import (
 from services.paper_exchange.accounts import Account
 from services.paper_exchange.algo_placement import place_algo_order
 from services.paper_exchange.authentication import ApiKey, Security, authenticate
-from services.paper_exchange.exchange import Exchange
+from services.paper_exchange.exchange import NS_PER_MS, Exchange
 from services.paper_exchange.modification import modify_order
 from services.paper_exchange.parameters import Parameters
 from services.paper_exchange.placement import place_order
@@ -132,7 +132,7 @@ def answer(exchange: Exchange, request: Request, now_ns: int) -> Answer:
             request.api_key,
             endpoint.security,
             request.parameters,
-            now_ns,
+            now_ns + exchange.clock_offset_ms * NS_PER_MS,
             exchange.limits,
         )
         account = exchange.accounts[key.account_id]

@@ -131,3 +131,8 @@ def fill_postings(
 def deposit_postings(account_id: str, amount: Decimal) -> list[Posting]:
     """The postings of a customer bringing (or, negative, taking) money."""
     return [Posting(wallet(account_id), amount), Posting(DEPOSITS, -amount)]
+
+
+def transfer_postings(account_id: str, to: str, amount: Decimal) -> list[Posting]:
+    """The postings of a customer paying the venue (or, negative, being paid by it)."""
+    return [Posting(wallet(account_id), -amount), Posting(to, amount)]

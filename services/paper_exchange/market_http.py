@@ -37,7 +37,10 @@ Body = tuple[object, int]
 
 
 class MarketHttp:
-    """Handlers of the public endpoints; ``is_known_key`` tells an API key that exists."""
+    """Handlers of the public endpoints; ``is_known_key`` tells an API key that exists.
+
+    ``clock_offset_ms`` is how far the venue's own clock is off market time.
+    """
 
     def __init__(
         self,
@@ -45,9 +48,11 @@ class MarketHttp:
         clock: MarketClock,
         is_known_key: Callable[[str], bool],
         limits: Limits = DEFAULT_LIMITS,
+        clock_offset_ms: Callable[[], int] = int,
     ) -> None:
         self._market = market
         self._limits = limits
+        self._clock_offset_ms = clock_offset_ms
         self._clock = clock
         self._is_known_key = is_known_key
 
@@ -74,7 +79,7 @@ class MarketHttp:
         return [web.get(path, _handler(endpoint)) for path, endpoint in endpoints.items()]
 
     def _time(self, _request: web.Request, _sent: Parameters) -> Body:
-        return {"serverTime": self._clock.now_ms()}, 1
+        return {"serverTime": self._clock.now_ms() + self._clock_offset_ms()}, 1
 
     def _exchange_info(self, _request: web.Request, _sent: Parameters) -> Body:
         listed = self._market.instruments.values()

@@ -12,7 +12,14 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from libs.common import __version__
+from services.paper_exchange.event_faults import EventRule
 from services.paper_exchange.faults import FaultRule
+from services.paper_exchange.sim_faults_http import (
+    BanRequest,
+    ConditionsRequest,
+    SurpriseRequest,
+    UserStreamRequest,
+)
 from services.paper_exchange.sim_http import AccountRequest, GrantRequest
 
 Schema = dict[str, Any]
@@ -25,6 +32,7 @@ DECIMAL: Final[Schema] = {"type": "string", "format": "decimal"}
 INTEGER: Final[Schema] = {"type": "integer"}
 FLAG: Final[Schema] = {"type": "boolean"}
 COUNTS: Final[Schema] = {"type": "object", "additionalProperties": INTEGER}
+STRUCK: Final[Schema] = {**COUNTS, "description": "Faults that struck since the start, by kind."}
 SIMULATION: Final[Schema] = {"const": True, "description": "This is not the real venue."}
 ABOUT: Final = """A simulation of Binance USD-M Futures on this machine: no real money.
 
@@ -86,9 +94,63 @@ def _sim_paths() -> Schema:
             )
         },
         "/sim/faults": {
-            "get": _operation("Read the fault rules", faults),
-            "post": _operation("Replace the fault rules", faults, refusal, body=rules),
-            "delete": _operation("Drop all fault rules", faults),
+            "get": _operation("Read the fault rules of requests", faults),
+            "post": _operation("Replace the fault rules of requests", faults, refusal, body=rules),
+            "delete": _operation("Drop all fault rules of requests", faults),
+        },
+        **_disturbance_paths(refusal),
+    }
+
+
+def _disturbance_paths(refusal: Mapping[str, Schema]) -> Schema:
+    faults = _answer("The rules in force, with counts.", "EventFaults")
+    rules = {"type": "array", "maxItems": 1_000, "items": _schema("EventRule")}
+    conditions = _answer("The conditions in force.", "Conditions")
+    ban = _answer("Who is kept out until when.", "Ban")
+    return {
+        "/sim/event-faults": {
+            "get": _operation("Read the fault rules of user events", faults),
+            "post": _operation(
+                "Replace the fault rules of user events", faults, refusal, body=rules
+            ),
+            "delete": _operation("Drop all fault rules of user events", faults),
+        },
+        "/sim/conditions": {
+            "get": _operation("Read the conditions in force", conditions),
+            "post": _operation(
+                "Change conditions", conditions, refusal, body=_schema("ConditionsRequest")
+            ),
+        },
+        "/sim/bans": {
+            "post": _operation("Ban an address", ban, refusal, body=_schema("BanRequest")),
+            "delete": _operation(
+                "Pardon an address",
+                ban,
+                parameters=[
+                    {
+                        "name": "address",
+                        "in": "query",
+                        "schema": TEXT,
+                        "description": "The asker's own where not said.",
+                    }
+                ],
+            ),
+        },
+        "/sim/user-stream": {
+            "post": _operation(
+                "Stall, resume, close or expire a user stream",
+                _answer("Done.", "UserStream"),
+                refusal,
+                body=_schema("UserStreamRequest"),
+            )
+        },
+        "/sim/surprises": {
+            "post": _operation(
+                "Liquidate, deleverage, or trade by the owner's hand",
+                _answer("The order that was made.", "Surprise"),
+                refusal,
+                body=_schema("SurpriseRequest"),
+            )
         },
     }
 
@@ -114,9 +176,19 @@ def _probe_paths() -> Schema:
 
 
 def _schemas() -> Schema:
-    requests = (AccountRequest, GrantRequest, FaultRule)
+    requests = (
+        AccountRequest,
+        GrantRequest,
+        FaultRule,
+        EventRule,
+        ConditionsRequest,
+        BanRequest,
+        UserStreamRequest,
+        SurpriseRequest,
+    )
     _, found = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
     rule = found["$defs"]["FaultRule"]["properties"]
+    event_rule = found["$defs"]["EventRule"]["properties"]
     return {
         **found["$defs"],
         "Refusal": _simulated(error=TEXT),
@@ -139,8 +211,9 @@ def _schemas() -> Schema:
             accounts={"type": "object", "additionalProperties": DECIMAL},
         ),
         "Stats": _simulated(
-            **_DRIVER, accounts=INTEGER, open_orders=INTEGER, trades=INTEGER,
-            requests_logged=INTEGER,
+            **_DRIVER, accounts=INTEGER, open_orders=INTEGER, open_algo_orders=INTEGER,
+            trades=INTEGER, requests_logged=INTEGER, faults_struck=COUNTS,
+            event_faults_struck=COUNTS, surprises=COUNTS, answered_429=INTEGER, bans=INTEGER,
         ),
         "Status": _simulated(**_DRIVER, service=TEXT, version=TEXT, accounts=INTEGER),
         "Log": _simulated(
@@ -149,8 +222,20 @@ def _schemas() -> Schema:
             requests={"type": "array", "items": _schema("LoggedRequest")},
         ),
         "LoggedRequest": _object(**_LOGGED),
-        "Faults": _simulated(faults={"type": "array", "items": _schema("FaultRuleInForce")}),
+        "Faults": _simulated(
+            faults={"type": "array", "items": _schema("FaultRuleInForce")}, struck=STRUCK
+        ),
         "FaultRuleInForce": _object(**rule, seen=INTEGER, struck=INTEGER),
+        "EventFaults": _simulated(
+            faults={"type": "array", "items": _schema("EventRuleInForce")}, struck=STRUCK
+        ),
+        "EventRuleInForce": _object(**event_rule, seen=INTEGER, struck=INTEGER),
+        "Conditions": _simulated(
+            query_lag_ms=INTEGER, algo_query_lag_ms=INTEGER, clock_offset_ms=INTEGER
+        ),
+        "Ban": _simulated(address=TEXT, banned_until_ms={"type": ["integer", "null"]}),
+        "UserStream": _simulated(account_id=TEXT, action=TEXT),
+        "Surprise": _simulated(client_order_id=TEXT, order_id=INTEGER),
         "Health": _object(status={"enum": ["pass", "fail"]}, service=TEXT),
     }  # fmt: skip
 

@@ -21,6 +21,7 @@ from services.paper_exchange.config import Settings
 from services.paper_exchange.docs_http import DocsHttp
 from services.paper_exchange.doorkeeper import Doorkeeper
 from services.paper_exchange.driver import Driver
+from services.paper_exchange.event_faults import EventFaults
 from services.paper_exchange.exchange import Exchange
 from services.paper_exchange.faults import Faults
 from services.paper_exchange.health_http import HealthHttp
@@ -30,6 +31,7 @@ from services.paper_exchange.market import Market, MarketUpdate, UpdateKind
 from services.paper_exchange.market_http import MarketHttp
 from services.paper_exchange.request_log import RequestLog
 from services.paper_exchange.request_weight import RequestWeight
+from services.paper_exchange.sim_faults_http import SimFaultsHttp
 from services.paper_exchange.sim_http import SimHttp
 from services.paper_exchange.socket_api import SocketApi
 from services.paper_exchange.sources.event import Source
@@ -83,8 +85,11 @@ class PaperExchange:
         add_demo_account(self.exchange, settings, start_ns)
         self.doorkeeper = Doorkeeper(settings.limits)
         self.faults = Faults()
+        self.event_faults = EventFaults()
         self.log = RequestLog(settings.limits.request_log_rows_max)
-        self.desk = TradeDesk(self.exchange, self.clock, self.hub, self.faults, self.log)
+        self.desk = TradeDesk(
+            self.exchange, self.clock, self.hub, self.faults, self.event_faults, self.log
+        )
         self.driver = Driver(
             source,
             self.market,
@@ -125,16 +130,23 @@ class PaperExchange:
             middlewares=[self._no_fault_of_our_own, weight.middleware],
         )
         market_http = MarketHttp(
-            self.market, self.clock, self.exchange.keys.__contains__, self.settings.limits
+            self.market,
+            self.clock,
+            self.exchange.keys.__contains__,
+            self.settings.limits,
+            lambda: self.exchange.clock_offset_ms,
         )
         streams = Streams(self.hub, self.driver.clock_frame, monotonic_ns)
+        sim_faults_http = SimFaultsHttp(
+            self.desk, self.hub, self.faults, self.event_faults, self.doorkeeper
+        )
         sim_http = SimHttp(
             self.exchange,
             self.clock,
             self.driver,
-            self.faults,
             self.log,
             self.desk.deliver_events,
+            sim_faults_http.counts,
         )
         health_http = HealthHttp(
             self.exchange, self.driver, self.hub, self.desk, lambda: self._is_serving
@@ -147,6 +159,7 @@ class PaperExchange:
             socket_api,
             streams,
             sim_http,
+            sim_faults_http,
             health_http,
             DocsHttp(),
         ):

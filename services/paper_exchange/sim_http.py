@@ -1,4 +1,4 @@
-"""The doors that no real venue has: the clock, fresh accounts, the ledger, the record, faults.
+"""The doors that no real venue has: the clock, fresh accounts, the ledger, the record.
 
 Every answer says `"simulation": true`, so that nobody can mistake this venue for the real one.
 """
@@ -17,7 +17,6 @@ from services.paper_exchange.authentication import KeyType, Permission
 from services.paper_exchange.clock import UNCHANGED, ClockError, MarketClock
 from services.paper_exchange.driver import Driver
 from services.paper_exchange.exchange import Exchange
-from services.paper_exchange.faults import FaultRules, Faults
 from services.paper_exchange.ledger import ZERO
 from services.paper_exchange.request_log import RequestLog
 
@@ -58,16 +57,16 @@ class SimHttp:
         exchange: Exchange,
         clock: MarketClock,
         driver: Driver,
-        faults: Faults,
         log: RequestLog,
         deliver_events: Callable[[], None],
+        count_faults: Callable[[], Mapping[str, object]],
     ) -> None:
         self._exchange = exchange
         self._clock = clock
         self._driver = driver
-        self._faults = faults
         self._log = log
         self._deliver_events = deliver_events
+        self._count_faults = count_faults
 
     def routes(self) -> list[web.RouteDef]:
         """All routes below /sim."""
@@ -78,14 +77,11 @@ class SimHttp:
             web.get("/sim/ledger", self.read_ledger),
             web.get("/sim/stats", self.read_stats),
             web.get("/sim/log", self.read_log),
-            web.get("/sim/faults", self.read_faults),
-            web.post("/sim/faults", self.set_faults),
-            web.delete("/sim/faults", self.clear_faults),
         ]
 
     async def read_clock(self, request: web.Request) -> web.Response:
         """GET /sim/clock: the grant in force."""
-        return _answer(self._clock_body())
+        return sim_answer(self._clock_body())
 
     async def grant(self, request: web.Request) -> web.Response:
         """POST /sim/clock: change speed, limit or both."""
@@ -95,15 +91,15 @@ class SimHttp:
             limit_ns = asked.limit_ns if "limit_ns" in sent else UNCHANGED
             self._clock.set_grant(asked.speed, limit_ns)
         except (ValidationError, ClockError) as error:
-            return _refuse(error)
-        return _answer(self._clock_body())
+            return sim_refuse(error)
+        return sim_answer(self._clock_body())
 
     async def open_account(self, request: web.Request) -> web.Response:
         """POST /sim/accounts: an account with a key; the only answer that shows a secret."""
         try:
             asked = _ACCOUNTS.validate_json(await request.read() or b"{}")
         except ValidationError as error:
-            return _refuse(error)
+            return sim_refuse(error)
         exchange, now_ns = self._exchange, self._clock.now_ns()
         account_id = asked.account_id or f"account-{exchange.next_sequence('account')}"
         account = exchange.accounts.get(account_id)
@@ -111,13 +107,13 @@ class SimHttp:
             if asked.balance:
                 exchange.deposit(account, asked.balance, now_ns)
         elif len(exchange.accounts) >= exchange.limits.accounts_max:
-            return _answer({"error": "too many accounts"}, 409)
+            return sim_answer({"error": "too many accounts"}, 409)
         else:
             balance = _BALANCE_DEFAULT if asked.balance is None else asked.balance
             exchange.open_account(account_id, balance, now_ns)
         key = exchange.issue_key(account_id, asked.permissions, asked.key_type)
         self._deliver_events()
-        return _answer(
+        return sim_answer(
             {
                 "account_id": account_id,
                 "api_key": key.key,
@@ -130,7 +126,7 @@ class SimHttp:
     async def read_ledger(self, request: web.Request) -> web.Response:
         """GET /sim/ledger: every balance as a decimal string, and their sum, which is "0"."""
         ledger = self._exchange.ledger
-        return _answer(
+        return sim_answer(
             {
                 "total": _plain(ledger.total()),
                 "events_posted": ledger.events_posted,
@@ -144,10 +140,11 @@ class SimHttp:
         counts = {
             "accounts": len(exchange.accounts),
             "open_orders": sum(len(a.open_orders) for a in exchange.accounts.values()),
+            "open_algo_orders": sum(len(a.waiting_algos) for a in exchange.accounts.values()),
             "trades": sum(len(t) for a in exchange.accounts.values() for t in a.trades.values()),
             "requests_logged": self._log.received,
         }
-        return _answer({**self._driver.stats(), **counts})
+        return sim_answer({**self._driver.stats(), **counts, **self._count_faults()})
 
     async def read_log(self, request: web.Request) -> web.Response:
         """GET /sim/log?after=SEQUENCE&limit=N: order requests in the order they arrived."""
@@ -155,28 +152,10 @@ class SimHttp:
             after = int(request.query.get("after", "0"))
             limit = min(int(request.query.get("limit", str(_LOG_ROWS_MAX))), _LOG_ROWS_MAX)
         except ValueError as error:
-            return _refuse(error)
+            return sim_refuse(error)
         rows = self._log.rows_after(max(0, after), max(0, limit))
         totals = {"received": self._log.received, "forgotten": self._log.forgotten}
-        return _answer({**totals, "requests": rows})
-
-    async def read_faults(self, request: web.Request) -> web.Response:
-        """GET /sim/faults: the rules in force and how often each struck."""
-        return _answer({"faults": self._faults.describe()})
-
-    async def set_faults(self, request: web.Request) -> web.Response:
-        """POST /sim/faults: replace the rules by the list sent."""
-        try:
-            rules = FaultRules.validate_json(await request.read())
-        except ValidationError as error:
-            return _refuse(error)
-        self._faults.set_rules(rules)
-        return _answer({"faults": self._faults.describe()})
-
-    async def clear_faults(self, request: web.Request) -> web.Response:
-        """DELETE /sim/faults: nothing goes wrong any more."""
-        self._faults.set_rules([])
-        return _answer({"faults": []})
+        return sim_answer({**totals, "requests": rows})
 
     def _clock_body(self) -> dict[str, object]:
         return {
@@ -187,12 +166,13 @@ class SimHttp:
         }
 
 
-def _answer(body: Mapping[str, object], status: int = 200) -> web.Response:
+def sim_answer(body: Mapping[str, object], status: int = 200) -> web.Response:
+    """A JSON answer that says it comes from a simulation."""
     raw = _encode({"simulation": True, **body})
     return web.Response(body=raw, status=status, content_type="application/json")
 
 
-def _refuse(error: Exception) -> web.Response:
+def sim_refuse(error: Exception) -> web.Response:
     """400 with what was wrong, without repeating what was sent."""
     if isinstance(error, ValidationError):
         faults = error.errors(include_url=False, include_context=False, include_input=False)
@@ -200,7 +180,7 @@ def _refuse(error: Exception) -> web.Response:
         text = "; ".join(f"{at}: {fault['msg']}" for at, fault in zip(where, faults, strict=True))
     else:
         text = str(error)
-    return _answer({"error": text}, 400)
+    return sim_answer({"error": text}, 400)
 
 
 def _plain(amount: Decimal) -> str:

@@ -22,6 +22,7 @@ from services.paper_exchange.effects import (
     Told,
     told_instead,
 )
+from services.paper_exchange.event_faults import EventFaults
 from services.paper_exchange.exchange import NS_PER_MS, Exchange
 from services.paper_exchange.faults import FaultRule, Faults
 from services.paper_exchange.hub import Hub
@@ -39,12 +40,14 @@ class TradeDesk:
         clock: MarketClock,
         hub: Hub,
         faults: Faults,
+        event_faults: EventFaults,
         log: RequestLog,
     ) -> None:
         self.exchange = exchange
         self.clock = clock
         self._hub = hub
         self._faults = faults
+        self._event_faults = event_faults
         self._log = log
         self._latecomers: set[asyncio.Task[Answer]] = set()
         self.answered: Counter[tuple[str, str, int]] = Counter()
@@ -67,10 +70,10 @@ class TradeDesk:
 
     def deliver_events(self) -> None:
         """Carry the user events said since the last call to whoever listens."""
-        outbox = self.exchange.outbox
-        if not outbox:
+        outbox, event_faults = self.exchange.outbox, self._event_faults
+        if not outbox and not event_faults.is_holding:
             return
-        for listen_key, event in outbox:
+        for listen_key, event in event_faults.pass_on(outbox, self.clock.now_ns()):
             self._hub.publish_user(listen_key, event)
         outbox.clear()
 

@@ -71,6 +71,7 @@ class VenueState:
         self.outbox: list[UserEvent] = []
         self.resting: dict[str, dict[int, Order]] = {symbol: {} for symbol in instruments}
         self.conditional: dict[str, dict[int, AlgoOrder]] = {symbol: {} for symbol in instruments}
+        self.clock_offset_ms = 0
         self.query_lag_ms = 0
         self.algo_query_lag_ms = 0
         self._deadlines: list[tuple[int, int, str, str, str]] = []
@@ -96,7 +97,7 @@ class VenueState:
         """Add money from outside to a wallet."""
         self.ledger.post(deposit_postings(account.account_id, amount))
         account.updated_ns = now_ns
-        self._add_income(account, "TRANSFER", "", amount, "TRANSFER", "", now_ns)
+        self.add_income(account, "TRANSFER", "", amount, "TRANSFER", "", now_ns)
         event = account_update(
             "DEPOSIT",
             now_ns // NS_PER_MS,
@@ -378,11 +379,11 @@ class VenueState:
         rows = (("REALIZED_PNL", trade.realized), ("COMMISSION", -trade.commission))
         for income_type, amount in rows:
             if amount:
-                self._add_income(
+                self.add_income(
                     account, income_type, trade.symbol, amount, trade_id, trade_id, trade.time_ns
                 )
 
-    def _add_income(
+    def add_income(
         self,
         account: Account,
         income_type: str,
@@ -392,7 +393,6 @@ class VenueState:
         trade_id: str,
         now_ns: int,
     ) -> None:
-        transaction_id = self.next_sequence("transaction")
-        account.add_income(
-            Income(income_type, symbol, amount, info, transaction_id, trade_id, now_ns)
-        )
+        """Write down a row of income; `amount` is signed."""
+        sequence = self.next_sequence("transaction")
+        account.add_income(Income(income_type, symbol, amount, info, sequence, trade_id, now_ns))
