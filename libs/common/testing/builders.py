@@ -5,8 +5,14 @@ from typing import Any
 
 import msgspec
 
+from libs.common.messages.codec import encode
 from libs.common.messages.intents import ApprovalBody, ApprovedIntent, sign_approval
-from libs.common.messages.journal import JournalEvent, JournalRecord
+from libs.common.messages.journal import (
+    GENESIS_HASH,
+    JournalEvent,
+    JournalRecord,
+    record_hash,
+)
 from libs.common.model.ids import derive_intent_id
 from libs.common.model.instrument import Instrument
 from libs.common.model.intent import Intent, Purpose
@@ -31,6 +37,27 @@ def a_record(*events: JournalEvent, now_ns: int = NOW_NS) -> JournalRecord:
         config_hash="",
         events=events,
     )
+
+
+def a_journal(*batches: tuple[JournalEvent, ...], at_ns: tuple[int, ...] = ()) -> list[bytes]:
+    """The raw records of a journal, one for each batch of events, chained."""
+    raw, head = [], GENESIS_HASH
+    for number, events in enumerate(batches, 1):
+        record = JournalRecord(
+            account="paper",
+            number=number,
+            prev_hash=head,
+            causation_id="cause",
+            correlation_id="correlation",
+            ts_event_ns=at_ns[number - 1] if at_ns else NOW_NS + number,
+            ts_wall_ns=7,
+            app_version="1.2.3",
+            config_hash="c0ffee",
+            events=events,
+        )
+        raw.append(encode(record))
+        head = record_hash(raw[-1])
+    return raw
 
 
 def an_instrument(**changes: Any) -> Instrument:

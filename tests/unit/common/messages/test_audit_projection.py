@@ -36,29 +36,9 @@ from libs.common.messages.journal import (
 from libs.common.model.algo_order import AlgoKind, AlgoStatus
 from libs.common.model.order import OrderStatus, Side
 from libs.common.model.trading_state import TradingState
-from libs.common.testing.builders import NOW_NS, S, an_intent, an_order
+from libs.common.testing.builders import S, a_journal, an_intent, an_order
 
 DAY_NS = 86_400 * S
-
-
-def a_journal(*batches: tuple[JournalEvent, ...], at_ns: tuple[int, ...] = ()) -> list[bytes]:
-    raw, head = [], GENESIS_HASH
-    for number, events in enumerate(batches, 1):
-        record = JournalRecord(
-            account="paper",
-            number=number,
-            prev_hash=head,
-            causation_id="cause",
-            correlation_id="correlation",
-            ts_event_ns=at_ns[number - 1] if at_ns else NOW_NS + number,
-            ts_wall_ns=7,
-            app_version="1.2.3",
-            config_hash="c0ffee",
-            events=events,
-        )
-        raw.append(encode(record))
-        head = record_hash(raw[-1])
-    return raw
 
 
 def follow(records: list[bytes], trail: AuditTrail | None = None) -> list[TrailLine]:
