@@ -37,15 +37,21 @@ from libs.common.messages.journal import (
     OrderUpdated,
     TradingStateChanged,
 )
-from libs.common.model.algo_order import algo_may_follow
 from libs.common.model.money import ZERO
 from libs.common.model.order import OrderStatus, may_follow
 from libs.common.model.position import Position
 from libs.common.model.verdict import Reason, Verdict
 from services.execution.admin_fold import apply_operator
 from services.execution.config import RATE_WINDOW_MS_MAX
+from services.execution.fold_protection import (
+    apply_protection,
+    claim_fill,
+    is_guarded,
+    restart_grace,
+    watch,
+)
 from services.execution.state import (
-    AlgoOrderState,
+    PROTECTION,
     ExitCooldown,
     IntentMemory,
     Lock,
@@ -94,7 +100,7 @@ def _apply_event(state: State, event: JournalEvent, now_ns: int) -> None:
         case CooldownStarted() | SafeModeEntered() | VenueLatched() | GuardCleared():
             _apply_guard(state, event)
         case AlgoOrderRecorded() | AlgoOrderUpdated() | AlgoCancelRequested() | ProtectionFailed():
-            _apply_protection(state, event, now_ns)
+            apply_protection(state, event, now_ns)
         case _:
             _apply_figures(state, event, now_ns)
 
@@ -115,6 +121,7 @@ def _apply_figures(state: State, event: JournalEvent, now_ns: int) -> None:
             state.command_sequence = max(state.command_sequence, event.command_sequence)
         case OperatorActed() | KillProven():
             apply_operator(state, event, now_ns)
+            restart_grace(state, now_ns)
 
 
 # -- intents and orders --------------------------------------------------------------------------
@@ -159,6 +166,8 @@ def _apply_recorded(state: State, event: OrderRecorded, now_ns: int) -> None:
         recorded_at_ns=now_ns,
         changed_at_ns=now_ns,
     )
+    if event.intent.strategy_id == PROTECTION:
+        _count_closing(state, event.intent.candle_id)
     state.intents[event.intent.intent_id] = IntentMemory(
         client_order_id=event.client_order_id, decided_at_ns=now_ns
     )
@@ -177,6 +186,13 @@ def _apply_recorded(state: State, event: OrderRecorded, now_ns: int) -> None:
     while state.recent_orders[0].at_ns < horizon_ns:
         del state.recent_orders[0]
     state.changed_at_ns = now_ns
+
+
+def _count_closing(state: State, entry_intent_id: str) -> None:
+    """An order that closes what could not be protected names the entry as its cause."""
+    for order in state.orders.values():
+        if order.intent_id == entry_intent_id:
+            order.closings += 1
 
 
 def _apply_outcome(state: State, event: OrderOutcome, now_ns: int) -> None:
@@ -199,6 +215,7 @@ def _apply_outcome(state: State, event: OrderOutcome, now_ns: int) -> None:
             _end_without_trace(state, order, OrderStatus.NOT_PLACED, now_ns)
         case OrderBecameUnknown():
             _move(state, order, OrderStatus.UNKNOWN, now_ns)
+    watch(state, order.symbol, now_ns)
 
 
 def _apply_request(
@@ -264,12 +281,13 @@ def _apply_fill(state: State, event: FillReceived, now_ns: int) -> None:
         order.filled_quantity += event.quantity
         _raise_cumulative(order, order.filled_quantity, now_ns)
         order.answered_at_ns = order.answered_at_ns or now_ns
-    else:
+    elif not claim_fill(state, event):
         key = f"{event.symbol}:{event.venue_order_id}"
         state.unclaimed[key] = state.unclaimed.pop(key, ZERO) + event.quantity
         if len(state.unclaimed) > UNCLAIMED_MAX:
             del state.unclaimed[next(iter(state.unclaimed))]
     state.changed_at_ns = now_ns
+    watch(state, event.symbol, now_ns)
 
 
 def _apply_balance(state: State, event: BalanceObserved, now_ns: int) -> None:
@@ -334,67 +352,11 @@ def _drop(entries: dict, key: object) -> None:  # type: ignore[type-arg]
         entries.clear()
 
 
-# -- stops and targets ---------------------------------------------------------------------------
-
-
-def _apply_protection(
-    state: State,
-    event: AlgoOrderRecorded | AlgoOrderUpdated | AlgoCancelRequested | ProtectionFailed,
-    now_ns: int,
-) -> None:
-    match event:
-        case AlgoOrderRecorded():
-            state.algo_orders[event.client_algo_id] = AlgoOrderState(
-                client_algo_id=event.client_algo_id,
-                intent_id=event.intent_id,
-                kind=event.kind,
-                symbol=event.symbol,
-                side=event.side,
-                quantity=event.quantity,
-                trigger_price=event.trigger_price,
-                attempt=event.attempt,
-                timestamp_ms=event.timestamp_ms,
-                recv_window_ms=event.recv_window_ms,
-                writer=event.writer,
-                recorded_at_ns=now_ns,
-                changed_at_ns=now_ns,
-            )
-        case AlgoOrderUpdated():
-            _apply_algo_update(state, event, now_ns)
-        case AlgoCancelRequested():
-            algo_order = state.algo_orders.get(event.client_algo_id)
-            if algo_order is not None:
-                algo_order.cancel_requested = True
-        case ProtectionFailed():
-            for order in state.orders.values():
-                if order.intent_id == event.intent_id:
-                    order.protection_failed = True
-    state.changed_at_ns = now_ns
-
-
-def _apply_algo_update(state: State, event: AlgoOrderUpdated, now_ns: int) -> None:
-    algo_order = state.algo_orders.get(event.client_algo_id)
-    if algo_order is None:
-        return
-    algo_order.algo_id = event.algo_id or algo_order.algo_id
-    algo_order.venue_order_id = event.venue_order_id or algo_order.venue_order_id
-    if algo_may_follow(algo_order.status, event.status):
-        if algo_order.status is not event.status:
-            algo_order.changed_at_ns = now_ns
-        algo_order.status = event.status
-        algo_order.code, algo_order.why = event.code, event.why
-
-
 def forget(state: State, now_ns: int, idempotency_ms: int) -> None:
     """Drop what ended longer ago than the idempotency memory; the journal keeps it for ever."""
     horizon_ns = now_ns - idempotency_ms * NS_PER_MS
     for client_order_id, order in list(state.orders.items()):
-        settled = order.filled_quantity >= order.cumulative_quantity
-        guarded = any(
-            algo.intent_id == order.intent_id and not algo.status.is_terminal
-            for algo in state.algo_orders.values()
-        )
-        ended = order.status.is_terminal and settled and not guarded
+        ended = order.status.is_terminal and order.is_settled and not is_guarded(state, order)
         if ended and order.changed_at_ns < horizon_ns:
             del state.orders[client_order_id]
     for client_algo_id, algo_order in list(state.algo_orders.items()):

@@ -21,6 +21,8 @@ from libs.common.model.verdict import Reason, Verdict
 
 #: Who halts an account that nobody has armed yet.
 BOOT = "boot"
+#: The strategy that closes what could not be protected; nobody outside may go by this name.
+PROTECTION = "protection"
 #: Trade ids remembered per symbol; everything below the oldest of them counts as seen.
 TRADES_REMEMBERED_MAX = 2_000
 
@@ -34,7 +36,11 @@ class OrderState(msgspec.Struct, kw_only=True):
         writer: the process that may send it.
         answered_at_ns: market time from which a balance stated by the venue includes the order.
         first_filled_at_ns: market time at which the first fill was known; 0 before.
+        closed_quantity: what of the filled quantity is over, since the position was flat after it.
+        unprotected_since_ns: market time since when a stop was owed and not acknowledged; else 0.
+        stop_attempts, target_attempts: how many were recorded, for the next one's id.
         protection_failed: its stop could not be placed; the position is to be closed.
+        closings: orders recorded to close what could not be protected.
     """
 
     client_order_id: str
@@ -58,12 +64,33 @@ class OrderState(msgspec.Struct, kw_only=True):
     first_filled_at_ns: int = 0
     is_resigned: bool = False
     cancel_requested: bool = False
+    closed_quantity: Decimal = ZERO
+    unprotected_since_ns: int = 0
+    stop_attempts: int = 0
+    target_attempts: int = 0
     protection_failed: bool = False
+    closings: int = 0
 
     @property
     def intent_id(self) -> str:
         """The intent it executes."""
         return self.intent.intent_id
+
+    @property
+    def wants_protection(self) -> bool:
+        """Whether it is an entry with a stop or a target."""
+        asked = self.intent.stop_price is not None or self.intent.target_price is not None
+        return asked and not self.order.reduce_only
+
+    @property
+    def exposure(self) -> Decimal:
+        """Base units that it filled and that may still be held."""
+        return self.cumulative_quantity - self.closed_quantity
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every fill that the venue counts is in the journal."""
+        return self.filled_quantity >= self.cumulative_quantity
 
     @property
     def symbol(self) -> str:
@@ -92,7 +119,13 @@ class OrderState(msgspec.Struct, kw_only=True):
 
 
 class AlgoOrderState(msgspec.Struct, kw_only=True):
-    """A stop or target as the journal tells it."""
+    """A stop or target as the journal tells it.
+
+    Attributes:
+        filled_quantity: fills of the order born by its trigger.
+        is_spent: the position it was for is closed; it protects nothing that comes later.
+        cancel_requested_at_ns: market time at which its end was first asked for; 0 before.
+    """
 
     client_algo_id: str
     intent_id: str
@@ -112,7 +145,24 @@ class AlgoOrderState(msgspec.Struct, kw_only=True):
     changed_at_ns: int = 0
     code: int = 0
     why: str = ""
-    cancel_requested: bool = False
+    filled_quantity: Decimal = ZERO
+    is_spent: bool = False
+    cancel_requested_at_ns: int = 0
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it may be at the venue without our knowing."""
+        return self.status in (AlgoStatus.RECORDED, AlgoStatus.UNKNOWN)
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether it is not meant to stay."""
+        return self.cancel_requested_at_ns > 0
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the venue holds it, it has not triggered, and it is meant to stay."""
+        return self.status is AlgoStatus.WORKING and not (self.is_spent or self.cancel_requested)
 
 
 class IntentMemory(msgspec.Struct, kw_only=True):
@@ -228,6 +278,10 @@ class State(msgspec.Struct, kw_only=True):
     def open_algo_orders(self) -> list[AlgoOrderState]:
         """Stops and targets that have not ended."""
         return [order for order in self.algo_orders.values() if not order.status.is_terminal]
+
+    def algo_orders_of(self, intent_id: str) -> list[AlgoOrderState]:
+        """Every stop and target of an entry, in the order of their recording."""
+        return [algo for algo in self.algo_orders.values() if algo.intent_id == intent_id]
 
     def margin_reserved(self) -> Decimal:
         """Quote currency held for orders the venue's balance does not show yet."""
