@@ -19,7 +19,9 @@ from libs.common.runtime.errors import BusError, JournalBroken
 from libs.common.runtime.health import Level
 from libs.common.runtime.journal import Journal
 from libs.common.runtime.log import get_logger
+from libs.common.runtime.service import Context
 from services.execution.audit_files import AuditFiles, AuditHeld, AuditSpoiled, Checkpoint
+from services.execution.config import ExecutionConfig
 
 log = get_logger(__name__)
 
@@ -31,6 +33,23 @@ RETRY_WAIT_S = 1.0
 RETRY_WAIT_S_MAX = 30.0
 
 Tell = Callable[[Level, str], None]
+
+
+def start_export(context: Context[ExecutionConfig]) -> None:
+    """Export beside everything else, if a directory is set; at the end, write what is left."""
+    settings = context.settings
+    if settings.audit_directory is None:
+        return
+    export = AuditExport(
+        context.bus,
+        context.common.account,
+        settings.audit_directory,
+        settings.audit_days_kept,
+        settings.audit_interval_wall_ms,
+        lambda level, told: context.health.set("audit", level, told),
+    )
+    context.spawn(export.run(), "audit")
+    context.on_stop.append(export.finish)
 
 
 class AuditExport:
