@@ -39,6 +39,7 @@ class ExecutionConfig(ServiceConfig):
         stop_grace_ms: an entry's stop must be acknowledged this soon after its first fill.
         halt_file: while this file exists nothing risk-increasing is sent, broker or not.
         audit_directory: where the audit export is written; none: it is not.
+        audit_days_kept: finished days that are kept, those with nothing to tell not counted.
     """
 
     http_port: int = 8104
@@ -105,6 +106,7 @@ class ExecutionConfig(ServiceConfig):
     reports_queued_max: int = Field(1_000, ge=10)
     audit_directory: Path | None = None
     audit_days_kept: int = Field(30, ge=1)
+    audit_interval_wall_ms: int = Field(1_000, ge=10)
 
     append_attempts_max: int = Field(8, ge=1)
     snapshot_interval_records: int = Field(500, ge=10)

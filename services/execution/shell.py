@@ -33,6 +33,7 @@ from libs.common.venue.outcome_table import ThrottleKind
 from libs.common.venue.user_payloads import AccountUpdate, OrderTradeUpdate, UserEvent
 from services.execution.approvals import ApprovalDesk
 from services.execution.arming import Arming
+from services.execution.audit_export import start_export
 from services.execution.commands import CommandDesk
 from services.execution.config import ExecutionConfig
 from services.execution.figures import Figures
@@ -177,6 +178,7 @@ class Execution:
             "commands",
         )
         context.on_stop.append(self._say_goodbye)
+        start_export(context)
 
     async def _consume_approved(self) -> None:
         """Take approvals once armed; another replica that is armed takes them meanwhile.
