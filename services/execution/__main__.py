@@ -1,5 +1,7 @@
 """``python -m services.execution``: wires configuration, the trading key and the shell."""
 
+import random
+
 from libs.common.runtime.credentials import load_secret, open_venue
 from libs.common.runtime.service import Context, run_service
 from libs.common.venue.budget import BudgetLimits
@@ -22,6 +24,7 @@ async def start(context: Context[ExecutionConfig]) -> None:
             refuse_percent=settings.budget_refuse_percent,
             reserve_percent=settings.budget_reserve_percent,
         ),
+        order_dice=random.Random(),  # noqa: S311 - jitter
     )
     execution = Execution(context, venue, approval_key.reveal().encode())
     context.status = execution.status

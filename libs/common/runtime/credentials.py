@@ -34,6 +34,7 @@ def open_venue(
     *,
     key_file: Path | None,
     secret_file: Path | None,
+    budget: BudgetLimits | None = None,
     order_dice: random.Random | None = None,
 ) -> VenueClient:
     """A client that signs with the key and secret of a service's section.
@@ -56,7 +57,7 @@ def open_venue(
         clock.now_ns,
         api_key=key,
         api_secret=secret,
-        limits=venue_limits(common),
+        limits=venue_limits(common, budget),
         order_socket=socket,
     )
 

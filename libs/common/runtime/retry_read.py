@@ -13,7 +13,7 @@ import msgspec
 import stamina
 
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.venue_client import VenueReadError
+from libs.common.runtime.venue_reader import VenueReadError
 from libs.common.venue.outcome_table import Reason, ThrottleKind
 from libs.common.venue.outcomes import Outcome, Rejected, Throttled, Unknown, describe
 

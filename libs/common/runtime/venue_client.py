@@ -6,11 +6,11 @@ unknown is money. Reads return parsed payloads and raise VenueReadError with the
 """
 
 import re
-from typing import TypeVar
 
-from libs.common.runtime.errors import PortcullisError
 from libs.common.runtime.secret import Secret
-from libs.common.runtime.venue_transport import RequestParameters, VenueTransport
+from libs.common.runtime.venue_reader import VenueReadError, parse_answer
+from libs.common.runtime.venue_settings import VenueSettings
+from libs.common.runtime.venue_transport import RequestParameters
 from libs.common.venue.market_payloads import (
     AggTradeRow,
     BookTickerRow,
@@ -19,40 +19,28 @@ from libs.common.venue.market_payloads import (
     PremiumIndex,
     TradeRow,
 )
-from libs.common.venue.outcome_table import Reason
-from libs.common.venue.outcomes import Accepted, Outcome, Rejected, Unknown, describe
+from libs.common.venue.outcomes import Outcome, Unknown
 from libs.common.venue.payloads import (
     Account,
     AssetBalance,
     ExchangeInfo,
     Income,
     ListenKey,
-    PayloadError,
     PositionRisk,
     ServerTime,
     UserTrade,
     VenueAlgoOrder,
     VenueOrder,
-    decode_payload,
 )
 from libs.common.venue.signing import ParameterValue
 
-T = TypeVar("T")
+__all__ = ["CLIENT_ORDER_ID", "VenueClient", "VenueReadError"]
 
 CLIENT_ORDER_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
 """The venue's rule for newClientOrderId and clientAlgoId."""
 
 
-class VenueReadError(PortcullisError):
-    """A read failed. `outcome` says how; an answer that could not be parsed is Unknown."""
-
-    def __init__(self, what: str, outcome: Outcome) -> None:
-        super().__init__(f"{what}: {describe(outcome)}")
-        self.what = what
-        self.outcome = outcome
-
-
-class VenueClient(VenueTransport):
+class VenueClient(VenueSettings):
     """Binance USD-M Futures over REST. See VenueTransport for construction."""
 
     # -- calls that change something: one request, never retried ---------------------------------
@@ -108,7 +96,11 @@ class VenueClient(VenueTransport):
     async def cancel_order(
         self, symbol: str, client_order_id: str, *, timestamp_ms: int | None = None
     ) -> Outcome:
-        """DELETE order. Rejected(NOT_FOUND) means: not open now; query to learn why."""
+        """DELETE order. Rejected(NOT_FOUND) (-2011) means: not open now.
+
+        It may be filled, canceled, expired or never have come; only a query tells which. -2011 is
+        therefore neither a failure to get out nor a proof that nothing was executed.
+        """
         stamp = timestamp_ms or self.timestamp_ms()
         data: RequestParameters = {
             "symbol": symbol,
@@ -129,14 +121,6 @@ class VenueClient(VenueTransport):
         """DELETE algoOpenOrders of one symbol. Regular orders are not touched by it."""
         return await self._call("delete", "algoOpenOrders", {"symbol": symbol})
 
-    async def set_leverage(self, symbol: str, leverage: int) -> Outcome:
-        """POST leverage."""
-        return await self._call("post", "leverage", {"symbol": symbol, "leverage": leverage})
-
-    async def set_margin_type(self, symbol: str, margin_type: str) -> Outcome:
-        """POST marginType: CROSSED or ISOLATED; "no need to change" (-4046) is Accepted."""
-        return await self._call("post", "marginType", {"symbol": symbol, "marginType": margin_type})
-
     # -- reads of the account --------------------------------------------------------------------
 
     async def query_order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
@@ -152,10 +136,24 @@ class VenueClient(VenueTransport):
         return await self._read("openOrders", list[VenueOrder], {"symbol": symbol}, signed=True)
 
     async def all_orders(
-        self, symbol: str, *, start_ms: int | None = None, limit: int | None = None
+        self,
+        symbol: str,
+        *,
+        from_order_id: int | None = None,
+        start_ms: int | None = None,
+        limit: int | None = None,
     ) -> list[VenueOrder]:
-        """GET allOrders of a symbol; unfilled canceled orders vanish after 3 days."""
-        data = {"symbol": symbol, "startTime": start_ms, "limit": limit}
+        """GET allOrders of a symbol, oldest first, at most 1000 (500 unless asked otherwise).
+
+        The next page starts at the last order id plus one. Unfilled canceled orders vanish after
+        3 days.
+        """
+        data = {
+            "symbol": symbol,
+            "orderId": from_order_id,
+            "startTime": start_ms,
+            "limit": limit,
+        }
         return await self._read("allOrders", list[VenueOrder], data, signed=True)
 
     async def query_algo_order(self, client_algo_id: str) -> VenueAlgoOrder | None:
@@ -243,7 +241,7 @@ class VenueClient(VenueTransport):
 
     async def _listen_key(self, method: str) -> ListenKey:
         outcome = await self._call(method, "listenKey", {}, signed=False)
-        return _parse(f"{method.upper()} listenKey", outcome, ListenKey)
+        return parse_answer(f"{method.upper()} listenKey", outcome, ListenKey)
 
     # -- reads of the market ---------------------------------------------------------------------
 
@@ -324,50 +322,3 @@ class VenueClient(VenueTransport):
     async def book_ticker(self, symbol: str) -> BookTickerRow:
         """GET ticker/bookTicker."""
         return await self._read("ticker/bookTicker", BookTickerRow, {"symbol": symbol})
-
-    # -- how they are asked ----------------------------------------------------------------------
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        data: RequestParameters,
-        *,
-        signed: bool = True,
-        version: int = 1,
-        timeout_ms: int | None = None,
-    ) -> Outcome:
-        outcome: Outcome = await self._request_futures_api(
-            method, path, signed, version, data=dict(data), timeout_ms=timeout_ms
-        )
-        return outcome
-
-    async def _find(self, path: str, kind: type[T], data: RequestParameters) -> T | None:
-        try:
-            return await self._read(path, kind, data, signed=True)
-        except VenueReadError as error:
-            outcome = error.outcome
-            if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
-                return None
-            raise
-
-    async def _read(
-        self,
-        path: str,
-        kind: type[T],
-        data: RequestParameters | None = None,
-        *,
-        signed: bool = False,
-        version: int = 1,
-    ) -> T:
-        outcome = await self._call("get", path, data or {}, signed=signed, version=version)
-        return _parse(f"GET {path}", outcome, kind)
-
-
-def _parse(what: str, outcome: Outcome, kind: type[T]) -> T:
-    if not isinstance(outcome, Accepted):
-        raise VenueReadError(what, outcome)
-    try:
-        return decode_payload(outcome.body, kind)
-    except PayloadError as error:
-        raise VenueReadError(what, Unknown(str(error), outcome.status)) from None

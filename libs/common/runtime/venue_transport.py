@@ -47,6 +47,8 @@ RequestParameters = Mapping[str, ParameterValue | None]
 
 LIBRARY_ORDER_PREFIX = AsyncClient.CONTRACT_ORDER_PREFIX
 _ORDER_PATHS = frozenset({"order", "batchOrders", "allOpenOrders", "algoOrder", "algoOpenOrders"})
+API_RESTRICTIONS_PATH = "/sapi/v1/account/apiRestrictions"
+"""The one path outside /fapi that is asked: what the key may do is told by spot's API alone."""
 SOCKET_METHODS = {
     ("POST", "/fapi/v1/order"): "order.place",
     ("PUT", "/fapi/v1/order"): "order.modify",
@@ -263,7 +265,7 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
 
     def _checked_path(self, uri: str) -> str:
         prefix = self.FUTURES_URL + "/"
-        if not uri.startswith(prefix):
+        if not uri.startswith(prefix) and uri != self._base_url + API_RESTRICTIONS_PATH:
             raise ValueError(f"only {prefix} is spoken here, not {urlsplit(uri).path}")
         return uri.removeprefix(self._base_url)
 

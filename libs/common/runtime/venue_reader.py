@@ -1,0 +1,70 @@
+"""How the venue is asked, and how its answers are read: the ground that named calls stand on."""
+
+from typing import TypeVar
+
+from libs.common.runtime.errors import PortcullisError
+from libs.common.runtime.venue_transport import RequestParameters, VenueTransport
+from libs.common.venue.outcome_table import Reason
+from libs.common.venue.outcomes import Accepted, Outcome, Rejected, Unknown, describe
+from libs.common.venue.payloads import PayloadError, decode_payload
+
+T = TypeVar("T")
+
+
+class VenueReadError(PortcullisError):
+    """A read failed. `outcome` says how; an answer that could not be parsed is Unknown."""
+
+    def __init__(self, what: str, outcome: Outcome) -> None:
+        super().__init__(f"{what}: {describe(outcome)}")
+        self.what = what
+        self.outcome = outcome
+
+
+class VenueReader(VenueTransport):
+    """Calls by verb and path, and reads into a payload type."""
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        data: RequestParameters,
+        *,
+        signed: bool = True,
+        version: int = 1,
+        timeout_ms: int | None = None,
+    ) -> Outcome:
+        outcome: Outcome = await self._request_futures_api(
+            method, path, signed, version, data=dict(data), timeout_ms=timeout_ms
+        )
+        return outcome
+
+    async def _find(self, path: str, kind: type[T], data: RequestParameters) -> T | None:
+        try:
+            return await self._read(path, kind, data, signed=True)
+        except VenueReadError as error:
+            outcome = error.outcome
+            if isinstance(outcome, Rejected) and outcome.reason is Reason.NOT_FOUND:
+                return None
+            raise
+
+    async def _read(
+        self,
+        path: str,
+        kind: type[T],
+        data: RequestParameters | None = None,
+        *,
+        signed: bool = False,
+        version: int = 1,
+    ) -> T:
+        outcome = await self._call("get", path, data or {}, signed=signed, version=version)
+        return parse_answer(f"GET {path}", outcome, kind)
+
+
+def parse_answer(what: str, outcome: Outcome, kind: type[T]) -> T:
+    """Return the payload of an accepted call; raises VenueReadError for anything else."""
+    if not isinstance(outcome, Accepted):
+        raise VenueReadError(what, outcome)
+    try:
+        return decode_payload(outcome.body, kind)
+    except PayloadError as error:
+        raise VenueReadError(what, Unknown(str(error), outcome.status)) from None
