@@ -142,7 +142,8 @@ class _Run:
         broker_url = await self._broker.start()
         self._keep_broker()
         config_path = self._directory.path / "config.yaml"
-        write_config(config_path, effective_tree(plan, broker_url, self._files))
+        tree = effective_tree(plan, broker_url, self._files, self._directory.audit)
+        write_config(config_path, tree)
         bus_settings = plan.common.bus.model_copy(update={"url": broker_url})
         bus = await self._connect(bus_settings)
         await provision(bus, plan.common.account, bus_settings)

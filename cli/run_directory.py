@@ -1,9 +1,9 @@
 """Where a run keeps what it leaves behind, and what becomes of old runs.
 
 ``<data_dir>/runs/<UTC stamp>/`` holds the run's configuration, keys, logs, the broker's store with
-the journal, and at the end the exported journal and the report. Policy for old ones: beyond the
-newest ``runs_kept_max``, a run whose journal has been exported shrinks to its small files; a run
-whose journal has not been exported (it was killed) is never touched.
+the journal, the audit trail, and at the end the exported journal and the report. Policy for old
+ones: beyond the newest ``runs_kept_max``, a run whose journal has been exported shrinks to its
+small files; a run whose journal has not been exported (it was killed) is never touched.
 """
 
 import json
@@ -18,6 +18,7 @@ from cli import exits
 RUN_FILE = "run.json"
 JOURNAL_FILE = "journal.jsonl"
 BROKER_FOLDER = "broker"
+AUDIT_FOLDER = "audit"
 PRIVATE_FOLDER_MODE = 0o700
 PRIVATE_FILE_MODE = 0o600
 SAME_SECOND_MAX = 100
@@ -39,6 +40,11 @@ class RunDirectory:
     def journal(self) -> Path:
         """The exported journal; there is one after the run ended in good order."""
         return self.path / JOURNAL_FILE
+
+    @property
+    def audit(self) -> Path:
+        """The audit trail, one file a day."""
+        return self.path / AUDIT_FOLDER
 
     def log(self, name: str) -> Path:
         """The log of a process."""

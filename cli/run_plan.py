@@ -163,11 +163,14 @@ def service_settings(name: str) -> type[ServiceConfig]:
     raise TypeError(f"services.{name}.config defines no ServiceConfig")
 
 
-def effective_tree(plan: RunPlan, broker_url: str, files: Mapping[str, Path]) -> dict[str, Any]:
+def effective_tree(
+    plan: RunPlan, broker_url: str, files: Mapping[str, Path], audit: Path
+) -> dict[str, Any]:
     """The configuration of this run's services, complete.
 
     Args:
         files: where the keys are, by the names in cli/run.py.
+        audit: where the audit trail goes, if the settings do not say.
     """
     tree: dict[str, Any] = {name: _copy(value) for name, value in plan.tree.items()}
     tree.pop("runner", None)
@@ -185,6 +188,7 @@ def effective_tree(plan: RunPlan, broker_url: str, files: Mapping[str, Path]) ->
     for name in ("execution", "reconciler"):
         tree[name]["api_key_file"] = str(files[f"{name}_api_key"])
         tree[name]["api_secret_file"] = str(files[f"{name}_api_secret"])
+    tree["execution"].setdefault("audit_directory", str(audit))
     limits = dict(tree["risk"].get("limits") or {})
     limits.setdefault("symbols_allowed", list(plan.market.symbols))
     tree["risk"]["limits"] = limits

@@ -80,8 +80,10 @@ class AuditExport:
         """Export until asked to end; whatever goes wrong is told and tried again."""
         self._tell(Level.PASS, "starting")
         try:
-            while not self._is_asked_to_end.is_set():
+            while True:
                 await self._live()
+                if self._is_asked_to_end.is_set():
+                    return
                 wait_s = min(RETRY_WAIT_S * 2 ** min(self._failures, 8), RETRY_WAIT_S_MAX)
                 await self._rest(wait_s if self._failures else RETRY_WAIT_S)
         finally:

@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_tape_tells_its_symbol_and_a_finite_run_takes_free_ports(tape):
         ),
         tape,
     )  # fmt: skip
-    tree = effective_tree(plan, "nats://127.0.0.1:1", files)
+    tree = effective_tree(plan, "nats://127.0.0.1:1", files, Path("audit"))
     assert tree["symbols"] == tree["risk"]["limits"]["symbols_allowed"] == ["BTCUSDT"]
     assert tree["execution"]["http_port"] == 0
 
