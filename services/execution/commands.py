@@ -1,12 +1,13 @@
-"""Carries out what operators and services ask of the account: halt, reduce, resume.
+"""Carries out what operators and services ask of the account, from the bus and from HTTP alike.
 
 A command may be handled late (redelivered, or by a process that stood still) and by another replica
 than the last one. Tightening is always obeyed. Loosening is obeyed only if nobody spoke after it,
-and outside the paper world only while it is fresh.
+never while the halt file exists, and outside the paper world only while it is fresh and every
+arming check holds.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from libs.common.messages import subjects
 from libs.common.messages.account import Command, Verb
@@ -14,10 +15,14 @@ from libs.common.messages.codec import UndecodableError, decode
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.clock import NS_PER_MS, Clock, monotonic_ns
 from libs.common.runtime.config import Mode
+from libs.common.runtime.errors import PortcullisError
 from libs.common.runtime.log import get_logger
+from services.execution.admin_core import WANTED, decide_command, fault_of, key_of
+from services.execution.admin_fold import KILLS
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision
 from services.execution.gate import Gate
+from services.execution.kill import KillDesk
 from services.execution.lookout import Lookout
 from services.execution.orders import OrderDesk
 from services.execution.state import BOOT
@@ -26,12 +31,14 @@ from services.execution.trading import decide_paper_arming, decide_trading_state
 log = get_logger(__name__)
 
 DRAIN_POLL_S = 0.005
+#: Why nothing may leave while the halt file exists.
+HALT_FILE = "halt file"
+#: Verbs that let more through than before, or may.
+_LOOSENS = (Verb.RESUME, Verb.REDUCE)
 
-WANTED = {
-    Verb.HALT: TradingState.HALTED,
-    Verb.REDUCE: TradingState.REDUCING,
-    Verb.RESUME: TradingState.ACTIVE,
-}
+
+class CommandRefused(PortcullisError):  # noqa: N818 - it is what happened to the command
+    """A command that is understood and may not be obeyed now; the text says why."""
 
 
 def _read(subject: str, payload: bytes, account: str) -> Command:
@@ -45,11 +52,14 @@ def _read(subject: str, payload: bytes, account: str) -> Command:
         raise UndecodableError(f"the command is for account {command.account!r}")
     if subject != subjects.command(account, command.verb):
         raise UndecodableError(f"{command.verb} was asked on {subject}")
+    fault = fault_of(command)
+    if fault:
+        raise UndecodableError(fault)
     return command
 
 
 class CommandDesk:
-    """Changes the trading state of one account, through its gate."""
+    """Does what is asked of one account, through its gate."""
 
     def __init__(
         self,
@@ -60,6 +70,9 @@ class CommandDesk:
         account: str,
         mode: Mode,
         settings: ExecutionConfig,
+        *,
+        kill: KillDesk,
+        ask_reconciler: Callable[[], Awaitable[None]],
     ) -> None:
         self._gate = gate
         self._orders = orders
@@ -67,6 +80,8 @@ class CommandDesk:
         self._clock = clock
         self._account = account
         self._mode = mode
+        self._kill = kill
+        self._ask_reconciler = ask_reconciler
         self._resume_age_ms_max = settings.resume_age_ms_max
         self._halt_drain_wall_ms = settings.halt_drain_wall_ms
 
@@ -79,43 +94,77 @@ class CommandDesk:
         """
         halts = subject == subjects.command(self._account, Verb.HALT)
         try:
-            await self._obey(_read(subject, payload, self._account), sequence)
+            await self.obey(_read(subject, payload, self._account), sequence)
+        except CommandRefused as error:
+            raise UndecodableError(str(error)) from error
         except UndecodableError as error:
             if halts:
-                await self._set(TradingState.HALTED, "unreadable halt", str(error), sequence)
+                await self.halt("unreadable halt", str(error), sequence)
             raise
 
-    async def _obey(self, command: Command, sequence: int) -> None:
-        """Do what the command asks, unless a later one has spoken.
+    async def obey(self, command: Command, sequence: int) -> Decision:
+        """Do what a sound command asks, unless a later one has spoken; a kill is only begun.
 
         Args:
-            sequence: its place in the stream of commands.
+            sequence: its place in the stream of commands; 0 if it did not come through it.
 
         Raises:
-            UndecodableError: it is a resume that was asked too long ago.
+            CommandRefused: it may not be obeyed now.
             BusError: it could not be journaled, or not be known whether it still counts.
         """
+        self._check(command)
+        tightens = WANTED.get(command.verb) not in (None, TradingState.ACTIVE)
+        decision = await self._decide(
+            lambda: decide_command(self._gate.state, command, sequence),
+            key_of(command) or f"command-{sequence}",
+            tightens=tightens,
+        )
+        if command.verb is Verb.RECONCILE:
+            await self._ask_reconciler()
+        elif command.verb in KILLS and decision.events:
+            self._kill.begin(key_of(command))
+        return decision
+
+    def _check(self, command: Command) -> None:
+        if command.verb in _LOOSENS and HALT_FILE in self._lookout.closing:
+            raise CommandRefused("the halt file exists: remove it first")
+        if command.verb is not Verb.RESUME or self._mode is Mode.PAPER:
+            return
         age_ms = (self._clock.now_ns() - command.ts_event_ns) // NS_PER_MS
-        is_fresh = self._mode is Mode.PAPER or abs(age_ms) <= self._resume_age_ms_max
-        if command.verb is Verb.RESUME and not is_fresh:
-            raise UndecodableError(
+        if abs(age_ms) > self._resume_age_ms_max:
+            raise CommandRefused(
                 f"resume was asked {age_ms} ms ago, more than {self._resume_age_ms_max}: ask again"
             )
-        await self._set(WANTED[command.verb], command.actor, command.reason, sequence)
+        unarmed = self._lookout.facts("").unarmed
+        if unarmed:
+            raise CommandRefused(f"not armed: {'; '.join(unarmed)}")
 
-    async def _set(self, wanted: TradingState, actor: str, reason: str, sequence: int) -> None:
-        closing = f"command {sequence}"
-        if wanted is not TradingState.ACTIVE:
+    async def halt(self, actor: str, reason: str, sequence: int = 0) -> None:
+        """Halt, whoever asks.
+
+        Raises:
+            BusError: it could not be journaled.
+        """
+        await self._decide(
+            lambda: decide_trading_state(
+                self._gate.state, TradingState.HALTED, actor, reason, sequence
+            ),
+            f"command-{sequence}" if sequence else actor,
+            tightens=True,
+        )
+
+    async def _decide(
+        self, decide: Callable[[], Decision], causation_id: str, *, tightens: bool
+    ) -> Decision:
+        closing = f"{causation_id} under way"
+        if tightens:
             self._lookout.closing.add(closing)
         try:
-            if wanted is not TradingState.ACTIVE:
+            if tightens:
                 await self._drain()
             # "It is so already" must not be judged by what we knew before another replica spoke.
             await self._gate.catch_up()
-            await self._change(
-                lambda: decide_trading_state(self._gate.state, wanted, actor, reason, sequence),
-                f"command-{sequence}",
-            )
+            return await self._change(decide, causation_id)
         finally:
             self._lookout.closing.discard(closing)
 
@@ -139,13 +188,19 @@ class CommandDesk:
 
     async def arm_paper(self, unarmed: Callable[[], tuple[str, ...]]) -> None:
         """Paper trades as soon as every check holds, unless a person halted it."""
-        if self._mode is not Mode.PAPER or not decide_paper_arming(self._gate.state, unarmed()):
+        if self._mode is not Mode.PAPER or HALT_FILE in self._lookout.closing:
+            return
+        if not decide_paper_arming(self._gate.state, unarmed()):
             return
         await self._change(
             lambda: Decision(events=decide_paper_arming(self._gate.state, unarmed())), "arming"
         )
 
-    async def _change(self, decide: Callable[[], Decision], causation_id: str) -> None:
-        await self._gate.transact(decide, causation_id=causation_id, correlation_id=causation_id)
-        state = self._gate.state
-        log.info("trading state", state=state.trading_state, actor=state.trading_actor)
+    async def _change(self, decide: Callable[[], Decision], causation_id: str) -> Decision:
+        decision = await self._gate.transact(
+            decide, causation_id=causation_id, correlation_id=causation_id
+        )
+        if decision.events:
+            state = self._gate.state
+            log.info("command", trading_state=state.trading_state, asked=causation_id)
+        return decision

@@ -40,6 +40,7 @@ from libs.common.messages.journal import (
 from libs.common.model.money import ZERO
 from libs.common.model.order import OrderStatus, may_follow
 from libs.common.model.position import Position
+from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
 from services.execution.admin_fold import apply_operator
 from services.execution.config import RATE_WINDOW_MS_MAX
@@ -119,6 +120,8 @@ def _apply_figures(state: State, event: JournalEvent, now_ns: int) -> None:
             state.trading_state = event.state
             state.trading_actor, state.trading_reason = event.actor, event.reason
             state.command_sequence = max(state.command_sequence, event.command_sequence)
+            if event.state is TradingState.ACTIVE:  # whoever resumes has seen what a kill left
+                state.kill_remains = ""
         case OperatorActed() | KillProven():
             apply_operator(state, event, now_ns)
             restart_grace(state, now_ns)

@@ -38,6 +38,8 @@ from services.execution.commands import CommandDesk
 from services.execution.config import ExecutionConfig
 from services.execution.figures import Figures
 from services.execution.gate import Gate
+from services.execution.kill import KillDesk
+from services.execution.kill_local import LocalHalt
 from services.execution.lookout import Lookout
 from services.execution.orders import OrderDesk
 from services.execution.reports import Reports
@@ -106,6 +108,9 @@ class Execution:
         self._reports = Reports(clock, settings.reports_queued_max)
         venue.watch(self._reports.on_call)
         self._desk = OrderDesk(self._gate, venue, self._lookout, clock, settings)
+        self._kill = KillDesk(
+            self._gate, self._desk, venue, self._lookout, clock, settings, context.spawn
+        )
         self._commands = CommandDesk(
             self._gate,
             self._desk,
@@ -114,6 +119,14 @@ class Execution:
             account,
             context.common.mode,
             settings,
+            kill=self._kill,
+            ask_reconciler=self._request_reconciliation,
+        )
+        self._local_halt = LocalHalt(
+            self._lookout.closing,
+            self._commands.halt,
+            settings.halt_file,
+            settings.tick_wall_ms,
         )
         self._figures = Figures(self._gate, venue, clock, self._arming, context.common, settings)
         self._approvals = ApprovalDesk(
@@ -131,6 +144,8 @@ class Execution:
     async def start(self) -> None:
         """Recover, then plug everything in; what is not ready yet keeps us unarmed."""
         context, account = self._context, self._common.account
+        self._local_halt.look()
+        context.spawn(self._local_halt.watch_file(), "halt-file")
         await wait_until_provisioned(self._bus, account, self._common.bus)
         await wait_until_set(self._clock)
         self._started_at_ns = self._clock.now_ns()
@@ -169,6 +184,8 @@ class Execution:
             self._settings,
         )
         context.spawn(self._follow_journal(), "follow-journal")
+        context.spawn(self._local_halt.tell_journal(), "local-halt")
+        context.spawn(self._kill.watch(), "kill")
         context.spawn(upkeep.run(), "upkeep")
         context.spawn(stream.run(), "user-stream")
         context.spawn(self._ask_reconciler(), "ask-reconciler")
@@ -265,14 +282,16 @@ class Execution:
     # -- what happens by itself ------------------------------------------------------------------
 
     async def _ask_reconciler(self) -> None:
-        request = subjects.reconcile_request(self._common.account)
         while True:
             if any(reason.startswith("reconciled") for reason in self._arming.unarmed):
                 try:
-                    await self._bus.publish(request, b"{}")
+                    await self._request_reconciliation()
                 except BusUnavailable as error:
                     log.warning("reconciler not asked", error=str(error))
             await asyncio.sleep(RECONCILE_REQUEST_INTERVAL_S)
+
+    async def _request_reconciliation(self) -> None:
+        await self._bus.publish(subjects.reconcile_request(self._common.account), b"{}")
 
     async def _publish_state(self) -> None:
         """Say what we know on every change, and at least once a second of wall time."""
@@ -307,6 +326,10 @@ class Execution:
             Level.PASS if trading else Level.WARN,
             "; ".join((str(state.trading_state), state.trading_reason, *unarmed)),
         )
+        under_way = "; ".join(f"{kill.verb} under way" for kill in state.kills.values())
+        left = f"left behind: {state.kill_remains}" if state.kill_remains else ""
+        told = "; ".join(word for word in (under_way, left, *sorted(self._lookout.closing)) if word)
+        self._context.health.set("kill", Level.WARN if told else Level.PASS, told)
         for one in TradingState:
             TRADING_STATE.labels(one).set(one is state.trading_state)
         statuses = [order.status for order in state.open_orders()]

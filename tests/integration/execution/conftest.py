@@ -212,10 +212,12 @@ class World:
             message_id=message_id or approved.message_id,
         )
 
-    async def command(self, verb: Verb) -> None:
+    async def command(self, verb: Verb, **changes: str) -> str:
+        """Ask execution for something; returns the command's id."""
         self._count += 1
         message_id = f"command-{self._count}"
         command = Command(
+            **changes,
             message_id=message_id,
             causation_id=message_id,
             correlation_id=message_id,
@@ -230,6 +232,7 @@ class World:
         await self.bus.publish_stored(
             subjects.command(ACCOUNT, verb), encode(command), message_id=message_id
         )
+        return message_id
 
     async def until(self, condition: Callable[[], Awaitable[Any]], what: str) -> None:
         """Poll until the condition holds."""

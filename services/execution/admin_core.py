@@ -1,0 +1,135 @@
+"""Decisions on what is asked of the account besides orders. Pure.
+
+What tightens is always obeyed. What loosens counts only if nobody spoke after it. A key that was
+honoured before is never honoured again.
+"""
+
+import re
+
+from libs.common.messages.account import Command, Verb
+from libs.common.messages.audit_events import OperatorActed
+from libs.common.messages.guard_events import Guard, GuardCleared, LatchKind
+from libs.common.messages.journal import JournalEvent, TradingStateChanged
+from libs.common.model.trading_state import TradingState
+from services.execution.core import NOTHING, Decision
+from services.execution.state import State
+from services.execution.trading import decide_trading_state
+
+#: What a verb makes of the trading state. Flatten never loosens a halt.
+WANTED = {
+    Verb.HALT: TradingState.HALTED,
+    Verb.REDUCE: TradingState.REDUCING,
+    Verb.RESUME: TradingState.ACTIVE,
+    Verb.CANCEL_ALL: TradingState.HALTED,
+    Verb.FLATTEN: TradingState.REDUCING,
+}
+#: Verbs that are nothing but a change of the trading state.
+_STATES = (Verb.HALT, Verb.REDUCE, Verb.RESUME)
+TEXT_LENGTH_MAX = 500
+_SYMBOL = re.compile(r"[A-Z0-9_]{1,32}")
+
+
+def key_of(command: Command) -> str:
+    """What a command is remembered by; empty for a change of the trading state without a key."""
+    if command.idempotency_key or command.verb in _STATES:
+        return command.idempotency_key
+    return command.message_id
+
+
+def fault_of(command: Command) -> str:
+    """Why a command cannot be obeyed whatever the state; empty if it can."""
+    for name in ("actor", "reason"):
+        text = getattr(command, name)
+        if not text.strip() or len(text) > TEXT_LENGTH_MAX:
+            return f"the {name} must be 1 to {TEXT_LENGTH_MAX} characters long"
+    if len(command.idempotency_key) > TEXT_LENGTH_MAX or len(command.target) > TEXT_LENGTH_MAX:
+        return f"keys and targets have at most {TEXT_LENGTH_MAX} characters"
+    if command.verb is Verb.UNLOCK:
+        return _guard_fault(command.target)
+    if command.target and command.verb is not Verb.FLATTEN:
+        return f"{command.verb} takes no target"
+    if command.target and not _SYMBOL.fullmatch(command.target):
+        return "the symbol must be 1 to 32 capital letters, digits or underscores"
+    return ""
+
+
+def _guard_fault(target: str) -> str:
+    name, _, key = target.partition(":")
+    if name not in list(Guard):
+        return f"no guard {name!r} can be unlocked; there are: {', '.join(Guard)}"
+    if Guard(name) is Guard.LATCH and key and key not in list(LatchKind):
+        return f"no latch {key!r}; there are: {', '.join(LatchKind)}"
+    return ""
+
+
+def decide_command(state: State, command: Command, sequence: int) -> Decision:
+    """Record what is asked, and who asks, in one append. Nothing if it was honoured before.
+
+    Args:
+        sequence: the command's place in its stream; 0 if it did not come through it.
+    """
+    key = key_of(command)
+    if key and key in state.operator_keys:
+        return NOTHING
+    change = _change(state, command, sequence)
+    if change is None:
+        return NOTHING
+    events: list[JournalEvent] = [*change]
+    if command.verb is Verb.UNLOCK and holds(state, command.target):
+        name, _, part = command.target.partition(":")
+        events.append(
+            GuardCleared(guard=Guard(name), key=part, actor=command.actor, reason=command.reason)
+        )
+    if key:
+        acted = OperatorActed(
+            actor=command.actor,
+            verb=command.verb,
+            reason=command.reason,
+            target=command.target,
+            key=key,
+        )
+        events.insert(0, acted)
+    return Decision(events=tuple(events))
+
+
+def _change(state: State, command: Command, sequence: int) -> tuple[JournalEvent, ...] | None:
+    """The change of the trading state; ``None`` if a later command has spoken."""
+    wanted = WANTED.get(command.verb)
+    if wanted is None or (
+        command.verb is Verb.FLATTEN and state.trading_state is not TradingState.ACTIVE
+    ):
+        return ()
+    events = decide_trading_state(state, wanted, command.actor, command.reason, sequence).events
+    if events:
+        return events
+    if state.trading_state is not wanted:
+        return None
+    if sequence <= state.command_sequence:
+        return ()
+    # It is so already. That it was asked again outranks whatever was asked before and comes late.
+    again = TradingStateChanged(
+        state=wanted, actor=command.actor, reason=command.reason, command_sequence=sequence
+    )
+    return (again,) if command.idempotency_key else ()
+
+
+def holds(state: State, target: str) -> bool:
+    """Whether a guard holds anything that could be cleared."""
+    name, _, key = target.partition(":")
+    match Guard(name):
+        case Guard.COOLDOWN_GLOBAL:
+            return state.cooldown_global_until_ns > 0
+        case Guard.SAFE_MODE:
+            return state.safe_mode_until_ns > 0 or bool(state.margin_refusals)
+        case Guard.COOLDOWN_SYMBOL:
+            return _has(set(state.cooldown_symbols), key)
+        case Guard.COOLDOWN_EXITS:
+            return _has(set(state.cooldown_exits), key)
+        case Guard.LATCH:
+            return _has({str(kind) for kind in state.latches}, key)
+        case Guard.LOCK:
+            return _has(set(state.locks), key)
+
+
+def _has(keys: set[str], key: str) -> bool:
+    return key in keys if key else bool(keys)
