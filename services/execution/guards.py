@@ -225,6 +225,7 @@ LAST_LOOK: tuple[Callable[[Question], Verdict], ...] = (
     check_safe_mode,
     check_latches,
     check_expiry,
+    check_drift,
     check_cooldown_global,
     check_cooldown_symbol,
 )

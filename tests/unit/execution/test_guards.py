@@ -7,76 +7,32 @@ import msgspec
 import pytest
 
 from libs.common.messages.intents import approval_is_genuine
-from libs.common.messages.journal import (
-    BalanceObserved,
-    InstrumentsLoaded,
-    JournalEvent,
-    LeverageAsserted,
-    OrderAnswered,
-    OrderBecameUnknown,
-    OrderRecorded,
-    TradingStateChanged,
-)
+from libs.common.messages.journal import OrderBecameUnknown, OrderRecorded, TradingStateChanged
 from libs.common.model.intent import Purpose
-from libs.common.model.order import OrderStatus, OrderType, Side, TimeInForce
+from libs.common.model.order import OrderType, Side, TimeInForce
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason
 from libs.common.testing.builders import (
     APPROVAL_KEY,
     NOW_NS,
     S,
-    a_record,
     an_approval,
     an_instrument,
     an_intent,
     an_order,
 )
-from services.execution.config import ExecutionConfig
-from services.execution.core import Decision, Facts, decide_approval
-from services.execution.guards import MarkSeen
-from services.execution.state import State, apply
-
-LIMITS = ExecutionConfig()
-
-
-def fold(state: State, *events: JournalEvent, now_ns: int = NOW_NS) -> State:
-    apply(state, a_record(*events, now_ns=now_ns))
-    return state
-
-
-def a_ready_state(available: str = "10000") -> State:
-    return fold(
-        State(),
-        TradingStateChanged(state=TradingState.ACTIVE, actor="test", reason="ready"),
-        InstrumentsLoaded(instruments=(an_instrument(),), loaded_at_ns=NOW_NS),
-        LeverageAsserted(symbol="BTCUSDT", leverage=10, margin_type="CROSSED"),
-        BalanceObserved(
-            asset="USDT",
-            wallet_balance=Decimal(available),
-            available_balance=Decimal(available),
-            observed_at_ns=NOW_NS,
-        ),
-    )
-
-
-def facts(**changes: Any) -> Facts:
-    usual = Facts(
-        now_ns=NOW_NS + S,
-        venue_timestamp_ms=(NOW_NS + S) // 1_000_000,
-        recv_window_ms=5000,
-        mark=MarkSeen(price=Decimal("60000.00"), at_ns=NOW_NS),
-        unarmed=(),
-    )
-    return msgspec.structs.replace(usual, **changes)
-
-
-def reason_of(decision: Decision) -> Reason | None:
-    (event,) = decision.events
-    return None if isinstance(event, OrderRecorded) else event.reason  # type: ignore[union-attr]
-
-
-def decide(state: State, approval: Any = None, **changes: Any) -> Decision:
-    return decide_approval(LIMITS, state, approval or an_approval(), facts(**changes))
+from services.execution.question import MarkSeen
+from tests.unit.execution.gate_cases import (
+    a_balance,
+    a_ready_state,
+    answered,
+    decide,
+    fold,
+    outcome_of,
+    reason_of,
+    recorded,
+    refreshed,
+)
 
 
 def test_a_sound_intent_is_recorded_with_every_verdict() -> None:
@@ -86,9 +42,17 @@ def test_a_sound_intent_is_recorded_with_every_verdict() -> None:
     assert [verdict.check for verdict in event.verdicts] == [
         "consistency",
         "trading_state",
+        "safe_mode",
+        "latches",
         "expiry",
+        "drift",
+        "cooldown_global",
+        "cooldown_symbol",
         "lock",
         "quarantine",
+        "rate_symbol",
+        "rate_global",
+        "venue_budget",
         "filters_age",
         "mark_age",
         "account_age",
@@ -96,9 +60,9 @@ def test_a_sound_intent_is_recorded_with_every_verdict() -> None:
         "filter_status",
         "filter_price",
         "filter_quantity",
+        "filter_orders_max",
         "filter_notional",
         "filter_percent_price",
-        "filter_orders_max",
     ]
     assert event.margin_reserved == Decimal("0.020") * 60000 / 10 * Decimal("1.25")
     assert event.lock_until_ns == NOW_NS + S + 30 * S
@@ -109,8 +73,8 @@ def test_a_refusal_carries_the_verdicts_of_all_guards_not_only_the_first() -> No
         a_ready_state("1"),
         TradingStateChanged(state=TradingState.HALTED, actor="test", reason="drill"),
     )
-    (event,) = decide(state, now_ns=NOW_NS + 6 * S).events
-    failed = [verdict.reason for verdict in event.verdicts if not verdict.passed]  # type: ignore[union-attr]
+    event = outcome_of(decide(state, now_ns=NOW_NS + 6 * S))
+    failed = [verdict.reason for verdict in event.verdicts if not verdict.passed]
     assert failed[:2] == [Reason.TRADING_HALTED, Reason.INTENT_EXPIRED]
     assert Reason.MARGIN_INSUFFICIENT in failed
 
@@ -120,19 +84,22 @@ def test_a_refusal_carries_the_verdicts_of_all_guards_not_only_the_first() -> No
     [
         ({"now_ns": NOW_NS + 5 * S}, Reason.INTENT_EXPIRED),
         ({"unarmed": ("user_stream: down",)}, Reason.TRADING_HALTED),
-        ({"mark": None}, Reason.INPUT_STALE),
         ({"mark": MarkSeen(price=Decimal(60000), at_ns=NOW_NS - 5 * S)}, Reason.INPUT_STALE),
-        ({"mark": MarkSeen(price=Decimal(0), at_ns=NOW_NS)}, Reason.INPUT_STALE),
-        ({"mark": MarkSeen(price=Decimal(-1), at_ns=NOW_NS)}, Reason.INPUT_STALE),
-        ({"mark": MarkSeen(price=Decimal("NaN"), at_ns=NOW_NS)}, Reason.INPUT_STALE),
-        ({"mark": MarkSeen(price=Decimal("sNaN"), at_ns=NOW_NS)}, Reason.INPUT_STALE),
-        ({"mark": MarkSeen(price=Decimal("Infinity"), at_ns=NOW_NS)}, Reason.INPUT_STALE),
-        ({"mark": MarkSeen(price=Decimal("1E+999999999"), at_ns=NOW_NS)}, Reason.INPUT_STALE),
         ({"mark": MarkSeen(price=Decimal(60000), at_ns=NOW_NS + 60 * S)}, Reason.INPUT_STALE),
     ],
 )
 def test_missing_late_or_stale_input_refuses(changes: dict[str, Any], reason: Reason) -> None:
     assert reason_of(decide(a_ready_state(), **changes)) is reason
+
+
+@pytest.mark.parametrize("price", [None, "0", "-1", "NaN", "sNaN", "Infinity", "1E+999999999"])
+def test_a_mark_that_cannot_be_reckoned_with_fails_all_that_needs_one(price: str | None) -> None:
+    mark = MarkSeen(price=Decimal(price), at_ns=NOW_NS) if price is not None else None
+    decision = decide(a_ready_state(), mark=mark)
+    reasons = {one.check: one.reason for one in outcome_of(decision).verdicts if not one.passed}
+    assert reasons["drift"] is Reason.PRICE_DRIFT
+    assert reasons["mark_age"] is Reason.INPUT_STALE
+    assert reason_of(decision) is Reason.PRICE_DRIFT
 
 
 def test_the_balance_must_have_been_stated_within_its_age() -> None:
@@ -164,8 +131,8 @@ def test_margin_reserved_by_an_unanswered_order_is_not_spent_twice() -> None:
     state = a_ready_state("200")
     fold(state, *decide(state).events)
     sell = an_intent(candle_id="other", side=Side.SELL)
-    (event,) = decide(state, an_approval(sell)).events
-    failed = [verdict.reason for verdict in event.verdicts if not verdict.passed]  # type: ignore[union-attr]
+    event = outcome_of(decide(state, sell))
+    failed = [verdict.reason for verdict in event.verdicts if not verdict.passed]
     assert Reason.MARGIN_INSUFFICIENT in failed
 
 
@@ -198,35 +165,22 @@ def test_halted_refuses_exits_too() -> None:
 
 def test_a_second_order_on_the_same_side_is_locked_out_until_the_first_is_answered() -> None:
     state = a_ready_state()
-    (first,) = decide(state).events
-    fold(state, first)
-    second = an_approval(an_intent(candle_id="next"))
+    first = recorded(state, an_intent())
+    second = an_approval(an_intent(candle_id="next", created_at_ns=NOW_NS + 40 * S))
     assert reason_of(decide(state, second)) is Reason.LOCKED
-    fold(
-        state,
-        OrderAnswered(
-            client_order_id=first.client_order_id,  # type: ignore[union-attr]
-            venue_order_id=1,
-            status=OrderStatus.FILLED,
-            cumulative_quantity=Decimal("0.020"),
-        ),
-    )
-    assert reason_of(decide(state, second)) is None
+    answered(state, first, NOW_NS + 2 * S)
+    refreshed(state, NOW_NS + 40 * S)
+    late = an_intent(candle_id="next", created_at_ns=NOW_NS + 40 * S, expires_at_ns=NOW_NS + 60 * S)
+    assert reason_of(decide(state, late, now_ns=NOW_NS + 40 * S)) is None
 
 
 def test_a_lock_ends_by_itself_after_its_time() -> None:
     state = a_ready_state()
     fold(state, *decide(state).events)
-    state.balance_at_ns = NOW_NS + 31 * S
+    fold(state, a_balance(at_ns=NOW_NS + 31 * S))
     later = an_intent(candle_id="next", expires_at_ns=NOW_NS + 60 * S)
-    decision = decide(
-        state,
-        an_approval(later),
-        now_ns=NOW_NS + 31 * S,
-        mark=MarkSeen(price=Decimal(60000), at_ns=NOW_NS + 31 * S),
-    )
-    (event,) = decision.events
-    lock = next(one for one in event.verdicts if one.check == "lock")  # type: ignore[union-attr]
+    event = outcome_of(decide(state, later, now_ns=NOW_NS + 31 * S))
+    lock = next(one for one in event.verdicts if one.check == "lock")
     assert lock.passed
 
 
@@ -355,9 +309,10 @@ def test_a_figure_that_cannot_be_reckoned_with_is_a_refusal_and_no_accident(
 
 
 def test_a_balance_from_the_future_is_no_balance_for_a_clock_went_back() -> None:
-    decision = decide(a_ready_state(), now_ns=NOW_NS - 3600 * S)
+    past = MarkSeen(price=Decimal(60000), at_ns=NOW_NS)
+    decision = decide(a_ready_state(), now_ns=NOW_NS - 3600 * S, mark=past)
     assert reason_of(decision) in {Reason.FILTERS_STALE, Reason.ACCOUNT_STALE, Reason.INPUT_STALE}
-    failed = [one.check for one in decision.events[0].verdicts if not one.passed]  # type: ignore[union-attr]
+    failed = [one.check for one in outcome_of(decision).verdicts if not one.passed]
     assert {"mark_age", "account_age"} <= set(failed)
 
 

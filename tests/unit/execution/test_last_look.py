@@ -6,8 +6,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from libs.common.messages.guard_events import (
+    CooldownScope,
+    CooldownStarted,
+    LatchKind,
+    SafeModeEntered,
+    VenueLatched,
+)
 from libs.common.messages.journal import (
     BalanceObserved,
+    JournalEvent,
     OrderAnswered,
     OrderBecameUnknown,
     OrderRecorded,
@@ -17,16 +25,28 @@ from libs.common.model.intent import Purpose
 from libs.common.model.order import OrderStatus, Side
 from libs.common.model.trading_state import TradingState
 from libs.common.testing.builders import NOW_NS, S, a_record, an_intent, an_order
+from services.execution.config import ExecutionConfig
 from services.execution.core import Facts, may_send
-from services.execution.state import State, apply
+from services.execution.fold import apply
+from services.execution.question import MarkSeen
+from services.execution.state import State
 
-FACTS = Facts(now_ns=NOW_NS + S, venue_timestamp_ms=0, recv_window_ms=5000, mark=None, unarmed=())
+LIMITS = ExecutionConfig()
+FACTS = Facts(
+    now_ns=NOW_NS + S,
+    venue_timestamp_ms=0,
+    recv_window_ms=5000,
+    mark=MarkSeen(price=Decimal(60000), at_ns=NOW_NS),
+    unarmed=(),
+    writer="w1",
+)
+COID = "pc-order-1"
 
 
 def recorded(**changes: Any) -> OrderRecorded:
     intent = an_intent(**changes)
     return OrderRecorded(
-        client_order_id="pc-order-1",
+        client_order_id=COID,
         attempt=1,
         intent=intent,
         order=an_order(intent),
@@ -37,7 +57,13 @@ def recorded(**changes: Any) -> OrderRecorded:
         lock_until_ns=NOW_NS + 30 * S,
         verdicts_risk=(),
         verdicts=(),
+        writer="w1",
+        expires_at_ns=intent.expires_at_ns,
     )
+
+
+def an_exit() -> OrderRecorded:
+    return recorded(purpose=Purpose.EXIT, side=Side.SELL)
 
 
 def state_with(event: OrderRecorded, trading_state: TradingState = TradingState.ACTIVE) -> State:
@@ -47,35 +73,105 @@ def state_with(event: OrderRecorded, trading_state: TradingState = TradingState.
     return state
 
 
+def why_not(state: State, **changes: Any) -> str:
+    return may_send(LIMITS, state, COID, msgspec.structs.replace(FACTS, **changes))
+
+
 def test_an_order_that_waits_and_lives_may_be_sent() -> None:
-    event = recorded()
-    assert may_send(state_with(event), event, FACTS) == ""
+    assert why_not(state_with(recorded())) == ""
 
 
 def test_a_halt_between_the_record_and_the_send_stops_the_order_and_exits_too() -> None:
-    for purpose, side in ((Purpose.ENTER, Side.BUY), (Purpose.EXIT, Side.SELL)):
-        event = recorded(purpose=purpose, side=side)
-        assert "halted: drill" in may_send(state_with(event, TradingState.HALTED), event, FACTS)
+    for event in (recorded(), an_exit()):
+        assert "TRADING_HALTED" in why_not(state_with(event, TradingState.HALTED))
+
+
+def test_a_halt_that_is_on_its_way_into_the_journal_stops_it_already() -> None:
+    assert "halted" in why_not(state_with(recorded()), is_closing=True)
 
 
 def test_reducing_between_the_record_and_the_send_stops_entries_only() -> None:
-    entry, way_out = recorded(), recorded(purpose=Purpose.EXIT, side=Side.SELL)
-    assert "reduced: drill" in may_send(state_with(entry, TradingState.REDUCING), entry, FACTS)
-    assert may_send(state_with(way_out, TradingState.REDUCING), way_out, FACTS) == ""
+    assert "REDUCE_ONLY" in why_not(state_with(recorded(), TradingState.REDUCING))
+    assert why_not(state_with(an_exit(), TradingState.REDUCING)) == ""
+
+
+def test_what_disarms_us_between_the_record_and_the_send_stops_entries_only() -> None:
+    down = ("user_stream: down",)
+    assert "TRADING_HALTED" in why_not(state_with(recorded()), unarmed=down)
+    assert why_not(state_with(an_exit()), unarmed=down) == ""
 
 
 def test_an_intent_that_expired_after_it_was_recorded_is_not_sent() -> None:
     event = recorded()
-    late = msgspec.structs.replace(FACTS, now_ns=event.intent.expires_at_ns)
-    assert "expired" in may_send(state_with(event), event, late)
+    state = state_with(event)
+    assert "INTENT_EXPIRED" in why_not(state, now_ns=event.intent.expires_at_ns)
+    assert why_not(state, now_ns=event.intent.expires_at_ns - 1_000_000) == ""
+
+
+@pytest.mark.parametrize(("price", "sent"), [("60600", True), ("60600.01", False)])
+def test_a_price_that_ran_away_after_it_was_recorded_stops_entries_only(
+    price: str, sent: bool
+) -> None:
+    mark = MarkSeen(price=Decimal(price), at_ns=NOW_NS + S)
+    assert ("PRICE_DRIFT" not in why_not(state_with(recorded()), mark=mark)) is sent
+    assert why_not(state_with(an_exit()), mark=mark) == ""
+
+
+@pytest.mark.parametrize(
+    ("hold", "reason"),
+    [
+        (
+            CooldownStarted(
+                scope=CooldownScope.SYMBOL, symbol="BTCUSDT", until_ns=NOW_NS + 9 * S, cause="c"
+            ),
+            "COOLDOWN_SYMBOL",
+        ),
+        (
+            CooldownStarted(
+                scope=CooldownScope.GLOBAL, symbol="", until_ns=NOW_NS + 9 * S, cause="c"
+            ),
+            "COOLDOWN_GLOBAL",
+        ),
+        (SafeModeEntered(until_ns=NOW_NS + 9 * S, refusals=5, window_ms=1), "SAFE_MODE"),
+        (
+            VenueLatched(kind=LatchKind.OVERLOADED, until_ns=NOW_NS + 9 * S, why="busy"),
+            "VENUE_OVERLOADED",
+        ),
+        (
+            VenueLatched(kind=LatchKind.ORDER_LIMIT, until_ns=NOW_NS + 9 * S, why="many"),
+            "VENUE_BANNED",
+        ),
+    ],
+)
+def test_a_hold_that_began_after_it_was_recorded_stops_entries_only(
+    hold: JournalEvent, reason: str
+) -> None:
+    entry, way_out = state_with(recorded()), state_with(an_exit())
+    for state in (entry, way_out):
+        apply(state, a_record(hold))
+    assert reason in why_not(entry)
+    assert why_not(way_out) == ""
+
+
+@pytest.mark.parametrize("kind", [LatchKind.BANNED, LatchKind.REQUEST_LIMIT])
+def test_a_ban_that_began_after_it_was_recorded_stops_exits_too(kind: LatchKind) -> None:
+    latch = VenueLatched(kind=kind, until_ns=NOW_NS + 9 * S, why="418")
+    for event in (recorded(), an_exit()):
+        state = state_with(event)
+        apply(state, a_record(latch))
+        assert "VENUE_BANNED" in why_not(state)
+        assert "VENUE_BANNED" in why_not(state, now_ns=NOW_NS + 4 * S)
 
 
 def test_an_order_in_doubt_is_not_sent() -> None:
-    event = recorded()
-    state = state_with(event)
-    doubt = OrderBecameUnknown(client_order_id=event.client_order_id, why="a restart")
-    apply(state, a_record(doubt))
-    assert may_send(state, event, FACTS)
+    state = state_with(recorded())
+    apply(state, a_record(OrderBecameUnknown(client_order_id=COID, why="a restart")))
+    assert why_not(state)
+
+
+def test_an_order_of_another_process_or_of_nobody_is_not_sent() -> None:
+    assert why_not(state_with(recorded()), writer="w2")
+    assert why_not(State())
 
 
 @pytest.mark.parametrize(("asked_after_s", "left"), [(-1, "150"), (0, "150"), (1, "0")])

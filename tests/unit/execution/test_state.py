@@ -20,15 +20,19 @@ from libs.common.messages.journal import (
 )
 from libs.common.model.order import TRANSITIONS, OrderStatus, Side, may_follow
 from libs.common.testing.builders import NOW_NS, a_record, an_intent, an_order
-from services.execution.core import (
-    decide_answer,
-    decide_fills,
-    decide_not_placed,
-    decide_update,
-)
-from services.execution.state import UNCLAIMED_MAX, State, apply, forget, lock_key
+from services.execution.answers import Answer, decide_answer, decide_fills, decide_update
+from services.execution.config import ExecutionConfig
+from services.execution.core import Decision, Facts, decide_absence
+from services.execution.fold import UNCLAIMED_MAX, apply, forget
+from services.execution.state import State, lock_key
 
 COID = "pc-order-1"
+LIMITS = ExecutionConfig()
+FACTS = Facts(now_ns=NOW_NS, venue_timestamp_ms=0, recv_window_ms=5000, mark=None, unarmed=())
+
+
+def heard(state: State, answer: Answer) -> Decision:
+    return decide_answer(LIMITS, state, answer, NOW_NS)
 
 
 def fold(state: State, *events: JournalEvent, now_ns: int = NOW_NS) -> State:
@@ -172,9 +176,9 @@ def test_stale_news_of_an_order_is_no_event() -> None:
     state = fold(State(), recorded(), update(OrderStatus.FILLED, "0.020"))
     assert decide_update(state, update(OrderStatus.OPEN)).events == ()
     assert decide_update(state, update(OrderStatus.FILLED, "0.020")).events == ()
-    assert decide_not_placed(state, COID, "no").events == ()
+    assert decide_absence(LIMITS, state, COID, "no", FACTS).events == ()
     late = OrderBecameUnknown(client_order_id=COID, why="timeout")
-    assert decide_answer(state, late).events == ()
+    assert heard(state, late).events == ()
 
 
 def test_the_venue_s_answer_is_kept_even_after_the_stream_told_it() -> None:
@@ -187,7 +191,7 @@ def test_the_venue_s_answer_is_kept_even_after_the_stream_told_it() -> None:
         sent_wall_ns=1,
         answered_wall_ns=2,
     )
-    assert decide_answer(state, answer).events == (answer,)
+    assert heard(state, answer).events == (answer,)
 
 
 def test_the_state_survives_its_own_bytes() -> None:
