@@ -40,6 +40,7 @@ log = get_logger(__name__)
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_BROKER = 0, 1, 2, 3
 DEAD_LETTER_BYTES_MAX = 8_192
 STOP_WAIT_S = 5.0
+CANCEL_AGAIN_S = 0.2
 HEALTH_INTERVAL_S = 0.5
 
 
@@ -218,9 +219,11 @@ class Context(Generic[S]):
                 await asyncio.wait_for(goodbye(), STOP_WAIT_S)
             except (TimeoutError, BusUnavailable, PublishUnknown) as error:
                 log.warning("goodbye failed", error=repr(error))
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            # Once is not enough: in Python 3.11 asyncio.wait_for can swallow a cancellation.
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.wait(tuple(self._tasks), timeout=CANCEL_AGAIN_S)
         await self.bus.close()
         match self._failure:
             case None:
