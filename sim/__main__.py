@@ -1,4 +1,8 @@
-"""``python -m sim --klines FILE [--out JOURNAL]``: replay candles through the cores."""
+"""What a person can do with the simulated world.
+
+``python -m sim --klines FILE [--out JOURNAL]`` replays candles through the cores;
+``python -m sim simulate`` runs the services under faults; ``python -m sim mutants`` plants bugs.
+"""
 
 import argparse
 import json
@@ -23,6 +27,7 @@ from services.paper_exchange.sources.event import ClosedBar, SourceError
 from services.paper_exchange.sources.klines import KlineSource
 from services.risk.config import RiskConfig
 from services.signal.config import SignalConfig, build_series
+from sim import simulate
 from sim.replay import Replay, gate_refusals
 
 NS_PER_MS = 1_000_000
@@ -83,24 +88,34 @@ def build_replay(source: KlineSource, interval: str, config: Path | None) -> Rep
     )
 
 
-def summary(replay: Replay) -> dict[str, object]:
+def summary(replayed: Replay) -> dict[str, object]:
     """What a person asks first: how much was decided, and what it would have earned."""
-    events = [event for raw in replay.journal for event in decode_struct(raw, JournalRecord).events]
-    positions = replay.state.positions.values()
+    events = [
+        event for raw in replayed.journal for event in decode_struct(raw, JournalRecord).events
+    ]
+    positions = replayed.state.positions.values()
     realized: Decimal = sum((item.realized_pnl for item in positions), ZERO)
     commission: Decimal = sum((item.commission for item in positions), ZERO)
     return {
-        "candles": replay.candles,
+        "candles": replayed.candles,
         "fills": sum(isinstance(event, FillReceived) for event in events),
-        "refused_by_risk": replay.refused,
+        "refused_by_risk": replayed.refused,
         "refused_by_gate": gate_refusals(events),
         "realized_pnl": str(realized),
         "commission": str(commission),
-        "journal_records": len(replay.journal),
+        "journal_records": len(replayed.journal),
     }
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Do what the first argument names; without a name, replay."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] == "simulate":
+        return simulate.main(given[1:])
+    return replay(given)
+
+
+def replay(arguments: list[str]) -> int:
     """Replay, write the journal if asked to, print the summary as JSON."""
     parser = argparse.ArgumentParser(prog="python -m sim", description=__doc__)
     parser.add_argument("--klines", type=Path, action="append", required=True, metavar="FILE")
@@ -110,16 +125,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         source = KlineSource(options.klines)
         interval = options.klines[0].name.split("-")[1]
-        replay = build_replay(source, interval, options.config)
-        replay.run(read_candles(source))
+        replayed = build_replay(source, interval, options.config)
+        replayed.run(read_candles(source))
     except (SourceError, ConfigError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_INPUT
     if options.out is not None:
-        head = record_hash(replay.journal[-1])
-        content = b"".join(raw + b"\n" for raw in replay.journal)
-        options.out.write_bytes(content + footer_line(head, len(replay.journal)))
-    sys.stdout.write(json.dumps(summary(replay), indent=2) + "\n")
+        head = record_hash(replayed.journal[-1])
+        content = b"".join(raw + b"\n" for raw in replayed.journal)
+        options.out.write_bytes(content + footer_line(head, len(replayed.journal)))
+    sys.stdout.write(json.dumps(summary(replayed), indent=2) + "\n")
     return 0
 
 

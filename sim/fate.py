@@ -6,8 +6,10 @@ from collections.abc import Callable
 from sim.loop import VirtualLoop
 from sim.plan import NS_PER_MS, STRIKES, Fault, Plan
 
-FLIGHT_STEP_NS = NS_PER_MS
+FLIGHT_STEP_NS = NS_PER_MS // 4
 """What a step after an order's record is worth where no process's steps are counted."""
+APPROVED, RECORDED = "approved", "recorded"
+EARLY_SHARE = 0.3
 LASTING_EFFECTS = frozenset({"query_lagged"})
 """Kinds that are counted when an earlier strike has its effect; nobody arms them."""
 
@@ -30,7 +32,7 @@ class Fate:
         self._is_in_flight = is_in_flight
         self._note = note
         self._armed: Counter[str] = Counter()
-        self._waiting: list[Fault] = []
+        self._waiting: dict[str, list[Fault]] = {APPROVED: [], RECORDED: []}
         for fault in plan.faults:
             loop.after(fault.at_ns, self._due, fault)
 
@@ -38,7 +40,7 @@ class Fate:
         if fault.kind in STRIKES:
             self._armed[fault.kind] += 1
         elif fault.in_flight:
-            self._waiting.append(fault)
+            self._waiting[moment_of(fault)].append(fault)
         else:
             self.deal(fault)
 
@@ -54,11 +56,10 @@ class Fate:
         self._count(kind)
         return True
 
-    def order_recorded(self) -> tuple[Fault, ...]:
-        """An order was just recorded: the blows that were waiting for one."""
-        found = tuple(self._waiting[:1])
-        del self._waiting[:1]
-        return found
+    def next_waiting(self, moment: str) -> Fault | None:
+        """An intent was just approved or an order recorded: a blow that was waiting for that."""
+        waiting = self._waiting[moment]
+        return waiting.pop(0) if waiting else None
 
     def deal(self, fault: Fault) -> None:
         """Deal a blow now."""
@@ -78,4 +79,11 @@ class Fate:
     def stop(self) -> None:
         """Nothing goes wrong any more."""
         self._armed.clear()
-        self._waiting.clear()
+        for waiting in self._waiting.values():
+            waiting.clear()
+
+
+def moment_of(fault: Fault) -> str:
+    """What a blow in flight waits for: a command must be under way before the order is."""
+    is_early = fault.kind.startswith("command_") or fault.draw < EARLY_SHARE
+    return APPROVED if is_early else RECORDED

@@ -152,12 +152,12 @@ class Node:
         life = self.life
         if life is None:
             return False
-        life.offset_ns += offset_ns
-        self.world.loop.after(span_ns, self._jump_back, life, offset_ns)
+        life.offset_ns = offset_ns
+        self.world.loop.after(span_ns, self._jump_back, life)
         return True
 
-    def _jump_back(self, life: Life, offset_ns: int) -> None:
-        life.offset_ns -= offset_ns
+    def _jump_back(self, life: Life) -> None:
+        life.offset_ns = 0
 
     def mend_everything(self) -> None:
         """The faults are over."""

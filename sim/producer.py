@@ -13,15 +13,18 @@ from sim.broker import Broker
 from sim.loop import NS_PER_S, VirtualLoop
 from sim.market import TICKS, MarketFeed
 from sim.settings import EPOCH_NS
+from sim.venue import Venue
 
-INTENTS_PER_SCHEDULE = (8, 14)
+INTENTS_PER_SCHEDULE = (12, 20)
 LIFETIME_NS = (3 * NS_PER_S, 20 * NS_PER_S)
 QUANTITIES = {
     "BTCUSDT": (Decimal("0.002"), Decimal("0.010"), Decimal("0.020")),
     "ETHUSDT": (Decimal("0.030"), Decimal("0.200"), Decimal("0.400")),
 }
-EXIT_SHARE = 0.3
-LIMIT_SHARE = 0.5
+EXIT_SHARE = 0.6
+BLIND_SHARE = 0.1
+"""How often it asks for nonsense: to leave what it does not hold, to add to what it does."""
+LIMIT_SHARE = 0.4
 
 
 class Producer:
@@ -34,6 +37,7 @@ class Producer:
         symbols: tuple[str, ...],
         broker: Broker,
         market: MarketFeed,
+        venue: Venue,
         end_ns: int,
     ) -> None:
         self._loop = loop
@@ -41,6 +45,7 @@ class Producer:
         self._symbols = symbols
         self._broker = broker
         self._market = market
+        self._venue = venue
         self._last: tuple[str, ProposedIntent] | None = None
         self._repeats = 0
         for number in range(dice.randint(*INTENTS_PER_SCHEDULE)):
@@ -49,8 +54,12 @@ class Producer:
     def _propose(self, number: int) -> None:
         dice, now_ns = self._dice, EPOCH_NS + self._loop.now_ns
         symbol = dice.choice(self._symbols)
-        is_exit, is_limit = dice.random() < EXIT_SHARE, dice.random() < LIMIT_SHARE
+        held = self._venue.account.position(symbol).quantity
+        is_exit = dice.random() < (EXIT_SHARE if held else BLIND_SHARE)
+        is_limit = dice.random() < LIMIT_SHARE
         side = dice.choice((Side.BUY, Side.SELL))
+        if held and dice.random() > BLIND_SHARE:
+            side = Side.SELL if held > 0 else Side.BUY
         price = (self._market.series[symbol].price + dice.randint(-600, 600)) * TICKS[symbol]
         intent_id = digest("stranger", str(number))
         intent = Intent(

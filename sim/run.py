@@ -1,6 +1,7 @@
 """Runs one schedule from beginning to end and says what came of it."""
 
 import gc
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -12,7 +13,7 @@ from libs.common.runtime import service as service_module
 from services.execution import shell as execution_shell
 from services.reconciler import shell as reconciler_shell
 from sim.invariants import Judge
-from sim.loop import LIFE, NS_PER_S
+from sim.loop import LIFE, NS_PER_S, SpinningError
 from sim.plan import Plan
 from sim.settings import EPOCH_NS
 from sim.silence import silenced
@@ -75,36 +76,50 @@ class Outcome(NamedTuple):
 
 def run_plan(plan: Plan, *, with_story: bool = False) -> Outcome:
     """Run a schedule; the same plan gives the same journal, byte for byte."""
-    story: list[str] | None = [] if with_story else None
     was_collecting = gc.isenabled()
     gc.disable()  # a killed life must not be tidied up in the middle of another's step
     try:
-        world = World(plan, story)
-        judge = Judge(world)
-        with ports_replaced(world):
-            loop = world.loop
-            loop.run(plan.end_ns)
-            world.calm_down()
-            deadline_ns = plan.end_ns + CONVERGED_WITHIN_NS
-            next_ns = plan.end_ns + SETTLE_NS
-            found = ["not judged"]
-            while found and next_ns <= deadline_ns:
-                loop.run(next_ns)
-                found = judge.unsettled()
-                next_ns += LOOK_NS
-            violations = judge.verdict(found)
-            loop.close()
-        return Outcome(
-            seed=plan.seed,
-            violations=tuple(violations),
-            journal=tuple(message.data for message in world.journal),
-            steps=loop.steps,
-            intents=world.intents,
-            hit=world.fate.hit,
-            hit_in_flight=world.fate.hit_in_flight,
-            orders=sum(1 for sent in world.venue.log if sent.order_id and sent.method == "POST"),
-            story=tuple(story or ()),
-        )
+        outcome = _run(plan, [] if with_story else None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what lives on when its world ends, complains
+            gc.collect()
     finally:
         if was_collecting:
             gc.enable()
+    return outcome
+
+
+def _run(plan: Plan, story: list[str] | None) -> Outcome:
+    world = World(plan, story)
+    judge = Judge(world)
+    with ports_replaced(world):
+        violations = judge.verdict(_converge(world, judge))
+        world.loop.close()
+    return Outcome(
+        seed=plan.seed,
+        violations=tuple(violations),
+        journal=tuple(message.data for message in world.journal),
+        steps=world.loop.steps,
+        intents=world.intents,
+        hit=world.fate.hit,
+        hit_in_flight=world.fate.hit_in_flight,
+        orders=sum(1 for sent in world.venue.log if sent.order_id and sent.method == "POST"),
+        story=tuple(story or ()),
+    )
+
+
+def _converge(world: World, judge: Judge) -> list[str]:
+    """Run the faults, then wait for calm; returns what has not converged when time is up."""
+    loop, end_ns = world.loop, world.plan.end_ns
+    try:
+        loop.run(end_ns)
+        world.calm_down()
+        found = ["not judged"]
+        next_ns = end_ns + SETTLE_NS
+        while found and next_ns <= end_ns + CONVERGED_WITHIN_NS:
+            loop.run(next_ns)
+            found = judge.unsettled()
+            next_ns += LOOK_NS
+    except SpinningError as error:
+        return [f"LIVE somebody is spinning: {error}"]
+    return found

@@ -73,11 +73,12 @@ SIGNAL = SignalConfig(
         StrategyConfig(
             id="ema",
             strategy="ema_cross",
-            parameters={"fast_period": 1, "slow_period": 3, "pause_bars": 2},
+            parameters={"fast_period": 1, "slow_period": 3, "pause_bars": 3},
         ),
         StrategyConfig(
             id="rsi",
             strategy="rsi_crossover",
+            symbols=SYMBOLS[:1],
             parameters={"period": 3, "pause_bars": 3},
         ),
     ),

@@ -37,6 +37,7 @@ DEPOSIT = Decimal(10_000)
 LATENCY_NS = (2 * NS_PER_MS, 25 * NS_PER_MS)
 #: An order may be invisible to queries for so long; execution is configured for a little more.
 QUERY_LAG_NS = (NS_PER_S // 5, 1_400 * NS_PER_MS)
+HIDDEN_SHARE = 0.6
 #: A request that is thought lost can still arrive; the receive window ends in between.
 LATE_NS = (NS_PER_S // 2, 9 * NS_PER_S)
 BAN_NS = (2 * NS_PER_S, 8 * NS_PER_S)
@@ -212,10 +213,12 @@ class Venue:
         if canned is None or canned.executes:
             found = self._execute(asked)
         if canned is not None:
+            self._hide_perhaps(asked)
             self._answer(asked, Reply(canned.status, canned.body, _JSON))
         elif self._strikes(f"{group}_answer_lost"):
             self.loop.after(asked.timeout_ns, _fail, asked.reply, TimeoutError("no answer"))
         elif self._strikes(f"{group}_answer_reset"):
+            self._hide_perhaps(asked)
             self.loop.after(
                 self.latency_ns(), _fail, asked.reply, ConnectionResetError("connection reset")
             )
@@ -314,7 +317,15 @@ class Venue:
                 f" {sent.life}: {'order ' + str(order_id) if order_id else found.code}"
             )
             if order_id and self._strikes("query_lag"):
-                self._visible_from_ns[client_order_id] = self.now_ns() + self.between(*QUERY_LAG_NS)
+                self._hide(client_order_id)
+
+    def _hide_perhaps(self, asked: "_Asked") -> None:
+        """Where an answer is no answer, the order is often not to be found yet either."""
+        if self._draw() < HIDDEN_SHARE:
+            self._hide(asked.request.parameters.values.get("newClientOrderId", ""))
+
+    def _hide(self, client_order_id: str) -> None:
+        self._visible_from_ns[client_order_id] = self.now_ns() + self.between(*QUERY_LAG_NS)
 
     def _is_hidden(self, client_order_id: str) -> bool:
         return self._visible_from_ns.get(client_order_id, 0) > self.now_ns()

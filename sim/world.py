@@ -1,6 +1,7 @@
 """One simulated world: the real services around a broker, a venue, a market and a fate."""
 
 from collections import Counter
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -24,12 +25,12 @@ from services.signal.shell import SignalShell
 from sim.blows import Blows
 from sim.broker import Broker
 from sim.client import SimVenueClient
-from sim.fate import FLIGHT_STEP_NS, Fate
+from sim.fate import APPROVED, FLIGHT_STEP_NS, RECORDED, Fate
 from sim.jetstream import Stored
 from sim.loop import NS_PER_S, Life, VirtualLoop
 from sim.market import MarketFeed
 from sim.node import RESTART_NS, Node
-from sim.plan import Fault, Plan
+from sim.plan import Plan
 from sim.producer import Producer
 from sim.settings import (
     ACCOUNT,
@@ -116,7 +117,13 @@ class World:
             loop, _dice("market", seed), SYMBOLS, self.broker, self.venue, self.note
         )
         self.producer = Producer(
-            loop, _dice("producer", seed), SYMBOLS, self.broker, self.market, plan.end_ns
+            loop,
+            _dice("producer", seed),
+            SYMBOLS,
+            self.broker,
+            self.market,
+            self.venue,
+            plan.end_ns,
         )
         self.dice = _dice("world", seed)
         self.last_approval: Stored | None = None
@@ -164,26 +171,29 @@ class World:
             seen[stage][intent_of(message.data)] = None
         if stage == "approved":
             self.last_approval = message
+            self._in_flight_now(APPROVED)
 
     def _follow(self, message: Stored) -> None:
         for told in _RECORD.decode(message.data).events:
             if told.event == _IN_FLIGHT:
                 self.in_flight[told.client_order_id] = None
-                for fault in self.fate.order_recorded():
-                    self._deal_in_flight(fault)
+                self._in_flight_now(RECORDED)
             elif told.client_order_id in self.in_flight and told.event not in _STILL_IN_FLIGHT:
                 del self.in_flight[told.client_order_id]
             if self.story is not None:
                 self.note(f"journal {len(self.journal)}: {told.event} {told.client_order_id}")
 
-    def _deal_in_flight(self, fault: Fault) -> None:
+    def _in_flight_now(self, moment: str) -> None:
+        fault = self.fate.next_waiting(moment)
+        if fault is None:
+            return
         node = self.blows.target(fault)
         life = node.life if node is not None else None
         if life is None:
             self.loop.after(fault.in_flight * FLIGHT_STEP_NS, self.fate.deal, fault)
         else:
             life.fuse = fault.in_flight
-            life.on_fuse = lambda: self.fate.deal(fault)
+            life.on_fuse = partial(self.fate.deal, fault)
 
     def say_command(self, verb: Verb, actor: str) -> None:
         """An operator speaks."""
