@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 OnRetry = Callable[[str, int, float, Outcome], None]
 """Called before each wait with what is read, the attempt that failed, seconds to wait, and why."""
+OnEnd = Callable[[str, int, bool], None]
+"""Called once a read that had been retried ended: what, attempts in all, whether it succeeded."""
 
 
 class RetryLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,26 +45,47 @@ def retry_read(
     limits: RetryLimits = DEFAULT_LIMITS,
     *,
     on_retry: OnRetry | None = None,
+    on_end: OnEnd | None = None,
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
-    """Return a decorator for any read of the venue client; the last failure is raised."""
+    """Return a decorator for any read of the venue client; the last failure is raised.
+
+    Together the observers see every attempt of a read that did not succeed at once; a failure that
+    is not retried is in `VenueTransport.on_call` alone. What they raise is logged and changes
+    nothing.
+    """
 
     def decorate(read: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         async def patient(*args: P.args, **kwargs: P.kwargs) -> T:
+            backoff = _Backoff(dice, limits, on_retry)
             attempts = stamina.retry_context(
-                on=_Backoff(dice, limits, on_retry),
+                on=backoff,
                 attempts=limits.retries_max + 1,
                 timeout=None,
                 wait_initial=0,
                 wait_jitter=0,  # ours is drawn in _Backoff: stamina's adds to the wait instead
             )
-            async for attempt in attempts:
-                with attempt:
-                    return await read(*args, **kwargs)
-            raise AssertionError("stamina ends by returning or raising")
+            succeeded = False
+            try:
+                async for attempt in attempts:
+                    with attempt:
+                        answer = await read(*args, **kwargs)
+                        succeeded = True
+                        return answer
+                raise AssertionError("stamina ends by returning or raising")
+            finally:
+                if on_end is not None and backoff.retries:
+                    _tell(on_end, backoff.what, backoff.retries + 1, succeeded)
 
         return patient
 
     return decorate
+
+
+def _tell(observe: Callable[..., None], *facts: object) -> None:
+    try:
+        observe(*facts)
+    except Exception:  # an observer may not cost us the read
+        log.exception("retry_observer_failed")
 
 
 class _Backoff:
@@ -73,6 +96,8 @@ class _Backoff:
         self._limits = limits
         self._on_retry = on_retry
         self._failures = 0
+        self.retries = 0
+        self.what = ""
 
     def __call__(self, error: Exception) -> float | bool:
         if not isinstance(error, VenueReadError):
@@ -88,8 +113,9 @@ class _Backoff:
             wait_s=round(wait_s, 3),
             why=describe(error.outcome),
         )
+        self.retries, self.what = self._failures, error.what
         if self._on_retry is not None:
-            self._on_retry(error.what, self._failures, wait_s, error.outcome)
+            _tell(self._on_retry, error.what, self._failures, wait_s, error.outcome)
         return wait_s
 
     def _wait_s(self, outcome: Outcome) -> float | None:

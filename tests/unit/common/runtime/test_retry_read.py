@@ -5,6 +5,9 @@ import stamina._core
 
 from libs.common.runtime.retry_read import RetryLimits, retry_read
 from libs.common.runtime.venue_client import VenueReadError
+from libs.common.runtime.venue_transport import VenueCall
+from libs.common.testing.scripted_venue import ScriptedVenue, answer, reset, stall
+from libs.common.testing.venue_calls import client_of
 from libs.common.venue.outcome_table import Reason, ThrottleKind
 from libs.common.venue.outcomes import Outcome, Rejected, Throttled, Unknown, not_sent
 
@@ -110,3 +113,46 @@ async def test_two_calls_do_not_share_their_count(waits: list[float]) -> None:
     read = Read(INTERNAL, INTERNAL, INTERNAL, "one", INTERNAL, INTERNAL, INTERNAL, "two")
     patient = retry_read(random.Random(1))(read)
     assert [await patient(), await patient()] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "ended"),
+    [
+        (["done"], []),
+        ([INTERNAL, "done"], [("GET x", 2, True)]),
+        ([INTERNAL, INTERNAL, INTERNAL, "done"], [("GET x", 4, True)]),
+        ([INTERNAL] * 4, [("GET x", 4, False)]),
+        ([INTERNAL, Rejected(400, -1022, "", Reason.SIGNATURE)], [("GET x", 2, False)]),
+        ([Rejected(400, -1022, "", Reason.SIGNATURE)], []),
+    ],
+)
+async def test_the_end_of_a_read_that_was_retried_is_told_once(
+    waits: list[float], outcomes: list[Outcome | str], ended: list[tuple[str, int, bool]]
+) -> None:
+    told: list[tuple[str, int, bool]] = []
+    patient = retry_read(random.Random(1), on_end=lambda *what: told.append(what))(Read(*outcomes))
+    try:
+        await patient()
+    except VenueReadError:
+        pass
+    assert told == ended
+
+
+async def test_an_observer_with_a_bug_does_not_cost_the_read(waits: list[float]) -> None:
+    def broken(*facts: object) -> None:
+        raise RuntimeError("a bug")
+
+    read = Read(INTERNAL, "done")
+    assert await retry_read(random.Random(1), on_retry=broken, on_end=broken)(read)() == "done"
+
+
+async def test_a_read_of_the_client_is_retried_over_the_network(
+    venue: ScriptedVenue, waits: list[float]
+) -> None:
+    venue.answers = [reset, answer(503, b'{"code":-1001,"msg":"Internal error"}'), stall]
+    venue.default = answer(200, b'{"serverTime":7}')
+    calls: list[VenueCall] = []
+    async with client_of(venue.url, on_call=calls.append) as client:
+        assert await retry_read(random.Random(1))(client.server_time)() == 7
+    assert len(venue.heard) == len(calls) == 4
+    assert len(waits) == 3
