@@ -98,7 +98,10 @@ class Account:
 
     def position(self, symbol: str) -> Position:
         """The position of a symbol, a flat one where there was none."""
-        return self.positions.setdefault(symbol, Position(symbol))
+        found = self.positions.get(symbol)
+        if found is None:
+            found = self.positions[symbol] = Position(symbol)
+        return found
 
     def leverage_of(self, symbol: str) -> int:
         """The leverage set for a symbol, or the venue's default."""

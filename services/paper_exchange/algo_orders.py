@@ -87,6 +87,11 @@ class AlgoOrder:
         return self.status is AlgoStatus.NEW
 
     @property
+    def ends_with_position(self) -> bool:
+        """Whether it can only wait while there is a position to reduce."""
+        return self.time_in_force == CLOSE_TIME_IN_FORCE
+
+    @property
     def sign(self) -> int:
         """+1 for a BUY, -1 for a SELL."""
         return 1 if self.side == "BUY" else -1

@@ -152,7 +152,7 @@ def _judge(exchange: VenueState, account: Account, algo: AlgoOrder, now_ns: int)
         raise RefusalError(-4045)
     check_order_counts(exchange, account, now_ns)
     _check_would_wait(exchange, algo)
-    if algo.close_position:
+    if algo.ends_with_position:
         _check_closing(exchange, account, algo)
 
 
@@ -175,8 +175,10 @@ def _check_closing(exchange: VenueState, account: Account, algo: AlgoOrder) -> N
     """Refuse a second stop or take-profit for the same position, and one without a position."""
     if not exchange.reducible(account, algo.symbol, algo.sign):
         raise RefusalError(-4509)
+    if not algo.close_position:
+        return
     family = next(types for types in _FAMILIES if algo.order_type in types)
     for other in account.waiting_algos.values():
         is_same_direction = (other.symbol, other.side) == (algo.symbol, algo.side)
-        if other.close_position and is_same_direction and other.order_type in family:
+        if is_same_direction and other.close_position and other.order_type in family:
             raise RefusalError(-4130)

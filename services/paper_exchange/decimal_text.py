@@ -6,10 +6,12 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from services.paper_exchange.ledger import MONEY_STEP
 
+_STEPS = tuple(Decimal(1).scaleb(-decimals) for decimals in range(32))
+
 
 def scaled(value: Decimal, decimals: int) -> str:
-    """Exactly this many decimals, rounded half-even where there are more."""
-    return f"{value.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN):f}"
+    """Exactly this many decimals (at most 31), rounded half-even where there are more."""
+    return f"{value.quantize(_STEPS[decimals], rounding=ROUND_HALF_EVEN):f}"
 
 
 def at_least(value: Decimal, decimals: int) -> str:

@@ -115,6 +115,12 @@ class Parameters:
 def _decode_pairs(raw: bytes) -> dict[str, str]:
     """Split a query string or form body; what is not UTF-8 is kept readable, never raised."""
     values: dict[str, str] = {}
+    if b"%" not in raw and b"+" not in raw:
+        for text in raw.decode("utf-8", "replace").split("&"):
+            if text:
+                plain_name, _, plain_value = text.partition("=")
+                values.setdefault(plain_name, plain_value)
+        return values
     for pair in raw.split(b"&"):
         if not pair:
             continue

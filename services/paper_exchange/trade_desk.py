@@ -86,7 +86,7 @@ class TradeDesk:
             arriving.add_done_callback(self._latecomers.discard)
             if effect in DROPPED_EFFECTS:
                 return None
-            found = await arriving
+            found = await asyncio.shield(arriving)  # it arrives whoever waits for it
         else:
             found = self._execute(asked, fault)
         if effect is Effect.DELAY:

@@ -30,7 +30,7 @@ def trigger_reached(
 
 def _fire(state: VenueState, account: Account, algo: AlgoOrder, now_ns: int) -> None:
     state.forward_algo(account, algo, now_ns)
-    if algo.close_position and not state.reducible(account, algo.symbol, algo.sign):
+    if algo.ends_with_position and not state.reducible(account, algo.symbol, algo.sign):
         state.end_algo(account, algo, AlgoStatus.EXPIRED, now_ns)
         return
     try:
@@ -52,7 +52,7 @@ def _place(state: VenueState, account: Account, algo: AlgoOrder, now_ns: int) ->
         symbol=algo.symbol,
         side=algo.side,
         order_type=algo.born_type,
-        time_in_force="GTC" if algo.close_position else algo.time_in_force,
+        time_in_force="GTC" if algo.ends_with_position else algo.time_in_force,
         quantity=quantity,
         price=algo.price,
         reduce_only=algo.reduce_only or algo.close_position,

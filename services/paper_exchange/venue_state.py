@@ -369,7 +369,7 @@ class VenueState:
             if not self.reducible(account, symbol, order.sign):
                 self.end_order(account, order, EXPIRED, now_ns, POSITION_GONE)
         for algo in list(self.conditional[symbol].values()):
-            if algo.account_id != account.account_id or not algo.close_position:
+            if algo.account_id != account.account_id or not algo.ends_with_position:
                 continue
             if not self.reducible(account, symbol, algo.sign):
                 self.end_algo(account, algo, AlgoStatus.EXPIRED, now_ns)

@@ -1,5 +1,6 @@
 """Somebody else's client judges the venue: python-binance, unmodified but for its address."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -120,3 +121,66 @@ async def test_the_listen_key_is_kept_and_carries_the_events_of_an_order(client,
     assert (said[0]["o"]["x"], said[0]["o"]["i"]) == ("NEW", placed["orderId"])
     assert (said[2]["o"]["x"], said[2]["o"]["t"]) == ("TRADE", 1)
     await client.futures_stream_close(listenKey=listen_key)
+
+
+async def test_conditional_orders_are_placed_listed_and_canceled(client):
+    await client.futures_create_order(symbol="SOLUSDT", side="BUY", type="MARKET", quantity="1.00")
+    stop = await client.futures_create_order(
+        symbol="SOLUSDT", side="SELL", type="STOP_MARKET", stopPrice="1.0000", closePosition=True
+    )
+    assert (stop["algoStatus"], stop["timeInForce"]) == ("NEW", "GTE_GTC")
+    (listed,) = await client.futures_get_open_algo_orders(symbol="SOLUSDT")
+    assert listed["algoId"] == stop["algoId"]
+    assert Decimal(listed["triggerPrice"]) == 1
+    found = await client.futures_get_algo_order(clientAlgoId=stop["clientAlgoId"])
+    assert found["actualOrderId"] == ""
+    assert await client.futures_get_open_orders(symbol="SOLUSDT") == []
+    with pytest.raises(BinanceAPIException) as refused:
+        await client.futures_create_order(
+            symbol="SOLUSDT", side="SELL", type="STOP_MARKET", stopPrice="2.0000",
+            closePosition=True,
+        )  # fmt: skip
+    assert refused.value.code == -4130
+    gone = await client.futures_cancel_algo_order(algoId=stop["algoId"])
+    assert gone["code"] == "200"
+    await client.futures_cancel_all_algo_open_orders(symbol="SOLUSDT")
+    (known,) = await client.futures_get_all_algo_orders(symbol="SOLUSDT")
+    assert known["algoStatus"] == "CANCELED"
+
+
+async def test_the_market_triggers_one_of_a_pair_and_its_sibling_expires(client):
+    await client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.010")
+    pair = []
+    for kind, factor in (("STOP_MARKET", "0.9999"), ("TAKE_PROFIT_MARKET", "1.0001")):
+        book = await client.futures_orderbook_ticker(symbol="BTCUSDT")
+        price = (Decimal(book["bidPrice"]) * Decimal(factor)).quantize(Decimal("0.1"))
+        try:
+            placed = await client.futures_create_order(
+                symbol="BTCUSDT", side="SELL", type=kind, stopPrice=str(price), closePosition=True
+            )
+        except BinanceAPIException as refusal:
+            pytest.skip(f"the market was faster: {refusal}")
+        pair.append(placed["algoId"])
+    statuses: set[str] = set()
+    for _ in range(100):
+        rows = await client.futures_get_all_algo_orders(symbol="BTCUSDT")
+        statuses = {row["algoStatus"] for row in rows if row["algoId"] in pair}
+        if "NEW" not in statuses:
+            break
+        await asyncio.sleep(0.2)
+    assert statuses == {"FINISHED", "EXPIRED"}
+    assert await client.futures_position_information(symbol="BTCUSDT") == []
+
+
+async def test_a_limit_order_is_modified(client):
+    placed = await client.futures_create_order(
+        symbol="ETHUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.100",
+        price="1000.00",
+    )  # fmt: skip
+    modified = await client.futures_modify_order(
+        symbol="ETHUSDT", orderId=placed["orderId"], side="BUY", quantity="0.100",
+        price="1001.00",
+    )  # fmt: skip
+    assert modified["price"] == "1001.00"
+    assert modified["modifyId"] > 0
+    await client.futures_cancel_all_open_orders(symbol="ETHUSDT")

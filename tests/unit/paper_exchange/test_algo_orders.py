@@ -331,6 +331,15 @@ def test_a_close_position_stop_expires_with_its_position(venue):
     assert algo(venue, body)["algoStatus"] == "EXPIRED"
 
 
+def test_a_quantity_may_end_with_its_position_too(venue):
+    dated = {"timeInForce": "GTE_GTC", "quantity": "0.004"}
+    assert place(venue, **dated).code == -4509
+    long_position(venue)
+    first, second = waiting(venue, **dated), waiting(venue, **dated)
+    venue.order("SELL", "0.010")
+    assert {algo(venue, body)["algoStatus"] for body in (first, second)} == {"EXPIRED"}
+
+
 def test_price_protection_rejects_a_trigger_far_from_the_mark(venue):
     body = waiting(venue, priceProtect="true")
     venue.trade("BTCUSDT", "40000.00", "1", is_buyer_maker=True)
