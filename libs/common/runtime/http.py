@@ -5,17 +5,22 @@ contract. Liveness never looks at dependencies: a restart would not heal those.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Annotated, Any
 
 import msgspec
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from libs.common import __version__
 from libs.common.runtime.health import Health, Level
+from libs.common.runtime.http_problem import Problem, tell_problems
+from libs.common.runtime.http_tokens import Holder, Scope, Tokens
 from libs.common.runtime.log import get_logger
 
 log = get_logger(__name__)
@@ -23,10 +28,80 @@ log = get_logger(__name__)
 HEALTH_MEDIA_TYPE = "application/health+json"
 KEEP_ALIVE_S = 5
 CONCURRENCY_MAX = 64
+BODY_BYTES_MAX = 65_536
 
 
-def build_app(health: Health, status: Callable[[], dict[str, Any]]) -> FastAPI:
-    """The application: probes, metrics, status and documentation that works offline."""
+_bearer = HTTPBearer(auto_error=False, description="a token of http_tokens_file")
+
+
+class Doors:
+    """Lets a request through to what its token opens."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def need(self, scope: Scope) -> Callable[..., Awaitable[Holder]]:
+        """A dependency that gives the holder of a request's token, if it opens the scope."""
+
+        async def check(request: Request, _: Annotated[object, Depends(_bearer)] = None) -> Holder:
+            return self.check(request.headers.get("Authorization", ""), scope, request.url.path)
+
+        return check
+
+    def check(self, authorization: str, scope: Scope, path: str) -> Holder:
+        """The holder of the token that a request carries.
+
+        Raises:
+            Problem: 401 without a known token, 403 where it does not open the scope, or where
+                there are no tokens at all and something was to be changed.
+        """
+        holder = self._tokens.find(authorization) if authorization else None
+        if holder is not None and holder.scope.includes(scope):
+            return holder
+        if scope is Scope.READ and self._tokens.reads_are_open and not authorization:
+            return ANYBODY
+        log.warning("http refused", path=path, holder=getattr(holder, "name", ""), needs=scope)
+        if holder is not None:
+            raise Problem(403, "scope", f"this needs a token of scope {scope}")
+        if not self._tokens:
+            raise Problem(403, "no-tokens", "no tokens are configured: set http_tokens_file")
+        raise Problem(
+            401,
+            "unauthorized",
+            f"this needs a token of scope {scope}: Authorization: Bearer <token>",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+#: Who reads without a token where reading is open.
+ANYBODY = Holder(name="anybody", scope=Scope.READ, digest=b"")
+NO_TOKENS = Tokens((), reads_are_open=True)
+
+
+class _SmallBodies:
+    """Refuses a request whose body is longer than any of ours, or of untold length, unread."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        headers = dict(scope.get("headers", ()))
+        told = headers.get(b"content-length", b"0")
+        if b"transfer-encoding" in headers or not told.isdigit() or int(told) > BODY_BYTES_MAX:
+            problem = Problem(413, "body", f"a body of a told length, at most {BODY_BYTES_MAX}")
+            await problem.answer()(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def build_app(
+    health: Health, status: Callable[[], dict[str, Any]], doors: Doors | None = None
+) -> FastAPI:
+    """The application: probes, metrics, status and documentation that works offline.
+
+    Probes and metrics are open to whoever reaches the door; status needs the scope ``read``.
+    """
+    doors = doors or Doors(NO_TOKENS)
     # No validator: it would tell a stranger's server where this document is. No Redoc: its bundle
     # fetches a picture from its maker.
     app = FastAPIOffline(
@@ -35,6 +110,8 @@ def build_app(health: Health, status: Callable[[], dict[str, Any]]) -> FastAPI:
         redoc_url=None,
         swagger_ui_parameters={"validatorUrl": None},
     )
+    tell_problems(app)
+    app.add_middleware(_SmallBodies)
 
     def answer(ok: bool, body: dict[str, Any]) -> Response:
         return Response(msgspec.json.encode(body), 200 if ok else 503, media_type=HEALTH_MEDIA_TYPE)
@@ -64,7 +141,7 @@ def build_app(health: Health, status: Callable[[], dict[str, Any]]) -> FastAPI:
         """Prometheus metrics."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/v1/status", tags=["status"])
+    @app.get("/v1/status", tags=["status"], dependencies=[Depends(doors.need(Scope.READ))])
     async def status_now() -> Response:
         """What the service is doing now."""
         body = {"service": health.service, "version": __version__, **status()}

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 import uvloop
+from fastapi import APIRouter
 
+from libs.common import __version__
 from libs.common.messages import subjects
 from libs.common.messages.account import DeadLetter
 from libs.common.messages.codec import UndecodableError, decode, encode
+from libs.common.messages.hello import Hello
 from libs.common.messages.market import MarketClock
 from libs.common.model.ids import digest
 from libs.common.model.settings import ServiceConfig
@@ -25,7 +28,8 @@ from libs.common.runtime.clock import Clock, PaperClock, SystemClock, wall_ns
 from libs.common.runtime.config import CommonConfig, Mode, load_config
 from libs.common.runtime.errors import BusError, BusUnavailable, ConfigError, PublishUnknown
 from libs.common.runtime.health import Health, Level
-from libs.common.runtime.http import HttpServer, build_app
+from libs.common.runtime.http import Doors, HttpServer, build_app
+from libs.common.runtime.http_tokens import load_tokens
 from libs.common.runtime.log import configure_logging, get_logger
 from libs.common.runtime.metrics import (
     BUS_RECONNECTS,
@@ -42,6 +46,7 @@ DEAD_LETTER_BYTES_MAX = 8_192
 STOP_WAIT_S = 5.0
 CANCEL_AGAIN_S = 0.2
 HEALTH_INTERVAL_S = 0.5
+HELLO_INTERVAL_S = 5.0
 
 
 S = TypeVar("S", bound=ServiceConfig)
@@ -193,6 +198,32 @@ class Context(Generic[S]):
 
         await self.bus.subscribe(subjects.MARKET_CLOCK, on_clock)
 
+    async def introduce(self) -> None:
+        """Say hello now, whenever the roll is called, and now and then."""
+
+        async def say(*_: object) -> None:
+            identity = f"{self.name}-{__version__}"
+            hello = Hello(
+                message_id=identity,
+                causation_id=identity,
+                correlation_id=identity,
+                ts_event_ns=self.clock.now_ns() if self.clock.is_set else wall_ns(),
+                ts_published_ns=wall_ns(),
+                source=self.name,
+                service=self.name,
+                version=__version__,
+                config_hash=self.config_hash,
+            )
+            try:
+                await self.bus.publish(subjects.hello(self.name), encode(hello))
+            except BusUnavailable as error:
+                log.warning("hello not said", error=str(error))
+
+        await self.bus.subscribe(subjects.ROLL_CALL, say)
+        while True:
+            await say()
+            await asyncio.sleep(HELLO_INTERVAL_S)
+
     async def watch_health(self) -> None:
         """Keep the checks that every service has up to date."""
         while True:
@@ -236,14 +267,19 @@ class Context(Generic[S]):
                 return EXIT_FAILED
 
 
+Routes = Callable[[Context[S], Doors], APIRouter]
+
+
 async def _run(
     name: str,
     settings_type: type[S],
     start: Callable[[Context[S]], Awaitable[None]],
     path: Path | None,
+    routes: Routes[S] | None,
 ) -> int:
     try:
         common, settings, config_hash = load_config(name, settings_type, path=path)
+        tokens = load_tokens(common)
     except ConfigError as error:
         log.error("configuration refused", error=str(error))
         return EXIT_CONFIG
@@ -262,10 +298,14 @@ async def _run(
         return EXIT_OK
     context = Context(name, common, settings, config_hash, bus)
     context.stopping = stopping
-    app = build_app(context.health, lambda: context.status())  # noqa: PLW0108 - set during start
+    doors = Doors(tokens)
+    app = build_app(context.health, lambda: context.status(), doors)  # noqa: PLW0108 - set later
+    if routes is not None:
+        app.include_router(routes(context, doors))
     server = HttpServer(app, common.http_host, settings.http_port)
     context.spawn(_serve(server, name), "http")
     context.spawn(context.watch_health(), "health")
+    context.spawn(context.introduce(), "hello")
     await context.follow_market_clock()
     context.spawn(_start(context, start), "start")
     await stopping.wait()
@@ -308,7 +348,10 @@ async def _serve(server: HttpServer, name: str) -> None:
 
 
 def run_service(
-    name: str, settings_type: type[S], start: Callable[[Context[S]], Awaitable[None]]
+    name: str,
+    settings_type: type[S],
+    start: Callable[[Context[S]], Awaitable[None]],
+    routes: Routes[S] | None = None,
 ) -> NoReturn:
     """The whole life of a service process; never returns.
 
@@ -316,11 +359,12 @@ def run_service(
         name: the service's name, which is its section of the configuration.
         settings_type: that section.
         start: plugs the shell into the context; returns when start-up (and recovery) is over.
+        routes: makes the service's own HTTP doors; they are there before ``start`` is called.
     """
     parser = argparse.ArgumentParser(prog=f"python -m services.{name}")
     parser.add_argument("--config", type=Path, help="YAML configuration (or PORTCULLIS_CONFIG)")
     arguments = parser.parse_args()
     configure_logging(name)
-    code = uvloop.run(_run(name, settings_type, start, arguments.config))
+    code = uvloop.run(_run(name, settings_type, start, arguments.config, routes))
     shutdown_tracing()
     raise SystemExit(code)
