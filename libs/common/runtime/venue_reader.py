@@ -33,10 +33,8 @@ class VenueReader(VenueTransport):
         version: int = 1,
         timeout_ms: int | None = None,
     ) -> Outcome:
-        outcome: Outcome = await self._request_futures_api(
-            method, path, signed, version, data=dict(data), timeout_ms=timeout_ms
-        )
-        return outcome
+        uri = self._create_futures_api_uri(path, version=version)
+        return await self._request(method, uri, signed, data=data, timeout_ms=timeout_ms)
 
     async def _find(self, path: str, kind: type[T], data: RequestParameters) -> T | None:
         try:

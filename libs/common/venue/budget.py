@@ -95,10 +95,10 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Booking(msgspec.Struct, frozen=True):
-    """A request that was counted when it was sent, and by which windows."""
+    """A request that was counted when it was sent, at this venue time."""
 
     cost: Cost
-    windows: tuple[int, int, int]
+    venue_ms: int
 
 
 class VenueBudget:
@@ -139,16 +139,22 @@ class VenueBudget:
 
     def book(self, cost: Cost, venue_ms: int) -> Booking:
         """Count a request that is being sent."""
-        for window, amount in zip(self._windows, _amounts(cost), strict=True):
-            window.add(amount, venue_ms)
-        return Booking(cost, tuple(one.number for one in self._windows))  # type: ignore[arg-type]
+        if cost.weight:
+            self._weight.add(cost.weight, venue_ms)
+        if cost.orders_1m:
+            self._orders_10s.add(cost.orders_10s, venue_ms)
+            self._orders_1m.add(cost.orders_1m, venue_ms)
+        return Booking(cost, venue_ms)
 
     def settle(self, booking: Booking, headers: Mapping[str, str], venue_ms: int) -> None:
         """Take what the answer of a booked request told (no headers: there was none)."""
-        for window, amount, number, header in zip(
-            self._windows, _amounts(booking.cost), booking.windows, HEADERS, strict=True
-        ):
-            window.settle(amount, number, count_of(headers.get(header)), venue_ms)
+        cost, sent_ms = booking.cost, booking.venue_ms
+        weight, orders_10s, orders_1m = map(headers.get, HEADERS)
+        if cost.weight or weight:
+            self._weight.settle(cost.weight, sent_ms, count_of(weight), venue_ms)
+        if cost.orders_1m or orders_1m:
+            self._orders_10s.settle(cost.orders_10s, sent_ms, count_of(orders_10s), venue_ms)
+            self._orders_1m.settle(cost.orders_1m, sent_ms, count_of(orders_1m), venue_ms)
 
     def cancel(self, booking: Booking) -> None:
         """Take back a request of which no byte left."""
@@ -228,25 +234,25 @@ class _Window:
 
     def add(self, amount: int, venue_ms: int) -> None:
         """Count a request that is being sent."""
-        used = self.count(venue_ms)
+        used = self.count(venue_ms) + amount
         self._in_flight += amount
-        self._raise_to(used + amount)
+        self._used = used
+        self.peak = max(self.peak, used)
 
-    def settle(self, amount: int, booked_in: int, told: int | None, venue_ms: int) -> None:
+    def settle(self, amount: int, sent_ms: int, told: int | None, venue_ms: int) -> None:
         """Take the venue's count, unless the request belongs to a window that is over."""
         used = self.count(venue_ms)  # in a new window the request still goes along
         self._in_flight -= amount
-        if told is not None and booked_in == self.number:
-            self._raise_to(max(used, told + self._in_flight))
+        if told is not None and sent_ms // self.length_ms == self.number:
+            told += self._in_flight
+            if told > used:
+                self._used = told
+                self.peak = max(self.peak, told)
 
     def cancel(self, amount: int) -> None:
         """Take back what was not sent."""
         self._in_flight -= amount
         self._used = max(0, self._used - amount)
-
-    def _raise_to(self, used: int) -> None:
-        self._used = used
-        self.peak = max(self.peak, used)
 
 
 def count_of(text: str | None) -> int | None:

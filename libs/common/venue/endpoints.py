@@ -6,6 +6,7 @@ that is not listed is taken to be expensive, because a wrong guess upward only c
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -51,6 +52,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 ONE_ORDER = Endpoint(Purpose.ENTRY, 0, 1, 1)
+_COST_OF_ONE_ORDER = Cost(0, 1, 1)
 _CANCEL, _READ, _RECONCILE = (
     Endpoint(purpose) for purpose in (Purpose.CANCEL, Purpose.READ, Purpose.RECONCILE)
 )
@@ -127,6 +129,7 @@ UNLISTED = Endpoint(Purpose.READ, 40)
 _HEDGE_EXITS = (("LONG", "SELL"), ("SHORT", "BUY"))
 
 
+@lru_cache(maxsize=256)
 def endpoint_of(verb: str, path: str) -> Endpoint:
     """Return what is known of `/fapi/v<n>/...`."""
     return ENDPOINTS.get((verb, path.split("/", 3)[-1]), UNLISTED)
@@ -134,6 +137,8 @@ def endpoint_of(verb: str, path: str) -> Endpoint:
 
 def cost_of(endpoint: Endpoint, parameters: Mapping[str, object]) -> Cost:
     """Return what one request adds to the venue's counts."""
+    if endpoint is ONE_ORDER:
+        return _COST_OF_ONE_ORDER
     return Cost(_weight(endpoint, parameters), endpoint.orders_10s, endpoint.orders_1m)
 
 

@@ -14,9 +14,6 @@ from libs.common.venue.budget import HEADERS
 from libs.common.venue.payloads import PayloadError
 from libs.common.venue.signing import ParameterValue, sign_hmac, spell_value
 
-_NUMBERS = frozenset({"timestamp", "recvWindow"})
-"""What the documents show as JSON numbers; the rest is text, as prices and quantities must be."""
-
 
 class SocketAnswer(msgspec.Struct, frozen=True):
     """One answer, as the outcome table wants it. `request_id` empty: it answers no request."""
@@ -51,6 +48,7 @@ class _Error(msgspec.Struct):
     data: _ErrorData | None = None
 
 
+_encode = msgspec.json.Encoder().encode
 _FRAME = msgspec.json.Decoder(_Frame)
 _ERROR = msgspec.json.Decoder(_Error)
 _HEADER_OF = dict(
@@ -73,16 +71,17 @@ def encode_request(
 
     Raises TypeError and ValueError as `encode_parameters` does.
     """
-    spelled = {
-        name: spell_value(name, value) for name, value in parameters.items() if value is not None
-    }
-    spelled["apiKey"] = api_key
-    payload = "&".join(f"{name}={spelled[name]}" for name in sorted(spelled))
-    params: dict[str, str | int] = {
-        name: int(text) if name in _NUMBERS else text for name, text in spelled.items()
-    }
-    params["signature"] = sign_hmac(secret, payload)
-    return msgspec.json.encode({"id": request_id, "method": method, "params": params})
+    params: dict[str, str | int] = {"apiKey": api_key}
+    pairs = [f"apiKey={api_key}"]
+    for name, value in parameters.items():
+        if value is not None:
+            text = spell_value(name, value)
+            pairs.append(f"{name}={text}")
+            # Times and ids are JSON numbers, as documented; amounts are text, so that none is lost.
+            params[name] = value if type(value) is int else text
+    pairs.sort(key=_name_of)
+    params["signature"] = sign_hmac(secret, "&".join(pairs))
+    return _encode({"id": request_id, "method": method, "params": params})
 
 
 def decode_answer(frame: memoryview | bytes) -> SocketAnswer:
@@ -105,6 +104,10 @@ def decode_answer(frame: memoryview | bytes) -> SocketAnswer:
         error_body or bytes(read.result),
         headers,
     )
+
+
+def _name_of(pair: str) -> str:
+    return pair[: pair.index("=")]
 
 
 def _retry_after(error_body: bytes) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The venue's error classes, and what each lets us do. Written from its pages, not from our table."""
+"""The venue's error classes, and what each lets us do. Written from its pages, not our table."""
 
 import json
 
