@@ -19,10 +19,14 @@ from libs.common.messages.journal import (
 )
 from libs.common.model.order import OrderStatus, may_follow
 from services.execution.config import ExecutionConfig
-from services.execution.consequences import after_failure, after_margin_refusal
+from services.execution.consequences import (
+    Hold,
+    after_failure,
+    after_margin_refusal,
+)
 from services.execution.core import NOTHING, Decision
 from services.execution.fold import VENUE_MARGIN_REASON
-from services.execution.state import State
+from services.execution.state import OrderState, State, ended_for_nothing
 
 Answer = OrderAnswered | OrderRejected | OrderBecameUnknown | OrderNotPlaced
 
@@ -48,7 +52,9 @@ def decide_answer(
         return Decision(events=latches)
     if isinstance(answer, OrderAnswered):
         # Kept even when the user stream was faster: it carries the times the request took.
-        return Decision(events=(answer, *latches))
+        return Decision(
+            events=(answer, *_after_end(limits, state, order, answer, now_ns), *latches)
+        )
     status = _STATUS[type(answer)]
     if order.status is status or not may_follow(order.status, status):
         return Decision(events=latches)
@@ -92,7 +98,23 @@ def decide_resign(state: State, resigned: OrderResigned) -> Decision:
     return Decision(events=(resigned,))
 
 
-def decide_update(state: State, update: OrderUpdated) -> Decision:
+def _after_end(
+    limits: ExecutionConfig,
+    state: State,
+    order: OrderState,
+    told: OrderAnswered | OrderUpdated,
+    now_ns: int,
+) -> tuple[Hold, ...]:
+    """The hold owed where the venue ended an order unfilled, whoever is the first to tell."""
+    is_news = told.status is not order.status and may_follow(order.status, told.status)
+    if not is_news or not ended_for_nothing(order, told.status, told.cumulative_quantity):
+        return ()
+    return after_failure(limits, state, order, now_ns, f"an order ended unfilled: {told.status}")
+
+
+def decide_update(
+    limits: ExecutionConfig, state: State, update: OrderUpdated, now_ns: int
+) -> Decision:
     """Record what the user stream or a query says of one of our orders, if it is news."""
     order = state.orders.get(update.client_order_id)
     if order is None:
@@ -100,7 +122,9 @@ def decide_update(state: State, update: OrderUpdated) -> Decision:
     news = (
         update.status is not order.status and may_follow(order.status, update.status)
     ) or update.cumulative_quantity > order.cumulative_quantity
-    return Decision(events=(update,)) if news else NOTHING
+    if not news:
+        return NOTHING
+    return Decision(events=(update, *_after_end(limits, state, order, update, now_ns)))
 
 
 def decide_fills(state: State, fills: list[FillReceived]) -> Decision:

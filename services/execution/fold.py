@@ -60,6 +60,7 @@ from services.execution.state import (
     RecentOrder,
     SeenTrades,
     State,
+    ended_for_nothing,
     lock_key,
 )
 
@@ -208,10 +209,14 @@ def _apply_outcome(state: State, event: OrderOutcome, now_ns: int) -> None:
             _raise_cumulative(order, event.cumulative_quantity, now_ns)
             order.answered_at_ns = order.answered_at_ns or now_ns
             _move(state, order, event.status, now_ns)
-            if order.reduce_only and order.status is not OrderStatus.REJECTED:
+            if order.reduce_only and not ended_for_nothing(
+                order, order.status, order.cumulative_quantity
+            ):
                 state.cooldown_exits.pop(order.symbol, None)
         case OrderRejected():
-            if event.reason == VENUE_MARGIN_REASON:
+            is_news = may_follow(order.status, OrderStatus.REJECTED)
+            is_margin = event.reason == VENUE_MARGIN_REASON and not order.reduce_only
+            if is_margin and is_news and order.status is not OrderStatus.REJECTED:
                 remember_margin_refusal(state, now_ns)
             _end_without_trace(state, order, OrderStatus.REJECTED, now_ns)
         case OrderNotPlaced():

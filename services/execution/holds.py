@@ -15,7 +15,7 @@ _STOP_ALL = (LatchKind.BANNED, LatchKind.REQUEST_LIMIT)
 
 def seconds_left(until_ns: int, now_ns: int) -> str:
     """How long a hold lasts yet, as an operator reads it."""
-    left_ms = max(0, until_ns - now_ns) // NS_PER_MS
+    left_ms = -(-max(0, until_ns - now_ns) // NS_PER_MS)  # what is left, however little, is told
     return f"{left_ms / 1000:.1f} s left" if left_ms else "over"
 
 

@@ -278,7 +278,7 @@ class OrderDesk:
         """Journal a change of one of our orders, if it is news."""
         state = self._gate.state
         await self._gate.transact(
-            lambda: decide_update(state, update),
+            lambda: decide_update(self._settings, state, update, self._clock.now_ns()),
             causation_id=f"venue-order-{update.venue_order_id}",
             correlation_id=update.client_order_id,
         )

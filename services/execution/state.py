@@ -14,7 +14,7 @@ from libs.common.model.algo_order import AlgoKind, AlgoStatus
 from libs.common.model.instrument import Instrument
 from libs.common.model.intent import Intent
 from libs.common.model.money import ZERO
-from libs.common.model.order import OrderRequest, OrderStatus, Side
+from libs.common.model.order import OrderRequest, OrderStatus, Side, TimeInForce
 from libs.common.model.position import Position
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
@@ -301,3 +301,14 @@ class State(msgspec.Struct, kw_only=True):
 def lock_key(symbol: str, side: Side) -> str:
     """The name of the lock of a symbol and side."""
     return f"{symbol}:{side}"
+
+
+def ended_for_nothing(order: OrderState, status: OrderStatus, cumulative_quantity: Decimal) -> bool:
+    """Whether the venue took an order only to end it unfilled: it failed like a refused one.
+
+    A limit order that was to rest until it expires did what it was asked.
+    """
+    filled = max(order.cumulative_quantity, order.filled_quantity, cumulative_quantity)
+    rests = order.order.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
+    expired = status is OrderStatus.EXPIRED and not rests
+    return (status is OrderStatus.REJECTED or expired) and filled == ZERO

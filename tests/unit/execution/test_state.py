@@ -174,8 +174,9 @@ def _fields(event: FillReceived) -> dict[str, object]:
 
 def test_stale_news_of_an_order_is_no_event() -> None:
     state = fold(State(), recorded(), update(OrderStatus.FILLED, "0.020"))
-    assert decide_update(state, update(OrderStatus.OPEN)).events == ()
-    assert decide_update(state, update(OrderStatus.FILLED, "0.020")).events == ()
+    assert decide_update(LIMITS, state, update(OrderStatus.OPEN), NOW_NS).events == ()
+    again = update(OrderStatus.FILLED, "0.020")
+    assert decide_update(LIMITS, state, again, NOW_NS).events == ()
     assert decide_absence(LIMITS, state, COID, "no", FACTS).events == ()
     late = OrderBecameUnknown(client_order_id=COID, why="timeout")
     assert heard(state, late).events == ()
