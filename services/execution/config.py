@@ -37,6 +37,9 @@ class ExecutionConfig(ServiceConfig):
         order_lease_ms: a recorded order of another process is left to it this long.
         halt_drain_wall_ms: a halt waits this long for answers under way before it is journaled.
         stop_grace_ms: an entry's stop must be acknowledged this soon after its first fill.
+        protection_retry_ms: between two attempts at a stop or target of one entry.
+        protection_check_ms: how often the venue is asked whether it still holds them.
+        stop_working_type: the price that triggers them: of the last trade, or the mark.
         halt_file: while this file exists nothing risk-increasing is sent, broker or not.
         audit_directory: where the audit export is written; none: it is not.
         audit_days_kept: finished days that are kept, those with nothing to tell not counted.
@@ -93,6 +96,9 @@ class ExecutionConfig(ServiceConfig):
 
     stop_grace_ms: int = Field(5_000, ge=100)
     protection_attempts_max: int = Field(3, ge=1, le=9)
+    protection_retry_ms: int = Field(1_000, ge=100)
+    protection_check_ms: int = Field(30_000, ge=1_000)
+    stop_working_type: str = Field("CONTRACT_PRICE", pattern="^(CONTRACT_PRICE|MARK_PRICE)$")
     countdown_ms: int = Field(0, ge=0)
     kill_wait_ms: int = Field(30_000, ge=1_000)
 

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import msgspec
+
 from libs.common.messages.algo_events import (
     AlgoCancelRequested,
     AlgoOrderRecorded,
@@ -29,6 +31,7 @@ from libs.common.messages.journal import (
     OrderAnswered,
     OrderBecameUnknown,
     OrderCancelRequested,
+    OrderModified,
     OrderModifyRequested,
     OrderNotPlaced,
     OrderRecorded,
@@ -95,7 +98,7 @@ def _apply_event(state: State, event: JournalEvent, now_ns: int) -> None:
             | OrderBecameUnknown()
         ):
             _apply_outcome(state, event, now_ns)
-        case OrderResigned() | OrderCancelRequested() | OrderModifyRequested():
+        case OrderResigned() | OrderCancelRequested() | OrderModifyRequested() | OrderModified():
             _apply_request(state, event)
         case FillReceived():
             _apply_fill(state, event, now_ns)
@@ -227,7 +230,8 @@ def _apply_outcome(state: State, event: OrderOutcome, now_ns: int) -> None:
 
 
 def _apply_request(
-    state: State, event: OrderResigned | OrderCancelRequested | OrderModifyRequested
+    state: State,
+    event: OrderResigned | OrderCancelRequested | OrderModifyRequested | OrderModified,
 ) -> None:
     order = state.orders.get(event.client_order_id)
     if order is None:
@@ -236,6 +240,10 @@ def _apply_request(
         order.timestamp_ms, order.is_resigned = event.timestamp_ms, True
     elif isinstance(event, OrderCancelRequested):
         order.cancel_requested = True
+    elif isinstance(event, OrderModified):
+        order.order = msgspec.structs.replace(
+            order.order, quantity=event.quantity, price=event.price
+        )
 
 
 def _raise_cumulative(order: OrderState, cumulative_quantity: Decimal, now_ns: int) -> None:

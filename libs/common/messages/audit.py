@@ -178,6 +178,7 @@ EVENT_TYPES: dict[str, str | tuple[str, ...] | Callable[..., str]] = {
     "OrderResigned": "order.resigned",
     "OrderCancelRequested": "order.cancel_requested",
     "OrderModifyRequested": "order.modify_requested",
+    "OrderModified": "order.modified",
     "OrderAnswered": _order_type,
     "OrderRejected": "order.rejected",
     "OrderBecameUnknown": "order.unknown",

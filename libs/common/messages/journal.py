@@ -107,6 +107,14 @@ class OrderModifyRequested(Event, frozen=True, kw_only=True, forbid_unknown_fiel
     why: str
 
 
+class OrderModified(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The venue holds a limit order at another quantity and price than before."""
+
+    client_order_id: str
+    quantity: Decimal
+    price: Decimal
+
+
 class OrderAnswered(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
     """The venue took the order (or told its state when asked).
 
@@ -229,6 +237,7 @@ JournalEvent = (
     | OrderResigned
     | OrderCancelRequested
     | OrderModifyRequested
+    | OrderModified
     | OrderAnswered
     | OrderRejected
     | OrderBecameUnknown

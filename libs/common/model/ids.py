@@ -8,6 +8,8 @@ import re
 INTENT_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 _INTENT_ID = re.compile(INTENT_ID_PATTERN)
 ATTEMPTS_MAX = 99
+#: An entry that fills in many parts needs a new stop for each; the id has room for four digits.
+ALGO_ATTEMPTS_MAX = 9_999
 
 
 def digest(*parts: str) -> str:
@@ -50,10 +52,10 @@ def derive_client_algo_id(account: str, intent_id: str, kind: str, attempt: int)
     """The venue-side id of one attempt to place the stop or target of an intent's entry.
 
     Raises:
-        ValueError: the attempt is not between 1 and 99.
+        ValueError: the attempt is not between 1 and 9999.
     """
-    if not 1 <= attempt <= ATTEMPTS_MAX:
-        raise ValueError(f"attempt must be between 1 and {ATTEMPTS_MAX}, not {attempt}")
+    if not 1 <= attempt <= ALGO_ATTEMPTS_MAX:
+        raise ValueError(f"attempt must be between 1 and {ALGO_ATTEMPTS_MAX}, not {attempt}")
     return f"pa-{digest('algo', account, intent_id, kind)}-{attempt}"
 
 

@@ -59,6 +59,20 @@ JOURNAL_CONFLICTS = Counter("journal_conflicts_total", "Appends that lost the ra
 ORDERS_UNKNOWN = Gauge("orders_unknown", "Orders whose outcome is unknown")
 ORDERS_OPEN = Gauge("orders_open", "Orders that have not ended")
 FILLS = Counter("fills_total", "Fills journaled", ["symbol"])
+STOPS_ACKNOWLEDGED_SECONDS = Histogram(
+    "stop_acknowledged_seconds",
+    "Market time from the record of a stop or target to the venue's word that it holds it",
+    buckets=LATENCY_BUCKETS,
+)
+PROTECTION_FAILED = Counter(
+    "protection_failed_total", "Positions closed because their stop could not be placed"
+)
+FORCED_FILLS = Counter(
+    "forced_fills_total", "Fills of orders by which the venue itself closed a position", ["kind"]
+)
+ORDER_CONTRADICTIONS = Counter(
+    "order_contradictions_total", "Words of the venue that contradict what is known of an order"
+)
 TRADING_STATE = Gauge("trading_state", "1 for the current trading state", ["state"])
 
 RECONCILE_CYCLES = Counter("reconcile_cycles_total", "Comparisons made", ["outcome"])
