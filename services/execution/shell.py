@@ -30,10 +30,11 @@ from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient
 from libs.common.runtime.websocket import Connect, connect
 from libs.common.venue.outcome_table import ThrottleKind
-from libs.common.venue.user_payloads import AccountUpdate, OrderTradeUpdate, UserEvent
+from libs.common.venue.user_payloads import AccountUpdate, AlgoUpdate, OrderTradeUpdate, UserEvent
 from services.execution.approvals import ApprovalDesk
 from services.execution.arming import Arming
 from services.execution.audit_export import start_export
+from services.execution.changes import ChangeDesk
 from services.execution.commands import CommandDesk
 from services.execution.config import ExecutionConfig
 from services.execution.figures import Figures
@@ -42,10 +43,12 @@ from services.execution.kill import KillDesk
 from services.execution.kill_local import LocalHalt
 from services.execution.lookout import Lookout
 from services.execution.orders import OrderDesk
+from services.execution.protection_desk import ProtectionDesk
 from services.execution.reports import Reports
 from services.execution.upkeep import Upkeep
 from services.execution.user_stream import (
     UserStream,
+    count_forced_fill,
     read_balance,
     read_order_update,
     read_stream_fill,
@@ -94,13 +97,7 @@ class Execution:
         writer = writer or secrets.token_hex(WRITER_BYTES)
         account, settings, clock = context.common.account, context.settings, context.clock
         self._gate = Gate(
-            context.bus,
-            clock,
-            account,
-            settings,
-            context.config_hash,
-            self._changed.set,
-            writer,
+            context.bus, clock, account, settings, context.config_hash, self._on_change, writer
         )
         self._lookout = Lookout(
             venue, clock, self._arming, account, writer, context.common.venue.recv_window_ms
@@ -108,6 +105,10 @@ class Execution:
         self._reports = Reports(clock, settings.reports_queued_max)
         venue.watch(self._reports.on_call)
         self._desk = OrderDesk(self._gate, venue, self._lookout, clock, settings)
+        self.changes = ChangeDesk(self._gate, venue, self._desk, self._lookout)
+        self._protection = ProtectionDesk(
+            self._gate, venue, self._desk, self.changes, self._lookout, clock, settings
+        )
         self._kill = KillDesk(
             self._gate, self._desk, venue, self._lookout, clock, settings, context.spawn
         )
@@ -184,6 +185,7 @@ class Execution:
             self._settings,
         )
         context.spawn(self._follow_journal(), "follow-journal")
+        context.spawn(self._protection.run(), "protection")
         context.spawn(self._local_halt.tell_journal(), "local-halt")
         context.spawn(self._kill.watch(), "kill")
         context.spawn(upkeep.run(), "upkeep")
@@ -217,6 +219,10 @@ class Execution:
         if self._is_stopping:
             raise BusUnavailable("stopping: whoever comes next takes it")
         await self._approvals.hear(delivery)
+
+    def _on_change(self) -> None:
+        self._changed.set()
+        self._protection.notice()
 
     # -- facts from outside ----------------------------------------------------------------------
 
@@ -258,11 +264,14 @@ class Execution:
     async def _on_user_event(self, event: UserEvent) -> None:
         if isinstance(event, OrderTradeUpdate):
             if event.order.is_fill:
+                count_forced_fill(event.order)
                 fill = read_stream_fill(event.order)
                 await self._desk.journal_fills([fill], f"stream-{event.event_ms}")
             update = read_order_update(event.order)
             if update is not None:
                 await self._desk.journal_update(update)
+        elif isinstance(event, AlgoUpdate):
+            await self._protection.hear(event)
         elif isinstance(event, AccountUpdate):
             balance = read_balance(event, self._common.venue.quote_asset)
             if balance is not None:
@@ -273,6 +282,7 @@ class Execution:
         await self._figures.assert_settings()
         await self._figures.load_filters()
         await self._desk.settle_open()
+        await self._protection.settle_open()
         for symbol in self._common.symbols:
             await self._desk.fetch_fills(symbol)
         await self._figures.refresh_balance()
@@ -363,7 +373,7 @@ class Execution:
         """Take no more approvals, and let the orders under way be answered."""
         self._is_stopping = True
         waited_ms = 0
-        while self._desk.sending and waited_ms < STOP_WAIT_MS:
+        while (self._desk.sending or self._protection.is_sending) and waited_ms < STOP_WAIT_MS:
             await asyncio.sleep(self._settings.tick_wall_ms / 1000)
             waited_ms += self._settings.tick_wall_ms
         await self._venue.close_connection()

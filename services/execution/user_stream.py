@@ -15,7 +15,7 @@ from libs.common.runtime.clock import Clock, sleep_market
 from libs.common.runtime.config import CommonConfig
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.metrics import STREAM_CONNECTED, STREAM_RECONNECTS
+from libs.common.runtime.metrics import FORCED_FILLS, STREAM_CONNECTED, STREAM_RECONNECTS
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.runtime.websocket import Closed, Connect, Socket, WebSocketError, connect
 from libs.common.venue.outcomes import Throttled, throttled_until_ms
@@ -24,6 +24,7 @@ from libs.common.venue.stream_payloads import ControlReply
 from libs.common.venue.streams import control_message, user_stream_url
 from libs.common.venue.user_payloads import (
     AccountUpdate,
+    AlgoUpdate,
     ListenKeyExpired,
     OrderTradeUpdate,
     OrderUpdate,
@@ -39,6 +40,13 @@ CONFIRM_REQUEST_ID = 1
 CONFIRM_TIMEOUT_MS = 5_000
 CONNECT_TIMEOUT_MS = 5_000
 EVENTS_QUEUED_MAX = 10_000
+#: How the venue names the orders by which it closes positions itself, and what they are.
+FORCED_PREFIXES = {
+    "autoclose-": "liquidation",
+    "adl_autoclose": "adl",
+    "settlement_autoclose-": "settlement",
+    "delivery_autoclose-": "delivery",
+}
 
 
 class StreamLostError(Exception):
@@ -68,6 +76,21 @@ def read_stream_fill(update: OrderUpdate) -> FillReceived:
         is_maker=update.is_maker,
         ts_trade_ns=update.transaction_ms * 1_000_000,
     )
+
+
+def count_forced_fill(update: OrderUpdate) -> None:
+    """Say aloud when the venue itself closed (part of) a position: it is folded like any fill."""
+    for prefix, kind in FORCED_PREFIXES.items():
+        if update.client_order_id.startswith(prefix):
+            FORCED_FILLS.labels(kind).inc()
+            log.error(
+                "the venue closed a position by force",
+                kind=kind,
+                symbol=update.symbol,
+                quantity=str(update.last_quantity),
+                price=str(update.last_price),
+            )
+            return
 
 
 def read_balance(event: AccountUpdate, asset: str) -> BalanceObserved | None:
@@ -208,7 +231,7 @@ class UserStream:
         if isinstance(event, ControlReply):
             if event.request_id == CONFIRM_REQUEST_ID and event.error is None:
                 self._confirmed.set()
-        elif isinstance(event, OrderTradeUpdate | AccountUpdate | ListenKeyExpired):
+        elif isinstance(event, OrderTradeUpdate | AlgoUpdate | AccountUpdate | ListenKeyExpired):
             self._put(event)
 
     def _on_close(self, closed: Closed) -> None:
