@@ -36,6 +36,7 @@ class ExecutionConfig(ServiceConfig):
             else the journal is read again first: a process that stood still must not send.
         order_lease_ms: a recorded order of another process is left to it this long.
         halt_drain_wall_ms: a halt waits this long for answers under way before it is journaled.
+        order_silence_ms_max: an open order of which nothing was heard for so long is asked after.
         stop_grace_ms: an entry's stop must be acknowledged this soon after its first fill.
         protection_retry_ms: between two attempts at a stop or target of one entry.
         protection_check_ms: how often the venue is asked whether it still holds them.
@@ -93,6 +94,7 @@ class ExecutionConfig(ServiceConfig):
     query_lag_ms: int = Field(3_000, ge=0)
     query_interval_ms: int = Field(1_000, ge=10)
     fill_wait_ms: int = Field(1_000, ge=10)
+    order_silence_ms_max: int = Field(60_000, ge=1_000)
 
     stop_grace_ms: int = Field(5_000, ge=100)
     protection_attempts_max: int = Field(3, ge=1, le=9)

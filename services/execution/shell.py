@@ -38,6 +38,7 @@ from services.execution.changes import ChangeDesk
 from services.execution.commands import CommandDesk
 from services.execution.config import ExecutionConfig
 from services.execution.figures import Figures
+from services.execution.gap import GapCloser
 from services.execution.gate import Gate
 from services.execution.kill import KillDesk
 from services.execution.kill_local import LocalHalt
@@ -130,6 +131,16 @@ class Execution:
             settings.tick_wall_ms,
         )
         self._figures = Figures(self._gate, venue, clock, self._arming, context.common, settings)
+        self._gaps = GapCloser(
+            self._gate,
+            self._desk,
+            self._protection,
+            self._figures,
+            self._arming,
+            clock,
+            context.common.symbols,
+            settings,
+        )
         self._approvals = ApprovalDesk(
             context.bus,
             clock,
@@ -168,7 +179,7 @@ class Execution:
             self._common,
             self._settings,
             on_event=self._on_user_event,
-            on_up=self._close_gap,
+            on_up=self._gaps.close,
             on_down=lambda why: self._arming.failed("user_stream", why),
             dice=self._dice,
             connect=self._connect_stream,
@@ -178,6 +189,7 @@ class Execution:
             self._gate,
             self._desk,
             self._figures,
+            self._gaps,
             self._commands,
             self._reports,
             self._arming,
@@ -254,7 +266,9 @@ class Execution:
         confirmed = [item for item in report.discrepancies if item.is_confirmed]
         if report.is_clean:
             self._arming.passed("reconciled")
-        elif confirmed:
+            return
+        self._gaps.suspect(f"{len(report.discrepancies)} discrepancies in cycle {report.cycle}")
+        if confirmed:
             found = ", ".join(f"{item.kind} {item.subject}" for item in confirmed)
             self._arming.failed("reconciled", found)
 
@@ -276,18 +290,6 @@ class Execution:
             balance = read_balance(event, self._common.venue.quote_asset)
             if balance is not None:
                 await self._figures.journal_balance(balance)
-
-    async def _close_gap(self) -> None:
-        """The stream is open: read by REST what was said while nobody listened, then arm."""
-        await self._figures.assert_settings()
-        await self._figures.load_filters()
-        await self._desk.settle_open()
-        await self._protection.settle_open()
-        for symbol in self._common.symbols:
-            await self._desk.fetch_fills(symbol)
-        await self._figures.refresh_balance()
-        await self._figures.check_clock()
-        self._arming.passed("user_stream")
 
     # -- what happens by itself ------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from services.execution.arming import Arming
 from services.execution.commands import CommandDesk
 from services.execution.config import ExecutionConfig
 from services.execution.figures import Figures
+from services.execution.gap import GapCloser
 from services.execution.gate import Gate
 from services.execution.orders import OrderDesk
 from services.execution.reports import Reports
@@ -31,6 +32,7 @@ class Upkeep:
         gate: Gate,
         desk: OrderDesk,
         figures: Figures,
+        gaps: GapCloser,
         commands: CommandDesk,
         reports: Reports,
         arming: Arming,
@@ -40,6 +42,7 @@ class Upkeep:
         self._gate = gate
         self._desk = desk
         self._figures = figures
+        self._gaps = gaps
         self._commands = commands
         self._reports = reports
         self._arming = arming
@@ -73,6 +76,7 @@ class Upkeep:
         steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
             ("unknown orders", self._desk.resolve_unknown),
             ("missing fills", lambda: self._desk.fetch_missing_fills(fills_due_ns)),
+            ("gap", self._gaps.close_if_suspected),
             ("balance", self._figures.refresh_balance_if_old),
             ("filters", self._figures.refresh_filters_if_old),
             ("settings", self._figures.retry_settings),
