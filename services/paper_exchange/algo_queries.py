@@ -1,7 +1,7 @@
 """Asking for conditional orders and canceling them.
 
 The venue's query path trails its own writes by a second or more. Here it does only where a test
-asks for it (`algo_query_lag_ms` of the venue): a young order is then not found, though the list of
+asks for it (`Conditions.algo_query_lag_ms`): a young order is then not found, though the list of
 open ones shows it, and a canceled one still says NEW.
 """
 
@@ -25,13 +25,15 @@ def query_algo_order(
 ) -> Body:
     """GET /fapi/v1/algoOrder; raises -2013 for one that never was, is forgotten or too young."""
     algo = _find(account, parameters)
-    lag_ns = exchange.algo_query_lag_ms * NS_PER_MS
-    if algo is None or now_ns - algo.created_ns < lag_ns:
+    lag_ns = exchange.conditions.algo_query_lag_ms * NS_PER_MS
+    if algo is not None and now_ns - algo.created_ns < lag_ns:
+        exchange.conditions.count("algo_query_lag")
         raise RefusalError(-2013)
-    if not is_retained(exchange, algo, now_ns):
+    if algo is None or not is_retained(exchange, algo, now_ns):
         raise RefusalError(-2013)
     body = queried_algo(exchange.instruments[algo.symbol], algo)
     if algo.status is AlgoStatus.CANCELED and now_ns - algo.updated_ns < lag_ns:
+        exchange.conditions.count("algo_query_lag")
         body["algoStatus"] = AlgoStatus.NEW
     return body
 

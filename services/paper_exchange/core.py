@@ -132,7 +132,7 @@ def answer(exchange: Exchange, request: Request, now_ns: int) -> Answer:
             request.api_key,
             endpoint.security,
             request.parameters,
-            now_ns + exchange.clock_offset_ms * NS_PER_MS,
+            now_ns + exchange.conditions.clock_offset_ms * NS_PER_MS,
             exchange.limits,
         )
         account = exchange.accounts[key.account_id]

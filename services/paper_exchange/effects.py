@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from services.paper_exchange.core import Answer, Body
-from services.paper_exchange.refusals import RefusalError
+from services.paper_exchange.refusals import TEXTS, RefusalError
 
 NS_PER_MS: Final = 1_000_000
 NS_PER_SECOND: Final = 1_000_000_000
@@ -27,7 +27,7 @@ class Effect(Enum):
 
     A dropped request's connection is reset without an answer. `late_arrival` carries a request out
     only after `delay_ms`, as if the network had kept it; `drop_late_arrival` resets the connection
-    at once and carries it out nevertheless.
+    at once and carries it out nevertheless. `refuse` answers with any of the venue's codes.
     """
 
     DROP_AFTER_EXECUTION = "drop_after_execution"
@@ -49,6 +49,8 @@ class Effect(Enum):
     CODE_1007 = "code_1007"
     CODE_1021 = "code_1021"
     CODE_2019 = "code_2019"
+    HTTP_403 = "http_403"
+    REFUSE = "refuse"
     HTML_BODY = "html_body"
     TRUNCATED_JSON = "truncated_json"
 
@@ -86,6 +88,7 @@ _GATEWAY_PAGE = (
 _PAGES: Final = {
     Effect.HTTP_502: (502, "502 Bad Gateway"),
     Effect.HTTP_504: (504, "504 Gateway Time-out"),
+    Effect.HTTP_403: (403, "403 Forbidden"),
     Effect.HTML_BODY: (200, "Request rejected"),
 }
 _REFUSALS: Final[Mapping[Effect, tuple[int, int]]] = {
@@ -116,7 +119,13 @@ class Told(NamedTuple):
 
 
 def told_instead(
-    effect: Effect, found: Answer, now_ns: int, *, stay_away_ms: int = 0, address: str = ""
+    effect: Effect,
+    found: Answer,
+    now_ns: int,
+    *,
+    stay_away_ms: int = 0,
+    address: str = "",
+    code: int = 0,
 ) -> Told | None:
     """What the sender is told in place of `found`; None for a connection reset."""
     if effect in DROPPED_EFFECTS:
@@ -127,6 +136,9 @@ def told_instead(
         return Told(503, _UNAVAILABLE_BODY)
     if effect in (Effect.HTTP_429, Effect.HTTP_418):
         return _patience(effect, now_ns, stay_away_ms, address)
+    if effect is Effect.REFUSE:
+        refusal = RefusalError(code, text=TEXTS[code])
+        return Told(refusal.status, refusal.body())
     if effect in _PAGES:
         status, title = _PAGES[effect]
         page = _GATEWAY_PAGE.format(title).encode()

@@ -21,6 +21,7 @@ from services.paper_exchange.effects import (
     EXECUTED_EFFECTS,
     Effect,
 )
+from services.paper_exchange.refusals import TEXTS
 
 DELAY_MS_MAX = 600_000
 
@@ -31,7 +32,7 @@ class FaultRule(BaseModel):
     `nth` strikes the nth matching request (1 is the next) and no other; `probability` strikes each
     with that chance; neither strikes every one. `delay_ms` is wall time for `delay`, market time
     for the late arrivals and for how long a 418 says to stay away. `executes` says whether the
-    request is carried out, for effects that leave it open.
+    request is carried out, for effects that leave it open. `code` is what `refuse` refuses with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,7 @@ class FaultRule(BaseModel):
     effect: Effect = Effect.DELAY
     delay_ms: int = Field(default=0, ge=0, le=DELAY_MS_MAX)
     executes: bool | None = None
+    code: int | None = None
     nth: int | None = Field(default=None, ge=1)
     probability: Decimal | None = Field(default=None, ge=0, le=1)
     seed: int = 0
@@ -69,6 +71,8 @@ class FaultRule(BaseModel):
             raise ValueError("a rule has `nth` or `probability`, not both")
         if self.effect in DELAYED_EFFECTS and not self.delay_ms:
             raise ValueError(f"{self.effect.value} needs `delay_ms`")
+        if (self.effect is Effect.REFUSE) != (self.code in TEXTS):
+            raise ValueError("`refuse`, and nothing else, needs a `code` that this venue knows")
         if self.executes is not None and self.effect not in AMBIGUOUS_EFFECTS:
             raise ValueError(f"{self.effect.value} leaves no choice of `executes`")
         return self

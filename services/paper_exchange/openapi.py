@@ -213,7 +213,8 @@ def _schemas() -> Schema:
         "Stats": _simulated(
             **_DRIVER, accounts=INTEGER, open_orders=INTEGER, open_algo_orders=INTEGER,
             trades=INTEGER, requests_logged=INTEGER, faults_struck=COUNTS,
-            event_faults_struck=COUNTS, surprises=COUNTS, answered_429=INTEGER, bans=INTEGER,
+            event_faults_struck=COUNTS, conditions_struck=COUNTS, surprises=COUNTS,
+            answered_429=INTEGER, bans=INTEGER,
         ),
         "Status": _simulated(**_DRIVER, service=TEXT, version=TEXT, accounts=INTEGER),
         "Log": _simulated(
@@ -231,7 +232,7 @@ def _schemas() -> Schema:
         ),
         "EventRuleInForce": _object(**event_rule, seen=INTEGER, struck=INTEGER),
         "Conditions": _simulated(
-            query_lag_ms=INTEGER, algo_query_lag_ms=INTEGER, clock_offset_ms=INTEGER
+            query_lag_ms=INTEGER, algo_query_lag_ms=INTEGER, clock_offset_ms=INTEGER, struck=STRUCK
         ),
         "Ban": _simulated(address=TEXT, banned_until_ms={"type": ["integer", "null"]}),
         "UserStream": _simulated(account_id=TEXT, action=TEXT),

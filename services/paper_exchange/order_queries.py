@@ -35,7 +35,8 @@ def query_order(
     order = find_order(exchange, account, parameters)
     if order is None or not is_retained(exchange, order, now_ns):
         raise RefusalError(-2013)
-    if now_ns - order.created_ns < exchange.query_lag_ms * NS_PER_MS:
+    if now_ns - order.created_ns < exchange.conditions.query_lag_ms * NS_PER_MS:
+        exchange.conditions.count("query_lag")
         raise RefusalError(-2013)
     return queried_order(exchange.instruments[order.symbol], order)
 

@@ -134,7 +134,7 @@ class PaperExchange:
             self.clock,
             self.exchange.keys.__contains__,
             self.settings.limits,
-            lambda: self.exchange.clock_offset_ms,
+            lambda: self.exchange.conditions.clock_offset_ms,
         )
         streams = Streams(self.hub, self.driver.clock_frame, monotonic_ns)
         sim_faults_http = SimFaultsHttp(

@@ -120,6 +120,7 @@ class SimFaultsHttp:
         return {
             "faults_struck": dict(self._faults.struck),
             "event_faults_struck": dict(self._event_faults.struck),
+            "conditions_struck": dict(self._exchange.conditions.struck),
             "surprises": dict(self._surprises),
             "answered_429": self._doorkeeper.refused,
             "bans": self._doorkeeper.banned,
@@ -168,13 +169,8 @@ class SimFaultsHttp:
         asked = await _read(request, ConditionsRequest)
         if isinstance(asked, web.Response):
             return asked
-        exchange = self._exchange
-        if asked.query_lag_ms is not None:
-            exchange.query_lag_ms = asked.query_lag_ms
-        if asked.algo_query_lag_ms is not None:
-            exchange.algo_query_lag_ms = asked.algo_query_lag_ms
-        if asked.clock_offset_ms is not None:
-            exchange.clock_offset_ms = asked.clock_offset_ms
+        for name, value in asked.model_dump(exclude_none=True).items():
+            setattr(self._exchange.conditions, name, value)
         return self._conditions()
 
     async def ban(self, request: web.Request) -> web.Response:
@@ -252,12 +248,13 @@ class SimFaultsHttp:
         return sim_answer({"faults": faults.describe(), "struck": dict(faults.struck)})
 
     def _conditions(self) -> web.Response:
-        exchange = self._exchange
+        conditions = self._exchange.conditions
         return sim_answer(
             {
-                "query_lag_ms": exchange.query_lag_ms,
-                "algo_query_lag_ms": exchange.algo_query_lag_ms,
-                "clock_offset_ms": exchange.clock_offset_ms,
+                "query_lag_ms": conditions.query_lag_ms,
+                "algo_query_lag_ms": conditions.algo_query_lag_ms,
+                "clock_offset_ms": conditions.clock_offset_ms,
+                "struck": dict(conditions.struck),
             }
         )
 

@@ -92,7 +92,10 @@ class TradeDesk:
         if effect is Effect.DELAY:
             await asyncio.sleep(fault.delay_ms / 1_000)
         now_ns = self.clock.now_ns()
-        told = told_instead(effect, found, now_ns, stay_away_ms=fault.delay_ms, address=address)
+        told = told_instead(
+            effect, found, now_ns, stay_away_ms=fault.delay_ms, address=address,
+            code=fault.code or 0,
+        )  # fmt: skip
         if told is None or told.headers or not fault.carries_out:
             return told
         return told._replace(headers=self._order_counts(asked, found))

@@ -15,6 +15,7 @@ from services.paper_exchange.accounts import Account
 from services.paper_exchange.algo_orders import AlgoOrder, AlgoStatus
 from services.paper_exchange.authentication import ApiKey, KeyType, Permission, derive_key
 from services.paper_exchange.book import Book
+from services.paper_exchange.conditions import Conditions
 from services.paper_exchange.config import Limits
 from services.paper_exchange.instruments import Instrument
 from services.paper_exchange.ledger import (
@@ -71,9 +72,7 @@ class VenueState:
         self.outbox: list[UserEvent] = []
         self.resting: dict[str, dict[int, Order]] = {symbol: {} for symbol in instruments}
         self.conditional: dict[str, dict[int, AlgoOrder]] = {symbol: {} for symbol in instruments}
-        self.clock_offset_ms = 0
-        self.query_lag_ms = 0
-        self.algo_query_lag_ms = 0
+        self.conditions = Conditions()
         self._deadlines: list[tuple[int, int, str, str, str]] = []
         self._sequences: dict[str, int] = {}
 

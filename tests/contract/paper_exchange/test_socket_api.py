@@ -1,5 +1,6 @@
 """The WebSocket API as strangers meet it: bare aiohttp, and python-binance but for its address."""
 
+import asyncio
 import hashlib
 import hmac
 import time
@@ -93,6 +94,35 @@ async def test_a_fault_strikes_it_as_it_strikes_http(caller, customer):
         await customer.sim("DELETE", "/sim/faults")
     orders = await customer.call("GET", "/fapi/v1/openOrders", symbol="BTCUSDT")
     assert [order["clientOrderId"] for order in orders.body] == ["lost-1", "lost-2"]
+
+
+async def test_late_and_garbled_answers_overtake_nobody(caller, customer):
+    rules = [
+        {"endpoint": "POST /fapi/v1/order", "effect": "delay", "delay_ms": 200, "nth": 1},
+        {"endpoint": "POST /fapi/v1/order", "effect": "truncated_json", "nth": 2},
+        {"endpoint": "POST /fapi/v1/order", "effect": "html_body", "nth": 3},
+    ]
+    await customer.sim("POST", "/sim/faults", rules)
+    try:
+        quick = asyncio.create_task(caller.call("order.place", "slow", **ORDER))
+        await asyncio.sleep(0.05)
+        await caller.socket.send_json({"id": "fast", "method": "nothing"})
+        assert (await quick)["id"] == "fast", "the first answer to come is the second one's"
+        assert (await caller.socket.receive_json())["id"] == "slow"
+        with pytest.raises(ValueError):
+            await caller.call("order.place", **ORDER)
+        with pytest.raises(ValueError):
+            await caller.call("order.place", **ORDER)
+    finally:
+        await customer.sim("DELETE", "/sim/faults")
+    assert len((await customer.call("GET", "/fapi/v1/openOrders")).body) == 3
+
+
+async def test_rate_limits_may_be_left_out(customer):
+    url = f"{customer.url}/ws-fapi/v1?returnRateLimits=false"
+    async with customer.session.ws_connect(url) as socket:
+        caller = Caller(socket, customer.account, await customer.clock_offset_ms())
+        assert list(await caller.call("account.status")) == ["id", "status", "result"]
 
 
 async def test_python_binance_trades_over_it(customer, running_venue):

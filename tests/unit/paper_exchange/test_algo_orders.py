@@ -376,7 +376,7 @@ def test_its_client_id_passes_to_the_order_unless_an_open_one_has_it(venue):
 
 
 def test_the_query_trails_where_it_is_told_to(venue):
-    venue.exchange.algo_query_lag_ms = 1_500
+    venue.exchange.conditions.algo_query_lag_ms = 1_500
     body = waiting(venue)
     assert venue.call("GET", PATH, algoId=body["algoId"]).code == -2013
     assert len(venue.get("/fapi/v1/openAlgoOrders")) == 1

@@ -42,7 +42,7 @@ def test_each_effect_has_its_status_code_and_text(effect, status, code, text):
     assert ("Retry-After" in found.headers) == (status in (429, 418))
 
 
-@pytest.mark.parametrize("effect", ["http_502", "http_504", "html_body"])
+@pytest.mark.parametrize("effect", ["http_403", "http_502", "http_504", "html_body"])
 def test_a_gateway_answers_with_a_page(effect):
     found = told(effect)
     assert found.content_type == "text/html"
@@ -79,7 +79,8 @@ def test_throttling_spares_whatever_only_reduces(values, endpoint, is_struck):
 
 @pytest.mark.parametrize("effect", list(Effect))
 def test_a_rule_says_whether_the_request_is_carried_out(effect):
-    rule = FaultRule(endpoint=ORDER, effect=effect, delay_ms=5)
+    refusal = {"code": -5028} if effect is Effect.REFUSE else {}
+    rule = FaultRule(endpoint=ORDER, effect=effect, delay_ms=5, **refusal)
     always = {"drop_after_execution", "delay", "late_arrival", "drop_late_arrival",
               "http_503_unknown"}  # fmt: skip
     open_either_way = {"http_502", "http_504", "http_408", "code_1006", "code_1007", "html_body",
@@ -89,4 +90,14 @@ def test_a_rule_says_whether_the_request_is_carried_out(effect):
         assert not FaultRule(endpoint=ORDER, effect=effect, executes=False).carries_out
     else:
         with pytest.raises(ValidationError):
-            FaultRule(endpoint=ORDER, effect=effect, delay_ms=5, executes=False)
+            FaultRule(endpoint=ORDER, effect=effect, delay_ms=5, executes=False, **refusal)
+
+
+def test_any_refusal_of_the_venue_may_be_asked_for():
+    found = told("refuse", code=-5028)
+    assert (found.status, found.body["code"]) == (400, -5028)
+    assert told("refuse", code=-2015).status == 401
+    for wrong in ({"effect": "refuse"}, {"effect": "refuse", "code": -1},
+                  {"effect": "http_408", "code": -5028}):  # fmt: skip
+        with pytest.raises(ValidationError):
+            FaultRule(endpoint=ORDER, **wrong)
