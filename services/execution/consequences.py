@@ -26,9 +26,10 @@ def after_refusal(
     if is_margin_refusal(verdicts):
         holds += after_margin_refusal(limits, state, symbol, now_ns)
     if any(verdict.reason is Reason.RATE_GLOBAL for verdict in verdicts):
-        holds += _global_cooldown(
-            state, limits.cooldown_global_rate_ms, now_ns, "the global rate was reached"
-        )
+        cause, wait_ms = "the global rate was reached", limits.cooldown_global_rate_ms
+        started_ns = max((hold.until_ns for hold in holds if _is_global(hold)), default=0)
+        longer = _global_cooldown(state, wait_ms, now_ns, cause)
+        holds += [hold for hold in longer if hold.until_ns > started_ns]
     return tuple(holds)
 
 
@@ -89,6 +90,10 @@ def after_margin_refusal(
             )
         )
     return tuple(holds)
+
+
+def _is_global(hold: Hold) -> bool:
+    return isinstance(hold, CooldownStarted) and hold.scope is CooldownScope.GLOBAL
 
 
 def _global_cooldown(
