@@ -16,6 +16,7 @@ from libs.common.messages.journal import (
     OrderRecorded,
 )
 from libs.common.model.ids import derive_client_order_id
+from libs.common.model.intent import Intent
 from libs.common.model.money import ZERO, is_reckonable
 from libs.common.model.order import OrderRequest, OrderStatus, OrderType, TimeInForce
 from libs.common.model.verdict import Reason, Verdict, first_reason
@@ -24,7 +25,7 @@ from services.execution.consequences import after_failure, after_refusal
 from services.execution.filters import quantise
 from services.execution.guards import LAST_LOOK, evaluate, expires_at_ns, margin_needed
 from services.execution.question import NS_PER_MS, BudgetSeen, MarkSeen, Question
-from services.execution.state import OrderState, State
+from services.execution.state import PROTECTION, OrderState, State
 
 FIRST_ATTEMPT = 1
 
@@ -205,6 +206,8 @@ def check_consistency(body: ApprovalBody) -> Verdict:
             ),
             ("quantity", finite and _within(intent.quantity, order)),
             ("expiry", body.expires_at_ns <= intent.expires_at_ns),
+            ("protection", finite and not intent.protection_faults(_entry_price(intent))),
+            ("strategy_id", intent.strategy_id != PROTECTION),
         )
         if not holds
     ]
@@ -215,6 +218,10 @@ def check_consistency(body: ApprovalBody) -> Verdict:
         observed=", ".join(faults) or "consistent",
         reason=Reason.INTENT_INVALID if faults else None,
     )
+
+
+def _entry_price(intent: Intent) -> Decimal:
+    return intent.reference_price if intent.price is None else intent.price
 
 
 def _within(wished: Decimal | None, order: OrderRequest) -> bool:

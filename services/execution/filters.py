@@ -5,6 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from libs.common.model.instrument import Instrument
+from libs.common.model.intent import Intent
 from libs.common.model.money import ZERO, is_multiple, plain, round_down, round_up
 from libs.common.model.order import OrderRequest, OrderType, Side
 from libs.common.model.verdict import Reason, Verdict
@@ -127,4 +128,31 @@ def check_orders_max(open_orders: int, instrument: Instrument) -> Verdict:
         limit=f"below {instrument.orders_max}",
         observed=str(open_orders),
         reason=None if passed else Reason.FILTER_ORDERS_MAX,
+    )
+
+
+def check_protection(
+    intent: Intent, order: OrderRequest, instrument: Instrument
+) -> tuple[Verdict, ...]:
+    """The venue will take the stop and target of an entry, once it has filled. None: none asked.
+
+    Each becomes one market order of the entry's whole size, at a price PRICE_FILTER has to admit.
+    """
+    asked = [price for price in (intent.stop_price, intent.target_price) if price is not None]
+    if not asked or order.reduce_only:
+        return ()
+    low, high = instrument.price_min, instrument.price_max
+    most = instrument.market_quantity_max
+    too_big = most != ZERO and order.quantity > most
+    outside = any(price < low or (high != ZERO and price > high) for price in asked)
+    reason = Reason.FILTER_QUANTITY if too_big else Reason.FILTER_PRICE if outside else None
+    prices = ", ".join(plain(price) for price in asked)
+    return (
+        Verdict(
+            check="filter_protection",
+            passed=reason is None,
+            limit=f"{plain(low)} to {plain(high)}, quantity at most {plain(most)} (zero: no limit)",
+            observed=f"{prices}, quantity {plain(order.quantity)}",
+            reason=reason,
+        ),
     )

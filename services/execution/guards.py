@@ -17,6 +17,7 @@ from services.execution.filters import (
     check_orders_max,
     check_percent_price,
     check_price,
+    check_protection,
     check_quantity,
     check_status,
 )
@@ -188,6 +189,7 @@ def check_filters(question: Question) -> tuple[Verdict, ...]:
         check_status(instrument),
         check_price(order, instrument),
         check_quantity(order, instrument),
+        *check_protection(question.body.intent, order, instrument),
         check_orders_max(open_orders, instrument),
     )
     if mark is None or not mark.is_usable:

@@ -1,6 +1,6 @@
 """The account as others see it: a read model of the folded state."""
 
-from libs.common.messages.account import AccountState, OrderView, PositionView
+from libs.common.messages.account import AccountState, AlgoOrderView, OrderView, PositionView
 from libs.common.model.money import ZERO
 from services.execution.state import State
 
@@ -57,5 +57,20 @@ def account_view(
                 recorded_at_ns=order.recorded_at_ns,
             )
             for order in state.open_orders()
+        ),
+        algo_orders=tuple(
+            AlgoOrderView(
+                client_algo_id=algo.client_algo_id,
+                intent_id=algo.intent_id,
+                kind=algo.kind,
+                symbol=algo.symbol,
+                side=algo.side,
+                quantity=algo.quantity,
+                trigger_price=algo.trigger_price,
+                status=algo.status,
+                is_ending=algo.cancel_requested,
+                recorded_at_ns=algo.recorded_at_ns,
+            )
+            for algo in state.open_algo_orders()
         ),
     )

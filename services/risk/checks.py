@@ -91,17 +91,19 @@ def intent_lifetime(case: Case) -> Verdict:
 
 
 def intent_protection(case: Case) -> Verdict:
-    """No stop or target is asked for: nothing would carry it, and to drop it would be a lie."""
-    asked = [
-        name
-        for name, price in (
-            ("stop_price", case.intent.stop_price),
-            ("target_price", case.intent.target_price),
-        )
-        if price is not None
-    ]
-    observed = ", ".join(asked) or "none"
-    return _verdict("intent_protection", not asked, Reason.INTENT_INVALID, "none", observed)
+    """A stop lies where the entry loses and a target where it gains; an exit carries neither.
+
+    Of a limit order its own price counts, since it fills there; of a market order what the strategy
+    saw, and the mark price as it is now.
+    """
+    intent, mark = case.intent, case.facts.marks.get(case.intent.symbol)
+    prices = [intent.reference_price if intent.price is None else intent.price]
+    if intent.price is None and mark is not None:
+        prices.append(mark.mark_price)
+    faults = dict.fromkeys(fault for price in prices for fault in intent.protection_faults(price))
+    observed = "; ".join(faults) or "none wrong"
+    limit = "stop and target on their sides of the price"
+    return _verdict("intent_protection", not faults, Reason.INTENT_INVALID, limit, observed)
 
 
 def quote_age(case: Case) -> Verdict:

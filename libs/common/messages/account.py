@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from libs.common.messages.envelope import Envelope
+from libs.common.model.algo_order import AlgoKind, AlgoStatus
 from libs.common.model.order import OrderStatus, Side
 from libs.common.model.trading_state import TradingState
 
@@ -35,6 +36,25 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     recorded_at_ns: int
 
 
+class AlgoOrderView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stop or target that has not ended, as the journal knows it.
+
+    Attributes:
+        is_ending: its cancel was asked for.
+    """
+
+    client_algo_id: str
+    intent_id: str
+    kind: AlgoKind
+    symbol: str
+    side: Side
+    quantity: Decimal
+    trigger_price: Decimal
+    status: AlgoStatus
+    is_ending: bool
+    recorded_at_ns: int
+
+
 class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What execution knows of the account. Sent on every change and at least once a second (wall).
 
@@ -59,6 +79,7 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     changed_at_ns: int
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
+    algo_orders: tuple[AlgoOrderView, ...] = ()
 
 
 class Verb(StrEnum):

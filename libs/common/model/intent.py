@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from libs.common.model.money import is_reckonable, plain
 from libs.common.model.order import OrderType, Side, TimeInForce
 
 
@@ -55,3 +56,23 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def reduce_only(self) -> bool:
         """An exit may only bring the position toward zero."""
         return self.purpose is Purpose.EXIT
+
+    def protection_faults(self, price: Decimal) -> tuple[str, ...]:
+        """What is wrong with the stop and the target of an entry made at a price; empty if nothing.
+
+        A stop lies where the entry loses, a target where it gains; an exit carries neither. Prices
+        that are no numbers are faults too.
+        """
+        asked = {"stop_price": self.stop_price, "target_price": self.target_price}
+        given = {name: wanted for name, wanted in asked.items() if wanted is not None}
+        if self.purpose is Purpose.EXIT:
+            return tuple(f"an exit carries no {name}" for name in given)
+        faults = []
+        for name, wanted in given.items():
+            sign = self.side.sign if name == "target_price" else -self.side.sign
+            if not (is_reckonable(wanted) and is_reckonable(price)):
+                faults.append(f"{name} or the price is no number")
+            elif wanted * sign <= price * sign:
+                where = "above" if sign > 0 else "below"
+                faults.append(f"{name} {plain(wanted)} is not {where} {plain(price)}")
+        return tuple(faults)

@@ -124,10 +124,52 @@ def test_an_intent_from_the_future_or_for_too_long_is_invalid(make, times):
     assert_refused(judge(make, intent=intent), Reason.INTENT_INVALID, "intent_lifetime")
 
 
-@pytest.mark.parametrize("name", ["stop_price", "target_price"])
-def test_protection_that_nobody_would_place_is_refused_rather_than_dropped(make, name):
-    intent = make.intent(**{name: Decimal(50_000)})
-    assert_refused(judge(make, intent=intent), Reason.INTENT_INVALID, "intent_protection")
+SELL, EXIT = {"side": Side.SELL}, {"purpose": Purpose.EXIT, "side": Side.SELL}
+LIMIT = {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC}
+#: Changes of an intent at 60,000, and what is wrong with its stop or target.
+MISPLACED = [
+    ({"stop_price": Decimal(60_000)}, "stop_price 60000 is not below 60000"),
+    ({"stop_price": Decimal(60_001)}, "stop_price 60001 is not below 60000"),
+    ({"target_price": Decimal(59_999)}, "target_price 59999 is not above 60000"),
+    (SELL | {"stop_price": Decimal(59_000)}, "stop_price 59000 is not above 60000"),
+    (SELL | {"target_price": Decimal(61_000)}, "target_price 61000 is not below 60000"),
+    (EXIT | {"stop_price": Decimal(59_000)}, "an exit carries no stop_price"),
+    (EXIT | {"target_price": Decimal(61_000)}, "an exit carries no target_price"),
+    ({"stop_price": Decimal("NaN")}, "stop_price or the price is no number"),
+    (
+        LIMIT | {"price": Decimal(58_000), "stop_price": Decimal(59_000)},
+        "stop_price 59000 is not below 58000",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "fault"), MISPLACED)
+def test_a_stop_or_target_on_the_wrong_side_is_refused(make, changes, fault):
+    account = make.account(positions=(make.position(1),))
+    refusal = judge(make, intent=make.intent(**changes), facts=make.facts(account=account))
+    found = next(item for item in refusal.verdicts if item.check == "intent_protection")
+    assert (found.reason, found.observed) == (Reason.INTENT_INVALID, fault)
+
+
+def test_a_stop_that_the_mark_price_has_passed_already_is_refused(make):
+    facts = make.facts(marks={"BTCUSDT": make.mark("58000")})
+    refusal = judge(make, intent=make.intent(stop_price=Decimal(59_000)), facts=facts)
+    found = next(item for item in refusal.verdicts if item.check == "intent_protection")
+    assert found.observed == "stop_price 59000 is not below 58000"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stop_price": Decimal(59_000), "target_price": Decimal(61_000)},
+        SELL | {"stop_price": Decimal(61_000), "target_price": Decimal(59_000)},
+        LIMIT | {"price": Decimal(58_000), "target_price": Decimal(59_000)},
+    ],
+)
+def test_a_stop_and_target_on_their_sides_pass(make, changes):
+    body = judge(make, intent=make.intent(**changes))
+    assert isinstance(body, ApprovalBody)
+    assert body.intent.stop_price == changes.get("stop_price")
 
 
 @pytest.mark.parametrize(
