@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 journal_app = typer.Typer(help="Export a journal, or verify an exported one offline.")
 app.add_typer(journal_app, name="journal")
+audit_app = typer.Typer(help="Verify an audit trail, report on it, or derive it from a journal.")
+app.add_typer(audit_app, name="audit")
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="YAML settings (or PORTCULLIS_CONFIG).")
@@ -94,6 +96,61 @@ def journal_verify(
     from cli.journal_commands import verify_journal
 
     raise typer.Exit(verify_journal(file))
+
+
+UrlOption = Annotated[str | None, typer.Option("--url", help="A running broker, nats://host:port.")]
+AccountOption = Annotated[
+    str | None, typer.Option("--account", help="The account (default: paper).")
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="A run's directory, or where runs are kept (then: newest)."),
+]
+JournalOption = Annotated[Path | None, typer.Option("--journal", help="An exported journal.")]
+
+
+@audit_app.command("verify")
+def audit_verify(
+    paths: Annotated[list[Path], typer.Argument(help="Directories or files of audit trails.")],
+    journal: JournalOption = None,
+    url: UrlOption = None,
+    data_dir: RunOption = None,
+    account: AccountOption = None,
+) -> None:
+    """Check audit trails: exit 0 if whole, 1 with the first changed or missing record if not.
+
+    With a journal, from a file, a broker or a run, every line is derived anew and compared.
+    """
+    from cli.audit_commands import verify_audit
+
+    raise typer.Exit(
+        verify_audit(paths, journal=journal, url=url, data_dir=data_dir, account=account)
+    )
+
+
+@audit_app.command("export")
+def audit_export(
+    out: Annotated[Path, typer.Option(help="The directory to write the files to.")],
+    journal: JournalOption = None,
+    url: UrlOption = None,
+    data_dir: RunOption = None,
+    account: AccountOption = None,
+) -> None:
+    """Derive the audit trail of a journal, from a file, a broker or a run; all days are kept."""
+    from cli.audit_commands import export_audit
+
+    export_audit(out, journal=journal, url=url, data_dir=data_dir, account=account)
+
+
+@audit_app.command("report")
+def audit_report(
+    paths: Annotated[list[Path], typer.Argument(help="Directories or files of audit trails.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Print retries, limits, refusals, orders, doubts, holds and operators' actions."""
+    from cli.audit_commands import report_audit
+
+    raise typer.Exit(report_audit(paths, as_json=as_json))
 
 
 @app.command()

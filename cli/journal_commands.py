@@ -31,23 +31,31 @@ def export_journal(
         CommandFailed: bad usage (2), no broker (3), or the journal is not whole (1; it is written
             all the same, for whoever wants to know how).
     """
+    count = copy_journal(out, data_dir=data_dir, url=url, account=account)
+    check = check_file(out.read_bytes()) if count else None
+    if check is not None and not check.is_whole:
+        raise exits.CommandFailed(f"exported {count} records to {out}, but {check.fault}")
+    print(f"exported {count} records to {out}" + (f", head {check.head}" if check else ""))
+
+
+def copy_journal(out: Path, *, data_dir: Path | None, url: str | None, account: str | None) -> int:
+    """Write an account's journal to a file, unchecked; returns how many records there are.
+
+    Raises:
+        CommandFailed: bad usage (2) or no broker (3).
+    """
     configure_logging("journal", "error")
     if url is not None and data_dir is not None:
         raise exits.CommandFailed("--url and --data-dir exclude each other", exits.BAD_USAGE)
     try:
         if url is not None:
-            count = asyncio.run(_export_from_url(url, account or DEFAULT_ACCOUNT, out))
-        else:
-            run = find_run(data_dir or DEFAULT_DATA_DIR)
-            count = asyncio.run(_export_from_run(run, account, out))
+            return asyncio.run(_export_from_url(url, account or DEFAULT_ACCOUNT, out))
+        run = find_run(data_dir or DEFAULT_DATA_DIR)
+        return asyncio.run(_export_from_run(run, account, out))
     except (BusUnavailable, ConfigError) as error:
         raise exits.CommandFailed(str(error), exits.NOT_AVAILABLE) from error
     except OSError as error:
         raise exits.CommandFailed(f"cannot write {out}: {error.strerror}") from error
-    check = check_file(out.read_bytes()) if count else None
-    if check is not None and not check.is_whole:
-        raise exits.CommandFailed(f"exported {count} records to {out}, but {check.fault}")
-    print(f"exported {count} records to {out}" + (f", head {check.head}" if check else ""))
 
 
 def verify_journal(file: Path) -> int:
