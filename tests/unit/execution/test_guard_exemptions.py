@@ -213,7 +213,16 @@ def test_a_failed_exit_holds_back_exits_of_its_symbol_and_no_entry() -> None:
     assert reason_of(decide(state, an_entry())) is None
 
 
+def test_an_entry_is_refused_where_the_venue_would_not_take_its_stop() -> None:
+    below = decide(a_ready_state(), an_entry(stop_price=Decimal("556.70")))
+    assert verdict_of(below, "filter_protection").reason is Reason.FILTER_PRICE
+    state = a_ready_state()
+    instrument(market_quantity_max=Decimal("0.010"))(state)
+    big = an_entry(**LIMIT, price=Decimal(60_000), stop_price=Decimal(59_000))
+    assert verdict_of(decide(state, big), "filter_protection").reason is Reason.FILTER_QUANTITY
+
+
 def test_every_guard_has_its_case_here() -> None:
-    intent = an_entry(**LIMIT, price=Decimal(60_000))
+    intent = an_entry(**LIMIT, price=Decimal(60_000), stop_price=Decimal(59_000))
     checks = {one.check for one in outcome_of(decide(a_ready_state(), intent)).verdicts}
-    assert checks == {case.check for case in CASES} | {"consistency", "lock"}
+    assert checks == {case.check for case in CASES} | {"consistency", "lock", "filter_protection"}
