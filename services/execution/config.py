@@ -80,6 +80,7 @@ class ExecutionConfig(ServiceConfig):
     margin_buffer: Decimal = Field(Decimal("1.25"), ge=1)
     account_age_ms_max: int = Field(10_000, ge=100)
     account_refresh_ms: int = Field(5_000, ge=100)
+    positions_interval_ms: int = Field(900_000, ge=1_000)
     settings_retry_ms: int = Field(10_000, ge=1_000)
     filters_age_ms_max: int = Field(3_600_000, ge=1_000)
     filters_refresh_ms: int = Field(1_800_000, ge=1_000)

@@ -1,5 +1,6 @@
 """What the gate decides with, as the venue states it: settings, filters, balance, clock."""
 
+from libs.common.messages.audit_events import PositionObserved, PositionsObserved
 from libs.common.messages.journal import BalanceObserved, InstrumentsLoaded, LeverageAsserted
 from libs.common.runtime.clock import NS_PER_MS, Clock
 from libs.common.runtime.config import CommonConfig, Mode
@@ -12,6 +13,7 @@ from services.execution.arming import Arming
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision
 from services.execution.gate import Gate
+from services.execution.reads import Reads
 
 log = get_logger(__name__)
 
@@ -27,14 +29,18 @@ class Figures:
         arming: Arming,
         common: CommonConfig,
         settings: ExecutionConfig,
+        reads: Reads | None = None,
     ) -> None:
         self._gate = gate
         self._venue = venue
+        self._reads = reads or venue
         self._clock = clock
         self._arming = arming
         self._common = common
         self._settings = settings
         self._asserted_at_ns = 0
+        self._positions_at_ns = 0
+        self._journaled: dict[str, LeverageAsserted] = {}
 
     async def refresh_filters_if_old(self) -> None:
         """Load the filters again well before they are too old to trade on."""
@@ -81,11 +87,13 @@ class Figures:
             lambda: (
                 Decision()
                 if self._gate.state.leverage.get(symbol) == leverage
+                and self._journaled.get(symbol) == event
                 else Decision(events=(event,))
             ),
             causation_id="settings",
             correlation_id=symbol,
         )
+        self._journaled[symbol] = event
 
     async def load_filters(self) -> None:
         """Journal the venue's rules for our symbols.
@@ -94,7 +102,7 @@ class Figures:
             VenueReadError: the venue did not answer.
         """
         asked_at_ns = self._clock.now_ns()
-        info = await self._venue.exchange_info()
+        info = await self._reads.exchange_info()
         wanted = set(self._common.symbols)
         try:
             found = tuple(item.to_instrument() for item in info.symbols if item.symbol in wanted)
@@ -117,22 +125,22 @@ class Figures:
         Raises:
             VenueReadError: the venue did not answer.
         """
-        await self._refresh_balance_older_than(self._settings.account_refresh_ms)
+        await self._refresh_balance_older_than(self._settings.account_refresh_ms, self._reads)
 
     async def refresh_balance_if_urgent(self) -> None:
         """Before a decision: ask only if upkeep is late, since the answer holds up the order."""
         settings = self._settings
         try:
             await self._refresh_balance_older_than(
-                (settings.account_refresh_ms + settings.account_age_ms_max) // 2
+                (settings.account_refresh_ms + settings.account_age_ms_max) // 2, self._venue
             )
         except VenueReadError as error:  # the guards refuse a figure that is too old
             log.warning("balance not read", error=str(error))
 
-    async def _refresh_balance_older_than(self, age_ms: int) -> None:
+    async def _refresh_balance_older_than(self, age_ms: int, reads: Reads) -> None:
         age_ns = self._clock.now_ns() - self._gate.state.balance_at_ns
         if abs(age_ns) >= age_ms * NS_PER_MS:
-            await self.refresh_balance()
+            await self._read_balance(reads)
 
     async def refresh_balance(self) -> None:
         """Ask for the balance; it counts from the moment before asking.
@@ -140,8 +148,11 @@ class Figures:
         Raises:
             VenueReadError: the venue did not answer.
         """
-        asked_at_ns = self._clock.now_ns()
-        for balance in await self._venue.balance():
+        await self._read_balance(self._reads)
+
+    async def _read_balance(self, reads: Reads) -> None:
+        asked_at_ns = self._clock.now_ns()  # a retry makes the figure no younger
+        for balance in await reads.balance():
             if balance.asset == self._common.venue.quote_asset:
                 await self.journal_balance(
                     BalanceObserved(
@@ -159,6 +170,29 @@ class Figures:
             causation_id="balance",
             correlation_id="balance",
         )
+
+    async def observe_positions_if_old(self) -> None:
+        """Journal now and then what the venue says of our positions, for whoever audits us.
+
+        Raises:
+            VenueReadError: the venue did not answer.
+        """
+        now_ns = self._clock.now_ns()
+        if now_ns - self._positions_at_ns < self._settings.positions_interval_ms * NS_PER_MS:
+            return
+        found = await self._reads.position_risk()
+        event = PositionsObserved(
+            positions=tuple(
+                PositionObserved(symbol=one.symbol, quantity=one.quantity)
+                for one in found
+                if one.quantity
+            ),
+            observed_at_ns=now_ns,
+        )
+        await self._gate.transact(
+            lambda: Decision(events=(event,)), causation_id="positions", correlation_id="positions"
+        )
+        self._positions_at_ns = now_ns
 
     async def check_clock(self) -> None:
         """In the paper world our clock is the venue's own; elsewhere the offset is measured."""

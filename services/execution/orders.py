@@ -34,6 +34,7 @@ from services.execution.config import ExecutionConfig
 from services.execution.core import Facts, absence_is_provable, decide_absence, may_send
 from services.execution.gate import Gate
 from services.execution.lookout import Lookout
+from services.execution.reads import Reads
 from services.execution.reports import read_latch
 from services.execution.state import OrderState, State
 from services.execution.venue_words import order_parameters, read_answer, read_fill, read_update
@@ -61,9 +62,11 @@ class OrderDesk:
         lookout: Lookout,
         clock: Clock,
         settings: ExecutionConfig,
+        reads: Reads | None = None,
     ) -> None:
         self._gate = gate
         self._venue = venue
+        self._reads = reads or venue
         self._lookout = lookout
         self._clock = clock
         self._settings = settings
@@ -211,7 +214,7 @@ class OrderDesk:
             raise failure
 
     async def _resolve(self, order: OrderState) -> None:
-        found = await self._venue.query_order(order.symbol, order.client_order_id)
+        found = await self._reads.query_order(order.symbol, order.client_order_id)
         if found is None:
             provable_ms = absence_is_provable(
                 order.timestamp_ms, order.recv_window_ms, self._settings.query_lag_ms
@@ -219,7 +222,7 @@ class OrderDesk:
             # Ours may have jumped ahead: it is the venue's own clock that refuses late arrivals.
             if self._venue.timestamp_ms() <= provable_ms:
                 return
-            if await self._venue.server_time() <= provable_ms:
+            if await self._reads.server_time() <= provable_ms:
                 return
             found = await self._look_everywhere(order)
         if found is not None:
@@ -232,13 +235,13 @@ class OrderDesk:
     async def _look_everywhere(self, order: OrderState) -> VenueOrder | None:
         """The second and third evidence; without a trace in either, the order was not placed."""
         start_ms = order.timestamp_ms - EVIDENCE_MARGIN_MS
-        orders = await self._venue.all_orders(order.symbol, start_ms=start_ms)
+        orders = await self._reads.all_orders(order.symbol, start_ms=start_ms)
         for candidate in orders:
             if candidate.client_order_id == order.client_order_id:
                 return candidate
         known = {candidate.order_id for candidate in orders}
         known |= {other.venue_order_id for other in self._gate.state.orders.values()}
-        trades = await self._venue.user_trades(order.symbol, start_ms=start_ms)
+        trades = await self._reads.user_trades(order.symbol, start_ms=start_ms)
         if all(trade.order_id in known for trade in trades):
             await self._close_absent(
                 order,
@@ -306,7 +309,7 @@ class OrderDesk:
         if since_ms is not None:
             from_id = None
         while True:
-            page = await self._venue.user_trades(
+            page = await self._reads.user_trades(
                 symbol,
                 from_id=from_id,
                 start_ms=since_ms if from_id is None else None,
@@ -336,6 +339,6 @@ class OrderDesk:
         for order in list(self._gate.state.open_orders()):
             if order.client_order_id in self.sending:
                 continue
-            found = await self._venue.query_order(order.symbol, order.client_order_id)
+            found = await self._reads.query_order(order.symbol, order.client_order_id)
             if found is not None:
                 await self.update(found)

@@ -6,11 +6,18 @@ batches. What does not fit is counted, and the count is journaled instead.
 
 from collections import deque
 
-from libs.common.messages.audit_events import ApiErrorReported, ReadRetried
+from libs.common.messages.audit_events import (
+    ApiErrorReported,
+    ReadRecovered,
+    ReadRetried,
+    VenueUsageObserved,
+)
 from libs.common.messages.guard_events import LatchKind, VenueLatched
 from libs.common.messages.journal import JournalEvent
 from libs.common.runtime.clock import NS_PER_MS, Clock
+from libs.common.runtime.venue_client import VenueClient
 from libs.common.runtime.venue_transport import VenueCall
+from libs.common.venue.budget import WindowName
 from libs.common.venue.outcome_table import Reason
 from libs.common.venue.outcomes import (
     Accepted,
@@ -27,6 +34,8 @@ from services.execution.gate import Gate
 
 #: Events of one batch: far below the size of a record.
 BATCH_MAX = 100
+#: The use of the venue's limits is journaled this often (market time).
+USAGE_INTERVAL_MS = 60_000
 
 
 def read_latch(outcome: Throttled, now_ns: int) -> VenueLatched:
@@ -45,6 +54,13 @@ class Reports:
         self._queued_max = queued_max
         self._queue: deque[JournalEvent] = deque()
         self._lost = 0
+        self._venue: VenueClient | None = None
+        self._usage_at_ns = 0
+
+    def watch(self, venue: VenueClient) -> None:
+        """See every request of a venue client from now on, and what they use of its limits."""
+        self._venue = venue
+        venue.watch(self.on_call)
 
     def on_call(self, call: VenueCall) -> None:
         """See a finished request: an error is reported, a throttle latched as well."""
@@ -69,6 +85,34 @@ class Reports:
             )
         )
 
+    def on_retry_end(self, what: str, attempts: int, succeeded: bool) -> None:
+        """See the end of a read that was tried again."""
+        now_ns = self._clock.now_ns() if self._clock.is_set else 0
+        self._put(ReadRecovered(what=what, attempts=attempts, succeeded=succeeded, at_ns=now_ns))
+
+    def _observe_usage(self) -> None:
+        """Once a minute, the peaks since the last time; a minute without a request has none."""
+        now_ns = self._clock.now_ns()
+        is_due = now_ns - self._usage_at_ns >= USAGE_INTERVAL_MS * NS_PER_MS
+        if self._venue is None or not is_due:
+            return
+        self._usage_at_ns = now_ns
+        peaks = self._venue.budget.take_peaks(self._venue.timestamp_ms())
+        weight, orders_10s, orders_1m = (peaks[name] for name in WindowName)
+        if not (weight.used or orders_1m.used):
+            return
+        self._put(
+            VenueUsageObserved(
+                weight_peak=weight.used,
+                weight_limit=weight.limit,
+                orders_10s_peak=orders_10s.used,
+                orders_10s_limit=orders_10s.limit,
+                orders_1m_peak=orders_1m.used,
+                orders_1m_limit=orders_1m.limit,
+                at_ns=now_ns,
+            )
+        )
+
     def _put(self, event: JournalEvent) -> None:
         if len(self._queue) >= self._queued_max:
             self._lost += 1
@@ -81,6 +125,7 @@ class Reports:
         Raises:
             BusError: it was not journaled.
         """
+        self._observe_usage()
         while self._queue or self._lost:
             batch = tuple(self._queue)[:BATCH_MAX]
             lost = self._lost

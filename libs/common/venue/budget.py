@@ -94,6 +94,13 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.window} at most {self.ceiling} for {self.purpose}"
 
 
+class Peak(msgspec.Struct, frozen=True):
+    """The highest count of a window over some time, and the venue's limit."""
+
+    used: int
+    limit: int
+
+
 class Booking(msgspec.Struct, frozen=True):
     """A request that was counted when it was sent, at this venue time."""
 
@@ -161,6 +168,10 @@ class VenueBudget:
         for window, amount in zip(self._windows, _amounts(booking.cost), strict=True):
             window.cancel(amount)
 
+    def take_peaks(self, venue_ms: int) -> dict[WindowName, Peak]:
+        """The highest counts since this was asked last, by window."""
+        return {one.name: Peak(one.take_peak(venue_ms), one.limit) for one in self._windows}
+
     def describe(self, venue_ms: int) -> dict[str, dict[str, int]]:
         """The figures for people: by window, counts and what is allowed for whom."""
         return {str(one.name): self._describe(one, venue_ms) for one in self._windows}
@@ -221,6 +232,7 @@ class _Window:
         self.limit = limit
         self.number = 0
         self.peak = 0
+        self._peak_lately = 0
         self._used = 0
         self._in_flight = 0
 
@@ -236,8 +248,7 @@ class _Window:
         """Count a request that is being sent."""
         used = self.count(venue_ms) + amount
         self._in_flight += amount
-        self._used = used
-        self.peak = max(self.peak, used)
+        self._reach(used)
 
     def settle(self, amount: int, sent_ms: int, told: int | None, venue_ms: int) -> None:
         """Take the venue's count, unless the request belongs to a window that is over."""
@@ -246,8 +257,17 @@ class _Window:
         if told is not None and sent_ms // self.length_ms == self.number:
             told += self._in_flight
             if told > used:
-                self._used = told
-                self.peak = max(self.peak, told)
+                self._reach(told)
+
+    def _reach(self, used: int) -> None:
+        self._used = used
+        self.peak = max(self.peak, used)
+        self._peak_lately = max(self._peak_lately, used)
+
+    def take_peak(self, venue_ms: int) -> int:
+        """The highest count since this was asked last."""
+        peak, self._peak_lately = self._peak_lately, self.count(venue_ms)
+        return peak
 
     def cancel(self, amount: int) -> None:
         """Take back what was not sent."""
