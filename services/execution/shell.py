@@ -45,6 +45,7 @@ from services.execution.kill_local import LocalHalt
 from services.execution.lookout import Lookout
 from services.execution.orders import OrderDesk
 from services.execution.protection_desk import ProtectionDesk
+from services.execution.reads import PatientReads
 from services.execution.reports import Reports
 from services.execution.upkeep import Upkeep
 from services.execution.user_stream import (
@@ -104,8 +105,11 @@ class Execution:
             venue, clock, self._arming, account, writer, context.common.venue.recv_window_ms
         )
         self._reports = Reports(clock, settings.reports_queued_max)
-        venue.watch(self._reports.on_call)
-        self._desk = OrderDesk(self._gate, venue, self._lookout, clock, settings)
+        self._reports.watch(venue)
+        reads = PatientReads(
+            venue, self._dice, self._reports.on_retry, self._reports.on_retry_end
+        )
+        self._desk = OrderDesk(self._gate, venue, self._lookout, clock, settings, reads)
         self.changes = ChangeDesk(self._gate, venue, self._desk, self._lookout)
         self._protection = ProtectionDesk(
             self._gate, venue, self._desk, self.changes, self._lookout, clock, settings
@@ -130,7 +134,9 @@ class Execution:
             settings.halt_file,
             settings.tick_wall_ms,
         )
-        self._figures = Figures(self._gate, venue, clock, self._arming, context.common, settings)
+        self._figures = Figures(
+            self._gate, venue, clock, self._arming, context.common, settings, reads
+        )
         self._gaps = GapCloser(
             self._gate,
             self._desk,
@@ -200,7 +206,8 @@ class Execution:
         context.spawn(self._protection.run(), "protection")
         context.spawn(self._local_halt.tell_journal(), "local-halt")
         context.spawn(self._kill.watch(), "kill")
-        context.spawn(upkeep.run(), "upkeep")
+        for name, work in upkeep.works():
+            context.spawn(work, name)
         context.spawn(stream.run(), "user-stream")
         context.spawn(self._ask_reconciler(), "ask-reconciler")
         context.spawn(self._consume_approved(), "approved")
