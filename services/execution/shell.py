@@ -106,9 +106,7 @@ class Execution:
         )
         self._reports = Reports(clock, settings.reports_queued_max)
         self._reports.watch(venue)
-        reads = PatientReads(
-            venue, self._dice, self._reports.on_retry, self._reports.on_retry_end
-        )
+        reads = PatientReads(venue, self._dice, self._reports.on_retry, self._reports.on_retry_end)
         self._desk = OrderDesk(self._gate, venue, self._lookout, clock, settings, reads)
         self.changes = ChangeDesk(self._gate, venue, self._desk, self._lookout)
         self._protection = ProtectionDesk(
