@@ -7,7 +7,7 @@ VENV = .venv/bin
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: help setup run test chaos check format lock bench bench-orders clean
+.PHONY: help setup run test chaos check format lock bench bench-orders bench-guards clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
@@ -19,6 +19,7 @@ help:
 	@echo 'make lock     resolve the requirements again, with hashes (needs uv)'
 	@echo 'make bench    measure the pipeline (ARGS="--seconds 10")'
 	@echo 'make bench-orders  what a client costs an order, beside python-binance and aiohttp'
+	@echo 'make bench-guards  what a decision costs, beside eight Redis commands (needs redis-server)'
 	@echo 'make clean    remove .venv and every cache'
 	@echo 'PYTHON=python3.12 chooses the Python for .venv; otherwise the newest of 3.13, 3.12, 3.11.'
 
@@ -58,6 +59,9 @@ bench: setup
 
 bench-orders: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.order_submission $(ARGS)
+
+bench-guards: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.guard_cost $(ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
