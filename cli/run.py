@@ -15,7 +15,7 @@ from cli.journal_commands import export_from_bus
 from cli.narrator import Narrator
 from cli.pacer import Pacer
 from cli.report import Facts, broken_invariants, build_report, write_report
-from cli.run_directory import create_run_directory, shrink_old_runs
+from cli.run_directory import TOKEN_FILE, create_run_directory, shrink_old_runs
 from cli.run_plan import (
     RunOptions,
     RunPlan,
@@ -45,7 +45,11 @@ KEY_FILES = (
     "execution_api_secret",
     "reconciler_api_key",
     "reconciler_api_secret",
+    "http_tokens",
+    TOKEN_FILE,
 )
+#: What the journal calls whoever operates a run from its own machine.
+OPERATOR_NAME = "operator"
 
 
 def run_to_end(options: RunOptions) -> int:
@@ -137,6 +141,7 @@ class _Run:
         """Start everything, side by side where it can be."""
         plan, supervisor = self._plan, self._supervisor
         self._directory.write_private("approval_key", secrets.token_hex(KEY_BYTES))
+        self._write_tokens()
         await supervisor.start(self._venue_child(), is_vital=True)
         self._goodbyes.append(("broker", self._broker.stop))
         broker_url = await self._broker.start()
@@ -161,6 +166,12 @@ class _Run:
         await wait_until_ready(world)
         self._tell_places(world)
         return world
+
+    def _write_tokens(self) -> None:
+        """A token for whoever started the run: `portcullis halt` and the like find it here."""
+        token = secrets.token_hex(KEY_BYTES)
+        self._directory.write_private(TOKEN_FILE, token)
+        self._directory.write_private("http_tokens", f"admin {OPERATOR_NAME} {token}\n")
 
     def _venue_child(self) -> Child:
         plan = self._plan

@@ -18,6 +18,8 @@ from cli import exits
 RUN_FILE = "run.json"
 JOURNAL_FILE = "journal.jsonl"
 BROKER_FOLDER = "broker"
+TOKEN_FILE = "operator_token"  # noqa: S105 - the file's name
+HALT_FILE = "halt"
 AUDIT_FOLDER = "audit"
 PRIVATE_FOLDER_MODE = 0o700
 PRIVATE_FILE_MODE = 0o600

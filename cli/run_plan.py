@@ -16,6 +16,7 @@ import yaml
 
 from cli import exits
 from cli.config import SERVICE_PORTS, SERVICES, RunnerConfig
+from cli.run_directory import HALT_FILE
 from libs.common.model.settings import ServiceConfig
 from libs.common.runtime.config import CommonConfig, Mode, load_config, read_tree
 from libs.common.runtime.errors import ConfigError
@@ -181,6 +182,7 @@ def effective_tree(
         "stream_url": f"ws://{HOST}:{plan.venue_port}",
     }
     tree["approval_key_file"] = str(files["approval_key"])
+    tree.setdefault("http_tokens_file", str(files["http_tokens"]))
     for name in SERVICES:
         section = tree[name] = dict(tree.get(name) or {})
         section["http_port"] = 0 if plan.is_finite else service_port(plan, name)
@@ -189,6 +191,7 @@ def effective_tree(
         tree[name]["api_key_file"] = str(files[f"{name}_api_key"])
         tree[name]["api_secret_file"] = str(files[f"{name}_api_secret"])
     tree["execution"].setdefault("audit_directory", str(audit))
+    tree["execution"].setdefault("halt_file", str(files["http_tokens"].with_name(HALT_FILE)))
     limits = dict(tree["risk"].get("limits") or {})
     limits.setdefault("symbols_allowed", list(plan.market.symbols))
     tree["risk"]["limits"] = limits

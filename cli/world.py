@@ -54,6 +54,11 @@ class World:
         names = ", ".join(path.name for path in market.paths)
         return f"{market.source} {names}".strip() + f" of {', '.join(market.symbols)}"
 
+    def _execution_url(self) -> str:
+        if self.plan.is_finite:
+            return ""
+        return f"http://{HOST}:{service_port(self.plan, 'execution')}"
+
     def write_facts(self) -> None:
         """Write `run.json`: what runs where."""
         services = {
@@ -68,6 +73,7 @@ class World:
             "account": self.plan.common.account,
             "broker_url": self.broker_url,
             "venue_url": self.venue.url,
+            "execution_url": self._execution_url(),
             "config": str(self.directory.path / "config.yaml"),
             "services": services,
             "ended": False,

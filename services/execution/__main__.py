@@ -5,8 +5,11 @@ import random
 from libs.common.runtime.credentials import load_secret, open_venue
 from libs.common.runtime.service import Context, run_service
 from libs.common.venue.budget import BudgetLimits
+from services.execution.admin_http import AdminFront
 from services.execution.config import ExecutionConfig
 from services.execution.shell import Execution
+
+FRONT = AdminFront()
 
 
 async def start(context: Context[ExecutionConfig]) -> None:
@@ -28,8 +31,9 @@ async def start(context: Context[ExecutionConfig]) -> None:
     )
     execution = Execution(context, venue, approval_key.reveal().encode())
     context.status = execution.status
+    FRONT.open(execution.admin)
     await execution.start()
 
 
 if __name__ == "__main__":
-    run_service("execution", ExecutionConfig, start)
+    run_service("execution", ExecutionConfig, start, FRONT.routes)

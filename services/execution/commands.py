@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable
 from libs.common.messages import subjects
 from libs.common.messages.account import Command, Verb
 from libs.common.messages.codec import UndecodableError, decode
+from libs.common.messages.guard_events import Guard, GuardCleared
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.clock import NS_PER_MS, Clock, monotonic_ns
 from libs.common.runtime.config import Mode
 from libs.common.runtime.errors import PortcullisError
 from libs.common.runtime.log import get_logger
+from libs.common.venue.outcome_table import ThrottleKind
 from services.execution.admin_core import WANTED, decide_command, fault_of, key_of
 from services.execution.admin_fold import KILLS
 from services.execution.config import ExecutionConfig
@@ -73,6 +75,7 @@ class CommandDesk:
         *,
         kill: KillDesk,
         ask_reconciler: Callable[[], Awaitable[None]],
+        lift_latch: Callable[[ThrottleKind | None], None],
     ) -> None:
         self._gate = gate
         self._orders = orders
@@ -82,6 +85,7 @@ class CommandDesk:
         self._mode = mode
         self._kill = kill
         self._ask_reconciler = ask_reconciler
+        self._lift_latch = lift_latch
         self._resume_age_ms_max = settings.resume_age_ms_max
         self._halt_drain_wall_ms = settings.halt_drain_wall_ms
 
@@ -123,6 +127,9 @@ class CommandDesk:
             await self._ask_reconciler()
         elif command.verb in KILLS and decision.events:
             self._kill.begin(key_of(command))
+        for event in decision.events:
+            if isinstance(event, GuardCleared) and event.guard is Guard.LATCH:
+                self._lift_latch(ThrottleKind(event.key) if event.key else None)
         return decision
 
     def _check(self, command: Command) -> None:

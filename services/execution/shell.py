@@ -31,17 +31,15 @@ from libs.common.runtime.venue_client import VenueClient
 from libs.common.runtime.websocket import Connect, connect
 from libs.common.venue.outcome_table import ThrottleKind
 from libs.common.venue.user_payloads import AccountUpdate, AlgoUpdate, OrderTradeUpdate, UserEvent
+from services.execution.admin_room import OperatorRoom
 from services.execution.approvals import ApprovalDesk
 from services.execution.arming import Arming
 from services.execution.audit_export import start_export
 from services.execution.changes import ChangeDesk
-from services.execution.commands import CommandDesk
 from services.execution.config import ExecutionConfig
 from services.execution.figures import Figures
 from services.execution.gap import GapCloser
 from services.execution.gate import Gate
-from services.execution.kill import KillDesk
-from services.execution.kill_local import LocalHalt
 from services.execution.lookout import Lookout
 from services.execution.orders import OrderDesk
 from services.execution.protection_desk import ProtectionDesk
@@ -112,26 +110,11 @@ class Execution:
         self._protection = ProtectionDesk(
             self._gate, venue, self._desk, self.changes, self._lookout, clock, settings
         )
-        self._kill = KillDesk(
-            self._gate, self._desk, venue, self._lookout, clock, settings, context.spawn
+        self._operators = OperatorRoom(
+            context, venue, self._gate, self._desk, self._lookout, self._request_reconciliation
         )
-        self._commands = CommandDesk(
-            self._gate,
-            self._desk,
-            self._lookout,
-            clock,
-            account,
-            context.common.mode,
-            settings,
-            kill=self._kill,
-            ask_reconciler=self._request_reconciliation,
-        )
-        self._local_halt = LocalHalt(
-            self._lookout.closing,
-            self._commands.halt,
-            settings.halt_file,
-            settings.tick_wall_ms,
-        )
+        self._commands = self._operators.commands
+        self.admin = self._operators.admin
         self._figures = Figures(
             self._gate, venue, clock, self._arming, context.common, settings, reads
         )
@@ -160,8 +143,7 @@ class Execution:
     async def start(self) -> None:
         """Recover, then plug everything in; what is not ready yet keeps us unarmed."""
         context, account = self._context, self._common.account
-        self._local_halt.look()
-        context.spawn(self._local_halt.watch_file(), "halt-file")
+        self._operators.watch_halt_file()
         await wait_until_provisioned(self._bus, account, self._common.bus)
         await wait_until_set(self._clock)
         self._started_at_ns = self._clock.now_ns()
@@ -202,8 +184,7 @@ class Execution:
         )
         context.spawn(self._follow_journal(), "follow-journal")
         context.spawn(self._protection.run(), "protection")
-        context.spawn(self._local_halt.tell_journal(), "local-halt")
-        context.spawn(self._kill.watch(), "kill")
+        self._operators.open()
         for name, work in upkeep.works():
             context.spawn(work, name)
         context.spawn(stream.run(), "user-stream")
@@ -343,10 +324,7 @@ class Execution:
             Level.PASS if trading else Level.WARN,
             "; ".join((str(state.trading_state), state.trading_reason, *unarmed)),
         )
-        under_way = "; ".join(f"{kill.verb} under way" for kill in state.kills.values())
-        left = f"left behind: {state.kill_remains}" if state.kill_remains else ""
-        told = "; ".join(word for word in (under_way, left, *sorted(self._lookout.closing)) if word)
-        self._context.health.set("kill", Level.WARN if told else Level.PASS, told)
+        self._operators.report_health()
         for one in TradingState:
             TRADING_STATE.labels(one).set(one is state.trading_state)
         statuses = [order.status for order in state.open_orders()]

@@ -258,6 +258,18 @@ class Bus:
         """
         return await self._read(self.jetstream.get_last_msg(stream, subject))
 
+    async def last_sequence(self, stream: str) -> int:
+        """The sequence of the last message a stream ever stored, settled or not.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+        """
+        try:
+            info = await self.jetstream.stream_info(stream)
+        except (NatsError, TimeoutError) as error:
+            raise BusUnavailable(f"the broker did not answer: {error!r}") from error
+        return info.state.last_seq
+
     async def pending_subjects(self, stream: str, subject: str) -> tuple[str, ...]:
         """The subjects that match and have messages stored (in a work queue: not settled yet).
 

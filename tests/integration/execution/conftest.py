@@ -39,6 +39,7 @@ from services.paper_exchange.demo_keys import (
     DEMO_TRADE_SECRET,
 )
 
+TOKENS = {scope: f"{scope}-{'t' * 24}-token" for scope in ("read", "operate", "admin")}
 ACCOUNT = "paper"
 SYMBOL = "BTCUSDT"
 #: Market seconds per second: fast enough to wait out a receive window, slow enough for stale marks.
@@ -104,6 +105,7 @@ class World:
             "read_key": DEMO_READ_KEY,
             "read_secret": DEMO_READ_SECRET,
             "approval_key": APPROVAL_KEY.decode(),
+            "http_tokens": "\n".join(f"{scope} {scope}er {TOKENS[scope]}" for scope in TOKENS),
         }
         paths = {}
         for name, value in keys.items():
@@ -114,6 +116,7 @@ class World:
             "account": ACCOUNT,
             "symbols": [SYMBOL],
             "approval_key_file": paths["approval_key"],
+            "http_tokens_file": paths["http_tokens"],
             "bus": {"url": self.broker.url},
             "venue": {
                 "rest_url": self.venue_url,
@@ -124,6 +127,8 @@ class World:
                 "http_port": 0,
                 "api_key_file": paths["trade_key"],
                 "api_secret_file": paths["trade_secret"],
+                "halt_file": str(self.directory / "halt"),
+                "kill_wait_ms": 10_000,
             },
             "reconciler": {
                 "http_port": 0,
@@ -301,6 +306,34 @@ class World:
             session.get(f"{self.venue_url}/fapi/v1/premiumIndex?symbol={SYMBOL}") as answer,
         ):
             return Decimal(json.loads(await answer.read())["markPrice"])
+
+    async def http(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str = "",
+        key: str = "",
+    ) -> tuple[int, Any]:
+        """Ask execution over HTTP; returns the status and the body."""
+        listening = await self.children["execution"].wait_for_event("http listening")
+        assert listening is not None
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if key:
+            headers["Idempotency-Key"] = key
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(
+                method,
+                f"http://127.0.0.1:{listening['port']}{path}",
+                json=body,
+                headers=headers,
+            ) as answer,
+        ):
+            if answer.status >= 400 and path.startswith("/v1/"):
+                assert answer.content_type == "application/problem+json", await answer.text()
+            return answer.status, json.loads(await answer.read())
 
     def logs(self) -> str:
         return "".join(path.read_text() for path in self.directory.glob("*.log"))

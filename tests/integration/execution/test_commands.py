@@ -59,6 +59,7 @@ class Replica:
             settings,
             kill=kill,
             ask_reconciler=self._ask,
+            lift_latch=venue.latches.lift,
         )
 
     async def _ask(self) -> None:

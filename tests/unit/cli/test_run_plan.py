@@ -37,13 +37,15 @@ def test_a_tape_tells_its_symbol_and_a_finite_run_takes_free_ports(tape):
     files = dict.fromkeys(
         (
             "approval_key", "feed_api_key", "execution_api_key", "execution_api_secret",
-            "reconciler_api_key", "reconciler_api_secret",
+            "reconciler_api_key", "reconciler_api_secret", "http_tokens",
         ),
         tape,
     )  # fmt: skip
     tree = effective_tree(plan, "nats://127.0.0.1:1", files, Path("audit"))
     assert tree["symbols"] == tree["risk"]["limits"]["symbols_allowed"] == ["BTCUSDT"]
     assert tree["execution"]["http_port"] == 0
+    assert tree["http_tokens_file"] == str(tape)
+    assert tree["execution"]["halt_file"] == str(tape.with_name("halt"))
 
 
 def test_tape_and_klines_exclude_each_other(tape):
