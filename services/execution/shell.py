@@ -128,6 +128,17 @@ class Execution:
             context.common.symbols,
             settings,
         )
+        self._upkeep = Upkeep(
+            self._gate,
+            self._desk,
+            self._figures,
+            self._gaps,
+            self._commands,
+            self._reports,
+            self._arming,
+            clock,
+            settings,
+        )
         self._approvals = ApprovalDesk(
             context.bus,
             clock,
@@ -171,21 +182,10 @@ class Execution:
             connect=self._connect_stream,
         )
         context.spawn(self._publish_state(), "state")
-        upkeep = Upkeep(
-            self._gate,
-            self._desk,
-            self._figures,
-            self._gaps,
-            self._commands,
-            self._reports,
-            self._arming,
-            self._clock,
-            self._settings,
-        )
         context.spawn(self._follow_journal(), "follow-journal")
         context.spawn(self._protection.run(), "protection")
         self._operators.open()
-        for name, work in upkeep.works():
+        for name, work in self._upkeep.works():
             context.spawn(work, name)
         context.spawn(stream.run(), "user-stream")
         context.spawn(self._ask_reconciler(), "ask-reconciler")
