@@ -1,6 +1,7 @@
 """Stops and targets: what an exposed entry is owed, and what ends it."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -502,12 +503,12 @@ def test_nobody_outside_goes_by_the_name_of_protection() -> None:
         {"purpose": Purpose.EXIT, "side": Side.SELL, "stop_price": Decimal(61_000)},
     ],
 )
-def test_a_misplaced_stop_does_not_pass_the_gate(changes: dict[str, object]) -> None:
+def test_a_misplaced_stop_does_not_pass_the_gate(changes: dict[str, Any]) -> None:
     assert reason_of(decide(Protected().state, an_entry("other", **changes))) == "INTENT_INVALID"
 
 
 def test_an_entry_too_big_for_one_stop_is_refused() -> None:
-    limit = {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC}
+    limit: dict[str, Any] = {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC}
     world = Protected()
     world.state.instruments["ETHUSDT"] = an_instrument(
         symbol="ETHUSDT", market_quantity_max=Decimal("0.010")

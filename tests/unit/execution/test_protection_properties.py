@@ -39,10 +39,10 @@ class Protection(RuleBasedStateMachine):
         self.left = Decimal("0.020")
         self.placed = 0
 
-    @initialize(is_slow=st.booleans())
-    def begin(self, is_slow: bool) -> None:
-        if not is_slow:
-            self.fill_entry(20)
+    @initialize(parts=st.sampled_from([0, 5, 20]))
+    def begin(self, parts: int) -> None:
+        if parts:
+            self.fill_entry(parts)
 
     def _tend(self) -> None:
         """What the desk does after every change; cancels only ever end what is not needed."""
@@ -82,7 +82,7 @@ class Protection(RuleBasedStateMachine):
         self._tend()
 
     @precondition(lambda self: self._algos(AlgoStatus.RECORDED))
-    @rule(data=st.data(), answer=st.sampled_from(sorted(ROUGH)))
+    @rule(data=st.data(), answer=st.sampled_from(["accept"] * 6 + sorted(ROUGH)))
     def answer(self, data: st.DataObject, answer: str) -> None:
         algo = data.draw(st.sampled_from(self._algos(AlgoStatus.RECORDED)))
         status, code = ROUGH[answer]
@@ -206,5 +206,5 @@ class Protection(RuleBasedStateMachine):
         ]
 
 
-Protection.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Protection.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestProtection = Protection.TestCase
