@@ -122,7 +122,8 @@ class ProtectionDesk:
             for event in decision.events:
                 self._perform(event)
         self._send_cancels()
-        if not banned(self._gate.state, self._clock.now_ns()):
+        # Its end wakes us again: begun when there is nothing to do, it would keep us spinning.
+        if self._evidence.is_due and not banned(self._gate.state, self._clock.now_ns()):
             self._start("evidence", self._evidence.look_if_due)
 
     async def hear(self, event: AlgoUpdate) -> None:

@@ -47,6 +47,12 @@ class Evidence:
         self._checked_at_ns = 0
         self.unlisted: frozenset[str] = frozenset()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to look again."""
+        interval_ns = self._settings.query_interval_ms * NS_PER_MS
+        return abs(self._clock.now_ns() - self._looked_at_ns) >= interval_ns
+
     async def look_if_due(self) -> None:
         """Look after what is in doubt or overdue; now and then after everything that lives.
 
@@ -54,9 +60,9 @@ class Evidence:
             VenueReadError: the venue did not answer.
             BusError: an answer could not be journaled.
         """
-        now_ns, settings = self._clock.now_ns(), self._settings
-        if abs(now_ns - self._looked_at_ns) < settings.query_interval_ms * NS_PER_MS:
+        if not self.is_due:
             return
+        now_ns, settings = self._clock.now_ns(), self._settings
         self._looked_at_ns = now_ns
         alive = self._gate.state.open_algo_orders()
         chosen = [algo for algo in alive if self._is_doubtful(algo)]
