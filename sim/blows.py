@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from sim.world import World
 
 RESUME_NS = (NS_PER_S, 6 * NS_PER_S)
+VERBS = {
+    "halt": Verb.HALT,
+    "reduce": Verb.REDUCE,
+    "cancel": Verb.CANCEL_ALL,
+    "flatten": Verb.FLATTEN,
+    "reconcile": Verb.RECONCILE,
+}
 CLOCK_JUMPS_NS = (-4 * NS_PER_S, 6 * NS_PER_S)
 
 
@@ -157,7 +164,7 @@ class Blows:
                     message.subject, message.data, f"command-{self._world.loop.steps}"
                 )
             return message is not None
-        self._world.say_command(Verb(verb), "operator")
+        self._world.say_command(VERBS[verb], "operator")
         delay_ns = self._world.dice.randrange(*RESUME_NS)
         self._world.loop.after(delay_ns, self._world.say_command, Verb.RESUME, "operator")
         return True

@@ -15,8 +15,8 @@ from nats.js.api import PubAck
 from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import AppendConflict, BusError, BusUnavailable, PublishUnknown
 from libs.common.runtime.provisioning import consumer_configs, stream_configs
-from sim.bus import SimBus, Subscription
-from sim.jetstream import NS_PER_MS, Consumer, Stored, Stream, matches
+from sim.bus import NO_HEADERS, SimBus, Subscription
+from sim.jetstream import NS_PER_MS, Consumer, Message, Stored, Stream, matches
 from sim.loop import NS_PER_S, VirtualLoop
 
 #: One way between a process and the broker.
@@ -74,25 +74,15 @@ class Broker:
 
     # -- storing ---------------------------------------------------------------------------------
 
-    def ask_to_store(
-        self,
-        bus: SimBus,
-        subject: str,
-        payload: bytes,
-        message_id: str,
-        expected: int | None,
-        answer: "asyncio.Future[PubAck]",
-    ) -> None:
+    def ask_to_store(self, bus: SimBus, message: Message, answer: "asyncio.Future[PubAck]") -> None:
         """A process wants a message stored."""
-        later = self.loop.after
+        later, subject = self.loop.after, message.subject
         if not bus.is_connected:
             if self._draw() < 0.5:  # the client knows it, or does not know it yet
                 later(self.latency_ns(), _fail, answer, BusUnavailable(f"cannot store {subject}"))
             else:
                 later(self.timeout_ns, _fail, answer, _no_word(subject))
-            return
-        message = (subject, payload, message_id, expected)
-        if self.strikes("publish_lost", bus):
+        elif self.strikes("publish_lost", bus):
             later(self.timeout_ns, _fail, answer, _no_word(subject))
         elif self.strikes("publish_ghost", bus):
             later(self.timeout_ns, _fail, answer, _no_word(subject))
@@ -100,13 +90,8 @@ class Broker:
         else:
             later(self.latency_ns(), self._arrive, bus, message, answer)
 
-    def _arrive(
-        self,
-        bus: SimBus,
-        message: tuple[str, bytes, str, int | None],
-        answer: "asyncio.Future[PubAck]",
-    ) -> None:
-        subject, later = message[0], self.loop.after
+    def _arrive(self, bus: SimBus, message: Message, answer: "asyncio.Future[PubAck]") -> None:
+        subject, later = message.subject, self.loop.after
         if not bus.is_connected:
             later(self.timeout_ns, _fail, answer, _no_word(subject))
             return
@@ -114,33 +99,37 @@ class Broker:
             later(self.latency_ns(), _fail, answer, BusUnavailable(f"{subject}: no space left"))
             return
         try:
-            found = self.store(*message)
+            found = self.take(message)
         except AppendConflict as conflict:
             self.note(f"append to {subject} by {bus.life.name} conflicts")
             later(self.latency_ns(), _fail, answer, conflict)
             return
         if self.strikes("ack_of_publish_lost", bus):
             later(self.timeout_ns, _fail, answer, _no_word(subject))
-        elif message[3] is not None and self.strikes("publish_repeated", bus):
+        elif message.expected is not None and self.strikes("publish_repeated", bus):
             # The client's own retry of an append that was stored: refused by its first attempt.
             later(self.latency_ns(), _fail, answer, AppendConflict(f"{subject} moved on"))
         else:
             later(self.latency_ns(), _answer, answer, found)
 
-    def _store_late(self, message: tuple[str, bytes, str, int | None]) -> None:
+    def _store_late(self, message: Message) -> None:
+        if not self.can_store:
+            return
         try:
-            self.store(*message)
+            self.take(message)
         except AppendConflict:
-            self.note(f"the ghost on {message[0]} comes too late and is refused")
+            self.note(f"the ghost on {message.subject} comes too late and is refused")
 
-    def store(
-        self, subject: str, payload: bytes, message_id: str, expected: int | None = None
-    ) -> PubAck:
-        """Store a message now; raises AppendConflict."""
-        stream, _, consumers = self._route(subject)
-        assert stream is not None, f"no stream takes {subject}"
-        self.fan_out(subject, payload)
-        found, is_new = stream.store(subject, payload, message_id, expected, self.loop.now_ns)
+    def store(self, subject: str, payload: bytes, message_id: str) -> None:
+        """Store what the world itself says."""
+        self.take(Message(subject, payload, message_id, None, NO_HEADERS))
+
+    def take(self, message: Message) -> PubAck:
+        """Tell whoever listens, and store; raises AppendConflict."""
+        stream, _, consumers = self._route(message.subject)
+        assert stream is not None, f"no stream takes {message.subject}"
+        self.fan_out(message.subject, message.payload, message.headers)
+        found, is_new = stream.store(message, self.loop.now_ns)
         if is_new:
             if self.on_stored is not None:
                 self.on_stored(stream.messages[found.seq])
@@ -162,7 +151,7 @@ class Broker:
         for consumer in self.consumers.values():
             consumer.waiters = [one for one in consumer.waiters if one[0] is not bus]
 
-    def fan_out(self, subject: str, payload: bytes) -> None:
+    def fan_out(self, subject: str, payload: bytes, headers: dict[str, str] = NO_HEADERS) -> None:
         """Tell all who listen now, each after a latency of its own and in order."""
         if self.is_down:
             return
@@ -171,7 +160,9 @@ class Broker:
                 continue
             at_ns = max(subscription.latest_ns, self.loop.now_ns + self.latency_ns())
             subscription.latest_ns = at_ns
-            self.loop.after(at_ns - self.loop.now_ns, subscription.arrive, subject, payload)
+            self.loop.after(
+                at_ns - self.loop.now_ns, subscription.arrive, subject, payload, headers
+            )
 
     @property
     def can_store(self) -> bool:

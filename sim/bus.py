@@ -12,6 +12,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import PubAck
 
 from libs.common.runtime.errors import BusError, BusUnavailable
+from sim.jetstream import Message
 from sim.loop import Life
 
 if TYPE_CHECKING:
@@ -32,14 +33,14 @@ class Subscription:
         self.pattern = pattern
         self.latest_ns = 0
         self._handler = handler
-        self._inbox: deque[tuple[str, bytes]] = deque()
+        self._inbox: deque[tuple[str, bytes, dict[str, str]]] = deque()
         self._wake: asyncio.Future[None] | None = None
 
-    def arrive(self, subject: str, payload: bytes) -> None:
+    def arrive(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         """The network brings a message."""
         if self.bus.life.is_dead:
             return
-        self._inbox.append((subject, payload))
+        self._inbox.append((subject, payload, headers))
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
@@ -50,9 +51,9 @@ class Subscription:
             while not self._inbox:
                 self._wake = loop.create_future()
                 await self._wake
-            subject, payload = self._inbox.popleft()
+            subject, payload, headers = self._inbox.popleft()
             try:
-                await self._handler(subject, payload, {})
+                await self._handler(subject, payload, headers)
             except Exception as error:
                 self.bus.broker.note(f"{self.bus.life.name}: handler of {subject} failed: {error}")
 
@@ -183,9 +184,10 @@ class SimBus:
         """Store a message; the errors are those of `runtime.Bus`."""
         answer = self.broker.loop.create_future()
         if not self.life.is_dead:
-            self.broker.ask_to_store(
-                self, subject, payload, message_id, expected_last_sequence, answer
+            message = Message(
+                subject, payload, message_id, expected_last_sequence, headers or NO_HEADERS
             )
+            self.broker.ask_to_store(self, message, answer)
         found: PubAck = await answer
         return found
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from sim.guard_invariants import FENCE_NS, OWN_STRATEGIES, GuardCheck
 from sim.journal_view import ENDED, NEVER_PLACED, JournalView, OrderRead
 from sim.settings import EPOCH_NS, EXECUTION, RISK, SYMBOLS
 from sim.venue import DEPOSIT, NS_PER_MS, OrderSent
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from sim.world import World
 
 ZERO = Decimal(0)
-FENCE_NS = 250 * NS_PER_MS
-"""A process may still send on an append so old; it cannot know of a halt appended since."""
 WEIGHT_PER_MINUTE_MAX = 2_400
 MARK_GRACE_NS = 1_500 * NS_PER_MS
 """From hearing a mark to the decision's record: latencies and one publication's timeout."""
+KNOWN_BETTER = frozenset({-1013, -1111, -1121, -4003, -4014, -4023, -4116, -4164, -4005})
+"""Codes of filters and of a client order id that is open already."""
 PRICE_GRACE = Decimal("1.10")
 _EXPECTED_EXITS = ("BusUnavailable", "PublishUnknown", "AppendConflict")
 
@@ -81,7 +82,9 @@ class Judge:
             *self._outcomes(),
             *self._sends(),
             *self._halted_sends(),
+            *self._guards(),
             *self._limits(),
+            *self._refusals(),
             *self._money(),
             *self._exits(),
         ]
@@ -141,6 +144,8 @@ class Judge:
 
     def _check_send(self, sent: OrderSent, order: OrderRead) -> Iterator[str]:
         name, event = sent.client_order_id, order.event
+        if event["intent"]["strategy_id"] in OWN_STRATEGIES:
+            return  # closing what an operator or a missing stop wants closed
         if order.intent_id not in self._world.approved:
             yield f"I4 order {name} executes an intent that was never approved"
         late_ns = sent.sender_now_ns - event["intent"]["expires_at_ns"]
@@ -192,14 +197,25 @@ class Judge:
                         f" {(at_ns - begin_ns) / 1e6:.0f} ms after {why} was durable"
                     )
 
+    def _guards(self) -> list[str]:
+        """P4, P5 and P7: holds, rates and quarantine, from the journal's own order."""
+        marks = {name: one.marks for name, one in self._world.market.series.items()}
+        check = GuardCheck(marks)
+        check.read(self._view.events)
+        return [*check.faults, *check.sends(self._world.venue.log)]
+
     def _limits(self) -> Iterator[str]:
         """I6: the venue's own limits."""
-        by_minute: Counter[int] = Counter()
-        for at_ns, weight in self._world.venue.weights:
-            by_minute[at_ns // (60_000 * NS_PER_MS)] += weight
-        worst = max(by_minute.values(), default=0)
-        if worst > WEIGHT_PER_MINUTE_MAX:
-            yield f"I6 request weight {worst} in one minute"
+        venue = self._world.venue
+        if venue.weight_peak > WEIGHT_PER_MINUTE_MAX:
+            yield f"I6 request weight {venue.weight_peak} in one minute"
+        yield from (f"I6 {what}" for what in venue.ban_ignored)
+
+    def _refusals(self) -> Iterator[str]:
+        """What the venue refused although the gate should have known better."""
+        for sent in self._world.venue.log:
+            if sent.method == "POST" and sent.code in KNOWN_BETTER:
+                yield f"I7 order {sent.client_order_id} was refused by the venue: {sent.code}"
 
     def _money(self) -> Iterator[str]:
         """I14: the venue's ledger conserves money, and its positions are the sum of its trades."""

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 NS_PER_MS = 1_000_000
 
 
+class Message(NamedTuple):
+    """A publication: `expected` is the compare-and-set's last sequence, None without one."""
+
+    subject: str
+    payload: bytes
+    message_id: str
+    expected: int | None
+    headers: dict[str, str]
+
+
 class Stored(NamedTuple):
     """A stored message, shaped like the client's."""
 
@@ -40,10 +50,9 @@ class Stream:
         self.consumers: list[Consumer] = []
         self._ids: dict[str, tuple[int, int]] = {}
 
-    def store(
-        self, subject: str, payload: bytes, message_id: str, expected: int | None, now_ns: int
-    ) -> tuple[PubAck, bool]:
+    def store(self, message: Message, now_ns: int) -> tuple[PubAck, bool]:
         """Store, or raise AppendConflict; whether it is new is the second figure."""
+        subject, message_id, expected = message.subject, message.message_id, message.expected
         last = self.last_of.get(subject, 0)
         if expected is not None and expected != last:
             raise AppendConflict(f"{subject} moved on: wrong last sequence: {last}")
@@ -52,28 +61,47 @@ class Stream:
             return PubAck(stream=self.name, seq=known[0], duplicate=True), False
         self.sequence += 1
         self._ids[message_id] = (self.sequence, now_ns)
-        self.messages[self.sequence] = Stored(self.sequence, subject, payload, now_ns)
+        self.messages[self.sequence] = Stored(self.sequence, subject, message.payload, now_ns)
         if self.per_subject_max == 1 and last:
             self.messages.pop(last, None)
         self.last_of[subject] = self.sequence
         return PubAck(stream=self.name, seq=self.sequence), True
 
 
+class _Pending:
+    """A message that was delivered and is not settled."""
+
+    __slots__ = ("deliveries", "is_due", "timer")
+
+    def __init__(self) -> None:
+        self.deliveries = 0
+        self.is_due = True
+        self.timer: Handle | None = None
+
+    def stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
 class Consumer:
-    """A durable consumer with one message in flight."""
+    """A durable consumer that processes pull from."""
 
     def __init__(self, broker: "Broker", stream: Stream, config: Any) -> None:
         self.stream = stream
         self.filter: str = config.filter_subject
         self.waiters: list[tuple[SimBus, asyncio.Future[tuple[Stored, int]]]] = []
-        self.floor = 0
         self._broker = broker
+        self._in_flight_max: int = config.max_ack_pending
         self._ack_wait_ns = int(config.ack_wait * NS_PER_S)
         self._queue: deque[int] = deque()
-        self._pending = 0
-        self._is_waiting_again = False
-        self._deliveries = 0
-        self._timer: Handle | None = None
+        self._pending: dict[int, _Pending] = {}
+        self._settled_up_to = 0
+
+    @property
+    def floor(self) -> int:
+        """Everything up to this stream sequence is settled."""
+        return min(self._pending) - 1 if self._pending else self._settled_up_to
 
     def offer(self, sequence: int) -> None:
         """A message that matches was stored."""
@@ -81,58 +109,59 @@ class Consumer:
         self.pump()
 
     def pump(self) -> None:
-        """Deliver the next message if nothing is in flight and somebody asks."""
+        """Deliver what is due to those who ask."""
         broker = self._broker
-        if broker.is_down or not self.waiters:
-            return
-        if self._pending:
-            if not self._is_waiting_again:
+        while self.waiters and not broker.is_down:
+            reachable = [one for one in self.waiters if not one[0].is_cut]
+            sequence = self._next_due() if reachable else 0
+            if not sequence:
                 return
-        elif self._queue:
-            self._pending, self._deliveries = self._queue.popleft(), 0
-        else:
-            return
-        reachable = [one for one in self.waiters if not one[0].is_cut]
-        if not reachable:
-            self._is_waiting_again = True
-            return
-        chosen = reachable[broker.choose(len(reachable))]
-        self.waiters.remove(chosen)
-        self._is_waiting_again = False
-        self._deliveries += 1
-        message = self.stream.messages[self._pending]
-        self._restart_timer()
-        broker.loop.after(broker.latency_ns(), _hand_over, chosen[1], message, self._deliveries)
+            chosen = reachable[broker.choose(len(reachable))]
+            self.waiters.remove(chosen)
+            pending = self._pending[sequence]
+            pending.is_due = False
+            pending.deliveries += 1
+            self._restart_timer(sequence, pending, self._ack_wait_ns)
+            message = self.stream.messages[sequence]
+            broker.loop.after(
+                broker.latency_ns(), _hand_over, chosen[1], message, pending.deliveries
+            )
+
+    def _next_due(self) -> int:
+        for sequence, pending in self._pending.items():
+            if pending.is_due:
+                return sequence
+        if self._queue and len(self._pending) < self._in_flight_max:
+            sequence = self._queue.popleft()
+            self._pending[sequence] = _Pending()
+            return sequence
+        return 0
 
     def settle(self, sequence: int, verb: str, wait_ms: int) -> None:
         """The word of a process on a message arrives."""
-        if sequence != self._pending:
+        pending = self._pending.get(sequence)
+        if pending is None:
             return
         if verb == "progress":
-            self._restart_timer()
+            self._restart_timer(sequence, pending, self._ack_wait_ns)
         elif verb == "nak":
-            self._stop_timer()
-            self._timer = self._broker.loop.after(wait_ms * NS_PER_MS, self._deliver_again)
+            self._restart_timer(sequence, pending, wait_ms * NS_PER_MS)
         else:
-            self._stop_timer()
-            self.floor, self._pending, self._is_waiting_again = sequence, 0, False
+            pending.stop_timer()
+            del self._pending[sequence]
+            self._settled_up_to = max(self._settled_up_to, sequence)
             if self.stream.is_work_queue:
                 del self.stream.messages[sequence]
             self.pump()
 
-    def _restart_timer(self) -> None:
-        self._stop_timer()
-        self._timer = self._broker.loop.after(self._ack_wait_ns, self._deliver_again)
+    def _restart_timer(self, sequence: int, pending: _Pending, wait_ns: int) -> None:
+        pending.stop_timer()
+        pending.timer = self._broker.loop.after(wait_ns, self._deliver_again, sequence)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _deliver_again(self) -> None:
-        self._timer = None
-        if self._pending:
-            self._is_waiting_again = True
+    def _deliver_again(self, sequence: int) -> None:
+        pending = self._pending.get(sequence)
+        if pending is not None:
+            pending.timer, pending.is_due = None, True
             self._broker.redeliveries += 1
             self.pump()
 

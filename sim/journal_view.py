@@ -46,7 +46,7 @@ class JournalView:
         self.positions: dict[str, Decimal] = {}
         self.wallet: Decimal | None = None
         self.trading: list[tuple[int, str, str]] = []
-        self.events: list[tuple[int, dict[str, Any]]] = []
+        self.events: list[tuple[int, int, dict[str, Any]]] = []
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
         self._read = 0
@@ -66,7 +66,7 @@ class JournalView:
             self._head = hashlib.sha256(message.data).hexdigest()
             for event in record["events"]:
                 self.counts[event["event"]] += 1
-                self.events.append((message.at_ns, event))
+                self.events.append((message.at_ns, record["ts_event_ns"], event))
                 self._fold(event, message.at_ns)
 
     def _fold(self, event: dict[str, Any], stored_ns: int) -> None:

@@ -45,6 +45,11 @@ class Life:
         self.on_fuse: Callable[[], None] | None = None
         self.offset_ns = 0
 
+    @property
+    def key(self) -> str:
+        """Its name among all lives of the world."""
+        return f"{self.name}-{self.number}"
+
 
 LIFE: ContextVar[Life | None] = ContextVar("life", default=None)
 
@@ -173,9 +178,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         ready, timers, draw, pop = self._ready, self._timers, self._draw, heapq.heappop
         while True:
             now_ns = self.now_ns
+            if self.steps > self.steps_max:
+                raise SpinningError(f"{self.steps} steps at {now_ns / NS_PER_S:.3f} s")
             if not ready:
-                if self.steps > self.steps_max:
-                    raise SpinningError(f"{self.steps} steps at {now_ns / NS_PER_S:.3f} s")
                 if not timers or timers[0][0] >= until_ns or (is_over is not None and is_over()):
                     return
                 now_ns = max(now_ns, timers[0][0])

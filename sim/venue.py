@@ -33,7 +33,7 @@ from sim.user_socket import UserSockets
 
 NS_PER_MS = 1_000_000
 ACCOUNT = "sim"
-DEPOSIT = Decimal(10_000)
+DEPOSIT = Decimal(400)
 LATENCY_NS = (2 * NS_PER_MS, 25 * NS_PER_MS)
 #: An order may be invisible to queries for so long; execution is configured for a little more.
 QUERY_LAG_NS = (NS_PER_S // 5, 1_400 * NS_PER_MS)
@@ -130,11 +130,13 @@ class Venue:
         self.loop = loop
         self.note = note
         self.log: list[OrderSent] = []
-        self.weights: list[tuple[int, int]] = []
+        self.weight_peak = 0
         self.requests: Counter[str] = Counter()
         self.banned_until_ns = 0
-        self.requests_while_banned = 0
-        self.weight_breaches = 0
+        self.ban_ignored: list[str] = []
+        self._told_of_ban: dict[str, tuple[int, int]] = {}
+        self._weight_minute = 0
+        self._weight_used = 0
         self._strikes = strikes
         self._draw = dice.random
         self._epoch_ns = epoch_ns
@@ -183,10 +185,13 @@ class Venue:
     ) -> None:
         """A process sends a request; what happens to it on the way is up to fate."""
         asked = _Asked(
-            life.name, self.now_ns(), self.now_ns() + life.offset_ns,
+            life.key, self.now_ns(), self.now_ns() + life.offset_ns,
             Request(method, path, api_key, _parameters(method, form)), timeout_ns, reply,
         )  # fmt: skip
         self.requests[f"{method} {path}"] += 1
+        told_ns, until_ns = self._told_of_ban.get(life.key, (0, 0))
+        if until_ns and told_ns < asked.sent_ns < until_ns and not life.offset_ns:
+            self.ban_ignored.append(f"{life.key} sends {method} {path} though it was told to wait")
         later = self.loop.after
         group = "order" if path == ORDER_PATH and method == "POST" else "read"
         if self._strikes(f"{group}_not_sent"):
@@ -241,15 +246,14 @@ class Venue:
 
     def _refuse_banned(self, asked: "_Asked") -> None:
         now_ns = self.now_ns()
-        if now_ns < self.banned_until_ns:
-            self.requests_while_banned += 1
-        else:
+        if now_ns >= self.banned_until_ns:
             self.banned_until_ns = now_ns + self.between(*BAN_NS)
             self.note("the venue bans us")
         until_ms = -(-self.banned_until_ns // NS_PER_MS)
         text = f"Way too many requests; IP banned until {until_ms}."
         headers = {**_JSON, "retry-after": str(-(-(self.banned_until_ns - now_ns) // NS_PER_S))}
         self._answer(asked, Reply(418, _encode({"code": -1003, "msg": text}), headers))
+        self._told_of_ban[asked.life] = (now_ns + LATENCY_NS[1], self.banned_until_ns)
 
     def _answer(self, asked: "_Asked", reply: Reply, delay_ns: int = 0) -> None:
         elapsed_ns = self.now_ns() - asked.sent_ns
@@ -270,7 +274,7 @@ class Venue:
         if door == ("GET", "/fapi/v1/exchangeInfo"):
             return Reply(200, self._info, _JSON)
         values = request.parameters.values
-        self.weights.append((now_ns, ENDPOINTS[door].weight_of(request.parameters)))
+        used = self._charge(ENDPOINTS[door].weight_of(request.parameters), now_ns)
         client_order_id = values.get("newClientOrderId") or values.get("origClientOrderId", "")
         if door == ("GET", ORDER_PATH) and self._is_hidden(client_order_id):
             self._strikes("query_lagged")
@@ -279,16 +283,21 @@ class Venue:
         self.sockets.deliver()
         if request.path == ORDER_PATH and request.method != "GET":
             self._write_down(asked, found, client_order_id)
-        headers = _JSON
+        headers = {**_JSON, "x-mbx-used-weight-1m": str(used)}
         if found.account is not None and door in ORDER_COUNTED:
             counts = found.account.counts
-            headers = {
-                **_JSON,
-                "x-mbx-order-count-10s": str(counts.count_10s),
-                "x-mbx-order-count-1m": str(counts.count_1m),
-            }
+            headers["x-mbx-order-count-10s"] = str(counts.count_10s)
+            headers["x-mbx-order-count-1m"] = str(counts.count_1m)
         body = self._without_hidden(request.path, found)
         return Reply(found.status, _encode(body), headers)
+
+    def _charge(self, weight: int, now_ns: int) -> int:
+        minute = now_ns // (60 * NS_PER_S)
+        if minute != self._weight_minute:
+            self._weight_minute, self._weight_used = minute, 0
+        self._weight_used += weight
+        self.weight_peak = max(self.weight_peak, self._weight_used)
+        return self._weight_used
 
     def _write_down(self, asked: "_Asked", found: Answer, client_order_id: str) -> None:
         values, body = asked.request.parameters.values, found.body
