@@ -89,7 +89,7 @@ class FeedShell:
         ]
         self._venue = VenueClient(
             common.venue.rest_url,
-            wall_ns,
+            self._venue_ns,
             api_key=None
             if settings.api_key_file is None
             else load_secret(common, "feed.api_key_file", settings.api_key_file).reveal(),
@@ -266,6 +266,11 @@ class FeedShell:
     @property
     def _is_connected(self) -> bool:
         return all(stream.is_up for stream in self._streams)
+
+    def _venue_ns(self) -> int:
+        """The venue's time, whose minutes its weight is counted in; ours until it is known."""
+        clock = self._context.clock
+        return clock.now_ns() if clock.is_set else wall_ns()
 
     def _now_ns(self) -> int | None:
         """Market time as the sockets prove it; a guess ahead would age data that is on its way."""
