@@ -1,7 +1,7 @@
 """The verbs of `portcullis`. Everything heavy is imported inside its verb, so --help is fast.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the broker, a port or the venue is
-not available, 5 it took too long.
+not available, 5 it took too long, 6 refused: by a token's scope, or by the state things are in.
 """
 
 import sys
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli import operate_verbs
 from cli.exits import CommandFailed
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ journal_app = typer.Typer(help="Export a journal, or verify an exported one offl
 app.add_typer(journal_app, name="journal")
 audit_app = typer.Typer(help="Verify an audit trail, report on it, or derive it from a journal.")
 app.add_typer(audit_app, name="audit")
+operate_verbs.add_to(app)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="YAML settings (or PORTCULLIS_CONFIG).")

@@ -6,6 +6,8 @@ BAD_USAGE = 2
 NOT_AVAILABLE = 3
 """The broker, a port or the venue is not to be had."""
 TIMED_OUT = 5
+REFUSED = 6
+"""Whoever was asked understood and said no: a missing right, a halt, a request under way."""
 
 
 class CommandFailed(Exception):  # noqa: N818 - it is what happened, not a kind of error

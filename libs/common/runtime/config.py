@@ -26,13 +26,17 @@ CONFIG_VARIABLE = "PORTCULLIS_CONFIG"
 BROKER_BINARY_VARIABLE = "PORTCULLIS_NATS_SERVER"
 #: Holds bearer tokens (libs/common/runtime/http_tokens.py); a secret, so no setting.
 HTTP_TOKENS_VARIABLE = "PORTCULLIS_HTTP_TOKENS"
-#: Names the file with the CLI's own token, and where execution's doors are (cli/operate.py).
-CLIENT_VARIABLES = ("PORTCULLIS_TOKEN_FILE", "PORTCULLIS_URL")
+#: The CLI's own token, the file that holds it, and where execution's doors are (cli/operate.py).
+TOKEN_VARIABLE = "PORTCULLIS_TOKEN"  # noqa: S105 - a name
+TOKEN_FILE_VARIABLE = "PORTCULLIS_TOKEN_FILE"  # noqa: S105 - a name
+URL_VARIABLE = "PORTCULLIS_URL"
 _NOT_SETTINGS = (
     CONFIG_VARIABLE,
     BROKER_BINARY_VARIABLE,
     HTTP_TOKENS_VARIABLE,
-    *CLIENT_VARIABLES,
+    TOKEN_VARIABLE,
+    TOKEN_FILE_VARIABLE,
+    URL_VARIABLE,
 )
 #: Top-level sections that belong to one service each; the service itself checks what is inside.
 SERVICE_SECTIONS = ("feed", "signal", "risk", "execution", "reconciler", "paper_exchange", "runner")
