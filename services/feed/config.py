@@ -28,7 +28,8 @@ class FeedConfig(ServiceConfig):
         stable_ms: a connection that lived this long resets the backoff.
         backfill_pages_max: REST pages one question may take before the gap counts as lost.
         backfill_weight_per_minute_max: request weight of the address (the venue allows 2,400) above
-            which backfill waits for the next minute and leaves the rest to execution.
+            which backfill waits for the next minute and leaves the rest to execution; the client
+            refuses ordinary reads above 1,728 (libs/common/venue/budget.py).
         depth_streams: kinds of order book streams to listen to, such as ``depth@100ms``.
         record_folder: where to write tapes of what is heard, one file a symbol; none: no recording.
     """
@@ -60,7 +61,7 @@ class FeedConfig(ServiceConfig):
     backfill_wait_first_ms: int = Field(200, ge=1)
     backfill_wait_max_ms: int = Field(10_000, ge=1)
     backfill_pages_max: int = Field(100, ge=1)
-    backfill_weight_per_minute_max: int = Field(1_900, ge=200, le=2_400)
+    backfill_weight_per_minute_max: int = Field(1_700, ge=200, le=2_400)
     store_retry_ms_max: int = Field(1_800_000, ge=1)
     dead_letters_per_minute_max: int = Field(60, ge=0)
     depth_streams: tuple[str, ...] = ()
