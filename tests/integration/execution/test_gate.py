@@ -12,8 +12,9 @@ from libs.common.runtime.clock import SystemClock
 from libs.common.runtime.config import BusConfig
 from libs.common.runtime.provisioning import provision
 from services.execution.config import ExecutionConfig
-from services.execution.core import Decision, decide_trading_state
+from services.execution.core import Decision
 from services.execution.gate import Gate
+from services.execution.trading import decide_trading_state
 
 SETTINGS = ExecutionConfig(append_attempts_max=3, snapshot_interval_records=10)
 
