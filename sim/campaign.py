@@ -1,6 +1,5 @@
 """Runs many schedules on every core, counts what happened, and judges the whole."""
 
-import gc
 import multiprocessing
 import os
 import sys
@@ -49,7 +48,6 @@ NOTHING = Tally(0, 0, 0, 0.0, Counter(), Counter(), Counter(), ())
 
 def run_seeds(seeds: Iterable[int]) -> Tally:
     """Run schedules one after the other in this process."""
-    gc.freeze()  # what was loaded stays: tidying up after a world need not look at it
     total, started_s = NOTHING, time.process_time()
     for seed in seeds:
         outcome = run_plan(plan_of(seed))

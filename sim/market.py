@@ -18,7 +18,7 @@ from sim.settings import EPOCH_NS, INTERVAL, INTERVAL_MS
 from sim.venue import Venue
 
 NS_PER_MS = 1_000_000
-TICK_NS = NS_PER_S
+TICK_NS = 3 * NS_PER_S // 2
 START_PRICES = {"BTCUSDT": 600_000, "ETHUSDT": 300_000}
 TICKS = {"BTCUSDT": Decimal("0.1"), "ETHUSDT": Decimal("0.01")}
 TOP_QUANTITY = {"BTCUSDT": "0.012", "ETHUSDT": "0.25"}

@@ -8,6 +8,8 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import stamina
+
 from libs.common.runtime import clock as clock_module
 from libs.common.runtime import service as service_module
 from services.execution import shell as execution_shell
@@ -48,6 +50,9 @@ def ports_replaced(world: World) -> Iterator[None]:
     """Give the services the world's time, silence their logs, and slow what only polls."""
     with ExitStack() as stack:
         stack.enter_context(silenced(world))
+        hooks = stamina.instrumentation.get_on_retry_hooks()
+        stack.callback(stamina.instrumentation.set_on_retry_hooks, hooks)
+        stamina.instrumentation.set_on_retry_hooks(())
         previous = clock_module.use_time_source(_WorldTime(world))
         stack.callback(clock_module.use_time_source, previous)
         for module, name, value in (
@@ -77,6 +82,7 @@ class Outcome(NamedTuple):
 def run_plan(plan: Plan, *, with_story: bool = False) -> Outcome:
     """Run a schedule; the same plan gives the same journal, byte for byte."""
     was_collecting = gc.isenabled()
+    gc.freeze()  # tidying up after the world need not look at what was there before
     gc.disable()  # a killed life must not be tidied up in the middle of another's step
     try:
         outcome = _run(plan, [] if with_story else None)
@@ -84,6 +90,7 @@ def run_plan(plan: Plan, *, with_story: bool = False) -> Outcome:
             warnings.simplefilter("ignore")  # what lives on when its world ends, complains
             gc.collect()
     finally:
+        gc.unfreeze()
         if was_collecting:
             gc.enable()
     return outcome

@@ -12,8 +12,8 @@ from services.signal.config import SignalConfig, StrategyConfig
 
 ACCOUNT = "sim"
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
-INTERVAL = "2s"
-INTERVAL_MS = 2_000
+INTERVAL = "3s"
+INTERVAL_MS = 3_000
 APPROVAL_KEY = "SimulatedApprovalKey" + 44 * "0"
 EPOCH_NS = 1_790_000_000_000_000_000
 """Market time at the beginning of every world: some day in 2026."""
@@ -69,7 +69,8 @@ EXECUTION = ExecutionConfig(
     reconnect_wait_ms_max=2_000,
     snapshot_interval_records=40,
     arming_wait_wall_ms=4_000,
-    tick_wall_ms=400,
+    state_interval_wall_ms=1_500,
+    tick_wall_ms=800,
 )
 
 RISK = RiskConfig(
@@ -88,13 +89,13 @@ SIGNAL = SignalConfig(
         StrategyConfig(
             id="ema",
             strategy="ema_cross",
-            parameters={"fast_period": 1, "slow_period": 3, "pause_bars": 3},
+            parameters={"fast_period": 1, "slow_period": 2, "pause_bars": 2},
         ),
         StrategyConfig(
             id="rsi",
             strategy="rsi_crossover",
             symbols=SYMBOLS[:1],
-            parameters={"period": 3, "pause_bars": 3},
+            parameters={"period": 2, "pause_bars": 2},
         ),
     ),
     warmup_bars=20,
