@@ -42,6 +42,8 @@ class ExecutionConfig(ServiceConfig):
         protection_check_ms: how often the venue is asked whether it still holds them.
         stop_working_type: the price that triggers them: of the last trade, or the mark.
         halt_file: while this file exists nothing risk-increasing is sent, broker or not.
+        journal_head_wall_ms: a witness of the journal's head is kept this often.
+        journal_verify_pause_wall_ms: wait between two reads of the past that a snapshot skipped.
         audit_directory: where the audit export is written; none: it is not.
         audit_days_kept: finished days that are kept, those with nothing to tell not counted.
     """
@@ -117,6 +119,8 @@ class ExecutionConfig(ServiceConfig):
     audit_days_kept: int = Field(30, ge=1)
     audit_interval_wall_ms: int = Field(1_000, ge=10)
 
+    journal_head_wall_ms: int = Field(1_000, ge=10)
+    journal_verify_pause_wall_ms: int = Field(100, ge=1)
     append_attempts_max: int = Field(8, ge=1)
     snapshot_interval_records: int = Field(500, ge=10)
     state_interval_wall_ms: int = Field(1_000, ge=50)

@@ -12,8 +12,8 @@ from libs.common.messages.codec import UndecodableError, decode_struct
 from libs.common.messages.journal import IntentRefusedByGate, OrderRecorded
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import NS_PER_MS, Clock, monotonic_ns
-from libs.common.runtime.errors import AppendConflict, BusUnavailable
-from libs.common.runtime.journal import Journal
+from libs.common.runtime.errors import AppendConflict, BusUnavailable, PublishUnknown
+from libs.common.runtime.journal import READ_AHEAD_MAX, Journal
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import JOURNAL_APPEND_SECONDS, JOURNAL_CONFLICTS
 from services.execution.config import ExecutionConfig
@@ -43,8 +43,11 @@ class Gate:
         self._config_hash = config_hash
         self._on_change = on_change
         self._lock = asyncio.Lock()
-        self._snapshot_number = 0
+        self._snapshot_number = self._recovered_number = 0
         self._known_at_monotonic_ns = 0
+        self._head_number = 0
+        self._head_at_monotonic_ns = 0
+        self.fault = ""  # why nothing can be appended at the moment
         self.writer = writer
         self.journal = Journal(bus, account, config_hash, writer)
         self.state = State()
@@ -56,6 +59,7 @@ class Gate:
             JournalBroken: the chain does not hold; nothing may be sent.
             BusUnavailable: the broker did not answer.
         """
+        await self.journal.check_head()
         saved = await self.journal.load_snapshot()
         if saved is not None:
             try:
@@ -65,7 +69,7 @@ class Gate:
                 self.journal = Journal(
                     self._bus, self.journal.account, self._config_hash, self.writer
                 )
-        self._snapshot_number = self.journal.number
+        self._snapshot_number = self._recovered_number = self.journal.number
         return await self._fold_tail()
 
     async def catch_up(self) -> None:
@@ -123,6 +127,10 @@ class Gate:
                     JOURNAL_CONFLICTS.inc()
                     await self._fold_tail()
                     continue
+                except (BusUnavailable, PublishUnknown) as error:
+                    self.fault = str(error)
+                    raise
+                self.fault = ""
                 JOURNAL_APPEND_SECONDS.observe((monotonic_ns() - started) / 1e9)
                 self._known_at_monotonic_ns = started
                 apply(self.state, record)
@@ -131,6 +139,35 @@ class Gate:
         raise BusUnavailable(
             f"the journal append lost {self._settings.append_attempts_max} races in a row"
         )
+
+    async def save_head_if_due(self) -> None:
+        """Keep a witness of how far the journal has come, now and then."""
+        age_ns = monotonic_ns() - self._head_at_monotonic_ns
+        is_due = age_ns >= self._settings.journal_head_wall_ms * NS_PER_MS
+        if is_due and self.journal.number != self._head_number:
+            self._head_number, self._head_at_monotonic_ns = self.journal.number, monotonic_ns()
+            await self.journal.save_head()
+
+    async def verify_past(self) -> None:
+        """Verify, in its own time, the records that recovery skipped because of the snapshot.
+
+        Raises:
+            JournalBroken: one of them is missing or was altered.
+        """
+        until = self._recovered_number
+        reader = Journal(self._bus, self.journal.account, self._config_hash)
+        while reader.number < until:
+            try:
+                async for _ in reader.read_tail():
+                    if reader.number >= until:
+                        break
+                    if reader.number % READ_AHEAD_MAX == 0:  # orders come first
+                        await asyncio.sleep(self._settings.journal_verify_pause_wall_ms / 1000)
+            except BusUnavailable as error:
+                log.warning("past not verified yet", record=reader.number, error=str(error))
+                await asyncio.sleep(self._settings.journal_verify_pause_wall_ms / 1000)
+        if until:
+            log.info("journal's past verified", records=until)
 
     async def save_snapshot_if_due(self) -> None:
         """Save the fold every so many records, and forget what may be forgotten."""

@@ -183,6 +183,7 @@ class Execution:
         )
         context.spawn(self._publish_state(), "state")
         context.spawn(self._follow_journal(), "follow-journal")
+        context.spawn(self._gate.verify_past(), "journal-past")
         context.spawn(self._protection.run(), "protection")
         self._operators.open()
         for name, work in self._upkeep.works():
@@ -323,6 +324,12 @@ class Execution:
             "trading",
             Level.PASS if trading else Level.WARN,
             "; ".join((str(state.trading_state), state.trading_reason, *unarmed)),
+        )
+        fault = self._gate.fault
+        self._context.health.set(
+            "journal",
+            Level.FAIL if fault else Level.PASS,
+            f"nothing can be appended, so nothing is sent: {fault}" if fault else "",
         )
         self._operators.report_health()
         for one in TradingState:

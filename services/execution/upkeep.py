@@ -102,6 +102,7 @@ class Upkeep:
             "arming", lambda: self._commands.arm_paper(lambda: self._arming.unarmed)
         )
         await self._attempt("reports", lambda: self._reports.flush(self._gate))
+        await self._attempt("head", self._gate.save_head_if_due)
         await self._attempt("snapshot", self._gate.save_snapshot_if_due)
 
     async def _ask(self, lane: _Lane) -> None:

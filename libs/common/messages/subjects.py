@@ -72,6 +72,11 @@ def snapshot(account: str) -> str:
     return f"snapshot.{account}"
 
 
+def journal_head(account: str) -> str:
+    """How far an account's journal had come: a witness beside the journal itself."""
+    return f"snapshot.{account}.head"
+
+
 def account_state(account: str) -> str:
     """Execution's read model of an account."""
     return f"account.{account}.state"

@@ -54,6 +54,18 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     state: msgspec.Raw
 
 
+class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A record that was acknowledged: its number, its sequence in the stream, its hash.
+
+    A broker that finds a damaged byte when it starts cuts its stream off there, without a word: the
+    chain of what is left holds. Only a witness elsewhere knows that there was more.
+    """
+
+    number: int
+    sequence: int
+    hash: str
+
+
 def check_link(previous_number: int, previous_hash: str, record: JournalRecord) -> None:
     """Check that a record continues the chain.
 
@@ -129,6 +141,42 @@ class Journal:
             )
         except (BusUnavailable, PublishUnknown) as error:
             log.warning("snapshot not saved", error=str(error))
+
+    async def save_head(self) -> None:
+        """Keep a witness of the current place. Losing it costs nothing but the witness."""
+        head = Head(number=self.number, sequence=self.sequence, hash=self.head_hash)
+        try:
+            await self._bus.publish_stored(
+                subjects.journal_head(self.account),
+                encode(head),
+                message_id=f"head-{self.account}-{self.head_hash}",
+            )
+        except (BusUnavailable, PublishUnknown) as error:
+            log.warning("head not saved", error=str(error))
+
+    async def check_head(self) -> None:
+        """Check that the record of the last saved witness is there, as it was.
+
+        Raises:
+            JournalBroken: it is not: acknowledged records are gone or were changed.
+            BusUnavailable: the broker did not answer.
+        """
+        stored = await self._bus.read_last(
+            subjects.SNAPSHOTS_STREAM, subjects.journal_head(self.account)
+        )
+        if stored is None or stored.data is None:
+            return
+        try:
+            head = decode_struct(stored.data, Head)
+        except UndecodableError as error:
+            log.warning("head unreadable", error=str(error))
+            return
+        found = await self._bus.read_message(subjects.JOURNAL_STREAM, head.sequence)
+        if found is None or found.data is None or record_hash(found.data) != head.hash:
+            raise JournalBroken(
+                f"journal of {self.account}: record {head.number} was acknowledged at sequence"
+                f" {head.sequence}, and is gone or another one now: the broker lost records"
+            )
 
     async def read_tail(self) -> AsyncIterator[JournalRecord]:
         """Read, check and step over every record after the current place.

@@ -1,7 +1,8 @@
 """The frame of every service: configuration, bus, clock, HTTP doors, tasks, and a clean end.
 
 Exit codes: 0 stopped on request, 1 a task failed (the supervisor restarts us; start is recovery),
-2 the configuration is wrong, 3 the broker is not there.
+2 the configuration is wrong, 3 the broker is not there, 4 the journal is damaged: every start ends
+the same way until a person has looked at it.
 """
 
 import argparse
@@ -41,7 +42,7 @@ from libs.common.runtime.trace import configure_tracing, shutdown_tracing, span
 
 log = get_logger(__name__)
 
-EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_BROKER = 0, 1, 2, 3
+EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_BROKER, EXIT_JOURNAL = 0, 1, 2, 3, 4
 DEAD_LETTER_BYTES_MAX = 8_192
 STOP_WAIT_S = 5.0
 CANCEL_AGAIN_S = 0.2
@@ -96,6 +97,8 @@ class Context(Generic[S]):
             self._failure = self._failure or error
             if isinstance(error, ConfigError):
                 log.error("configuration refused", error=str(error))
+            elif isinstance(error, JournalBroken):
+                log.error("journal damaged, nothing is sent any more", error=str(error))
             else:
                 log.error("task failed", task=task.get_name(), error=repr(error), exc_info=error)
             self.stopping.set()
@@ -164,7 +167,7 @@ class Context(Generic[S]):
                     await self.dead_letter(delivery.subject, delivery.payload, str(error))
                     await delivery.terminate()
                     MESSAGES_HANDLED.labels(durable, "dead").inc()
-                except BusError:
+                except (BusError, JournalBroken):  # neither is the message's fault
                     raise
                 except Exception as error:
                     if delivery.deliveries >= self.common.bus.deliveries_max:
@@ -263,6 +266,8 @@ class Context(Generic[S]):
                 return EXIT_CONFIG
             case BusUnavailable():
                 return EXIT_BROKER
+            case JournalBroken():
+                return EXIT_JOURNAL
             case _:
                 return EXIT_FAILED
 
