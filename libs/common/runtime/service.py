@@ -27,7 +27,13 @@ from libs.common.model.settings import ServiceConfig
 from libs.common.runtime.bus import Bus, Delivery
 from libs.common.runtime.clock import Clock, PaperClock, SystemClock, wall_ns
 from libs.common.runtime.config import CommonConfig, Mode, load_config
-from libs.common.runtime.errors import BusError, BusUnavailable, ConfigError, PublishUnknown
+from libs.common.runtime.errors import (
+    BusError,
+    BusUnavailable,
+    ConfigError,
+    JournalBroken,
+    PublishUnknown,
+)
 from libs.common.runtime.health import Health, Level
 from libs.common.runtime.http import Doors, HttpServer, build_app
 from libs.common.runtime.http_tokens import load_tokens
