@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterator
 
+from libs.common.model.ids import derive_client_order_id
 from sim.plan import Plan
 from sim.run import Outcome, run_plan
+from sim.settings import ACCOUNT
 
 LINES_MAX = 220
 _NAMES = re.compile(r"(?:pc|pa)-[a-z2-7]{26}-\d+|\b[a-z2-7]{26}\b")
@@ -28,6 +30,7 @@ def _lines_about(outcome: Outcome) -> Iterator[str]:
     """The lines that name what is violated, every fault, and who lived when."""
     named = {name for violation in outcome.violations for name in _NAMES.findall(violation)}
     digests = {name.split("-")[1] if "-" in name else name for name in named}
+    digests |= {derive_client_order_id(ACCOUNT, name, 1).split("-")[1] for name in digests}
     kept = [
         line
         for line in outcome.story

@@ -131,7 +131,7 @@ class World:
         self._commands = 0
         self.executors = [self._executor("execution")]
         if plan.has_two_executors:
-            self.executors.append(self._executor("execution-2"))
+            self.executors.append(self._executor("execution-b"))
         self.risk = Node(self, "risk", "risk", RISK, _start_risk)
         self.signal = Node(self, "signal", "signal", SIGNAL, _start_signal)
         self.reconciler = Node(self, "reconciler", "reconciler", RECONCILER, _start_reconciler)
