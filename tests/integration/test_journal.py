@@ -124,6 +124,60 @@ async def test_a_snapshot_that_does_not_match_the_chain_is_refused(bus: Bus) -> 
     assert len([record async for record in reader.read_tail()]) == 1
 
 
+def damage(broker: Broker, words: bytes) -> None:
+    """Flip one bit of a stored record, as a failing disk may."""
+    (block,) = broker.directory.rglob(f"streams/{subjects.JOURNAL_STREAM}/msgs/*.blk")
+    raw = bytearray(block.read_bytes())
+    raw[raw.index(words)] ^= 1
+    block.write_bytes(raw)
+
+
+async def reconnected(bus: Bus) -> None:
+    async with asyncio.timeout(20):
+        while not bus.is_connected:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_flipped_bit_that_makes_the_broker_drop_records_is_noticed(
+    bus: Bus, nats_server: Broker
+) -> None:
+    """After a crash the broker reads its store, and cuts it off in silence at the damage."""
+    writer = Journal(bus, ACCOUNT, "h")
+    for n in range(20):
+        await append(writer, f"evidence {n}")
+    await writer.save_head()
+    await nats_server.kill()
+    damage(nats_server, b"evidence 10")
+    await nats_server.start()
+    await reconnected(bus)
+    assert len(await read_all(bus)) < 20  # what is left looks whole
+    with pytest.raises(JournalBroken, match="record 20 was acknowledged at sequence 20"):
+        await Journal(bus, ACCOUNT, "h").check_head()
+
+
+async def test_a_flipped_bit_after_a_clean_end_is_a_missing_record(
+    bus: Bus, nats_server: Broker
+) -> None:
+    writer = Journal(bus, ACCOUNT, "h")
+    for n in range(20):
+        await append(writer, f"evidence {n}")
+    await nats_server.stop()
+    damage(nats_server, b"evidence 10")
+    await nats_server.start()
+    await reconnected(bus)
+    with pytest.raises(JournalBroken, match="the message at 11 is missing"):
+        await read_all(bus)
+
+
+async def test_a_journal_that_goes_on_after_its_witness_is_whole(bus: Bus) -> None:
+    writer = Journal(bus, ACCOUNT, "h")
+    await writer.check_head()  # none was saved yet
+    await append(writer, "one")
+    await writer.save_head()
+    await append(writer, "another")
+    await Journal(bus, ACCOUNT, "h").check_head()
+
+
 async def test_nothing_is_appended_while_the_broker_is_away_nor_later(
     bus: Bus, nats_server: Broker
 ) -> None:

@@ -10,6 +10,7 @@ from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import SystemClock
 from libs.common.runtime.config import BusConfig
+from libs.common.runtime.errors import BusUnavailable, JournalBroken
 from libs.common.runtime.provisioning import provision
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision
@@ -80,3 +81,69 @@ async def test_a_gate_recovers_from_snapshot_and_tail_what_it_would_from_the_who
     assert await recovered.recover() == 1
     assert recovered.state == gate.state
     assert recovered.journal.head_hash == gate.journal.head_hash
+
+
+async def test_the_past_that_a_snapshot_skips_is_verified_all_the_same(
+    bus: Bus, nats_server: Broker
+) -> None:
+    gate = a_gate(bus)
+    for n in range(12):
+        await change(gate, TradingState.REDUCING if n % 2 else TradingState.ACTIVE, n + 1)
+    await gate.save_snapshot_if_due()
+    sound = a_gate(bus)
+    await sound.recover()
+    await sound.verify_past()
+    await nats_server.stop()
+    (block,) = nats_server.directory.rglob("streams/JOURNAL/msgs/*.blk")
+    raw = bytearray(block.read_bytes())
+    raw[raw.index(b'"number":3')] ^= 1
+    block.write_bytes(raw)
+    await nats_server.start()
+    async with asyncio.timeout(20):
+        while not bus.is_connected:
+            await asyncio.sleep(0.02)
+    recovered = a_gate(bus)
+    assert await recovered.recover() == 0  # the snapshot is sound, and so is the tail
+    with pytest.raises(JournalBroken, match="the message at 3 is missing"):
+        await recovered.verify_past()
+
+
+async def test_a_gate_that_lost_acknowledged_records_does_not_recover(
+    bus: Bus, nats_server: Broker
+) -> None:
+    gate = a_gate(bus)
+    for n in range(6):
+        await change(gate, TradingState.REDUCING if n % 2 else TradingState.ACTIVE, n + 1)
+    await gate.save_head_if_due()
+    await nats_server.kill()
+    (block,) = nats_server.directory.rglob("streams/JOURNAL/msgs/*.blk")
+    raw = bytearray(block.read_bytes())
+    raw[raw.index(b'"number":3')] ^= 1
+    block.write_bytes(raw)
+    await nats_server.start()
+    async with asyncio.timeout(20):
+        while not bus.is_connected:
+            await asyncio.sleep(0.02)
+    with pytest.raises(JournalBroken, match="record 6 was acknowledged"):
+        await a_gate(bus).recover()
+
+
+async def test_a_full_journal_refuses_appends_with_its_reason_until_there_is_room(
+    bus: Bus,
+) -> None:
+    gate = a_gate(bus)
+    await change(gate, TradingState.ACTIVE, 1)
+    jetstream = bus.jetstream
+    info = await jetstream.stream_info("JOURNAL")
+    roomy = info.config.max_bytes
+    info.config.max_bytes = info.state.bytes + 10
+    await jetstream.update_stream(info.config)
+    with pytest.raises(BusUnavailable, match="maximum bytes exceeded"):
+        await change(gate, TradingState.HALTED, 2)
+    assert "maximum bytes exceeded" in gate.fault
+    assert gate.state.trading_state is TradingState.ACTIVE
+    info.config.max_bytes = roomy
+    await jetstream.update_stream(info.config)
+    await change(gate, TradingState.HALTED, 2)
+    assert gate.fault == ""
+    assert gate.journal.number == 2
