@@ -6,6 +6,7 @@ from libs.common.runtime.credentials import load_secret, open_venue
 from libs.common.runtime.service import Context, run_service
 from libs.common.venue.budget import BudgetLimits
 from services.execution.admin_http import AdminFront
+from services.execution.arming import check_mode
 from services.execution.config import ExecutionConfig
 from services.execution.shell import Execution
 
@@ -36,4 +37,4 @@ async def start(context: Context[ExecutionConfig]) -> None:
 
 
 if __name__ == "__main__":
-    run_service("execution", ExecutionConfig, start, FRONT.routes)
+    run_service("execution", ExecutionConfig, start, FRONT.routes, check_mode)

@@ -1,6 +1,26 @@
-"""What has to hold before anything risk-increasing may be sent."""
+"""What has to hold before anything risk-increasing may be sent, and what may be started at all."""
 
-CHECKS = ("journal", "filters", "settings", "user_stream", "clock", "marks", "reconciled")
+from urllib.parse import urlsplit
+
+from libs.common.runtime.config import CommonConfig, Mode
+from libs.common.runtime.errors import ConfigError
+from services.execution.config import ExecutionConfig
+
+CHECKS = (
+    "journal",
+    "filters",
+    "settings",
+    "user_stream",
+    "clock",
+    "marks",
+    "reconciled",
+    "account_mode",
+    "withdrawal",
+    "versions",
+)
+#: Hosts of the real venue; what stands before them tells its test networks.
+REAL_VENUES = ("binance.com", "binancefuture.com", "binance.us")
+_TEST_WORDS = ("testnet", "demo")
 
 
 class Arming:
@@ -28,3 +48,38 @@ class Arming:
     def unarmed(self) -> tuple[str, ...]:
         """The checks that do not hold, with the reason; empty when armed."""
         return tuple(f"{check}: {why}" for check, why in sorted(self._failing.items()))
+
+
+def check_mode(common: CommonConfig, settings: ExecutionConfig) -> None:
+    """Refuse a start whose mode, venue, credentials and confirmation do not agree.
+
+    Credentials alone switch nothing on: paper never talks to a real venue, whatever keys it has.
+
+    Raises:
+        ConfigError: what contradicts what, and what to set.
+    """
+    mode, host = common.mode, urlsplit(common.venue.rest_url).hostname or ""
+    is_real = any(host == name or host.endswith(f".{name}") for name in REAL_VENUES)
+    is_test = is_real and (
+        any(word in host for word in _TEST_WORDS) or host.endswith("binancefuture.com")
+    )
+    if mode is Mode.PAPER:
+        if is_real:
+            raise ConfigError(
+                f"mode is paper and venue.rest_url is {host}, a real venue: set mode to testnet or"
+                " live, or venue.rest_url to a paper exchange"
+            )
+        return
+    for name in ("api_key_file", "api_secret_file"):
+        if getattr(settings, name) is None:
+            raise ConfigError(f"mode {mode} needs credentials: set execution.{name}")
+    if mode is Mode.TESTNET and is_real and not is_test:
+        raise ConfigError(
+            f"mode is testnet and venue.rest_url is {host}, where real money trades: set"
+            " venue.rest_url to the test network, or mode to live"
+        )
+    if mode is Mode.LIVE and settings.live_account_confirmation != common.account:
+        raise ConfigError(
+            "mode live trades real money: confirm the account by setting"
+            f" execution.live_account_confirmation to its name, {common.account!r}"
+        )

@@ -29,6 +29,11 @@ class ExecutionConfig(ServiceConfig):
     """The gate's limits and the shell's intervals. Times are market time unless named otherwise.
 
     Attributes:
+        live_account_confirmation: must be the account's name in live mode, or we do not start.
+        withdrawal_waived: arm in live although the venue does not tell whether the key may
+            withdraw.
+        clock_check_ms: (wall) how often our clock is measured against the venue's outside paper.
+        kill_wait_ms: (wall) how long cancel-all and flatten may take before they are incomplete.
         per_symbol: overrides by symbol.
         price_drift_max: how far the mark may be from the intent's reference price, as a fraction.
         budget_*: shares of the venue's limits, see ``libs.common.venue.budget``.
@@ -51,6 +56,8 @@ class ExecutionConfig(ServiceConfig):
     http_port: int = 8104
     api_key_file: Path | None = None
     api_secret_file: Path | None = None
+    live_account_confirmation: str = ""
+    withdrawal_waived: bool = False
     per_symbol: dict[str, SymbolOverrides] = {}
 
     intent_ttl_market_ms: int = Field(5_000, ge=100)
@@ -107,6 +114,7 @@ class ExecutionConfig(ServiceConfig):
     countdown_ms: int = Field(0, ge=0)
     kill_wait_ms: int = Field(30_000, ge=1_000)
 
+    clock_check_ms: int = Field(60_000, ge=1_000)
     clock_offset_ms_max: int = Field(500, ge=1)
     listen_key_keepalive_ms: int = Field(1_800_000, ge=60_000, le=3_000_000)
     stream_heartbeat_ms: int = Field(10_000, ge=500)

@@ -34,6 +34,7 @@ from libs.common.venue.user_payloads import AccountUpdate, AlgoUpdate, OrderTrad
 from services.execution.admin_room import OperatorRoom
 from services.execution.approvals import ApprovalDesk
 from services.execution.arming import Arming
+from services.execution.arming_checks import ArmingChecks
 from services.execution.audit_export import start_export
 from services.execution.changes import ChangeDesk
 from services.execution.config import ExecutionConfig
@@ -183,6 +184,15 @@ class Execution:
         )
         context.spawn(self._publish_state(), "state")
         context.spawn(self._follow_journal(), "follow-journal")
+        checks = ArmingChecks(
+            self._bus,
+            self._venue,
+            self._arming,
+            self._common.mode,
+            self._settings,
+            self._figures.check_clock,
+        )
+        context.spawn(checks.run(), "arming-checks")
         context.spawn(self._gate.verify_past(), "journal-past")
         context.spawn(self._protection.run(), "protection")
         self._operators.open()

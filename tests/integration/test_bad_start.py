@@ -89,3 +89,36 @@ async def test_a_service_whose_port_is_taken_names_the_setting_that_moves_it(
     assert code == EXIT_CONFIG
     errors = [line["error"] for line in said if line["event"] == "configuration refused"]
     assert errors == ["feed: the HTTP port is taken; set feed.http_port"]
+
+
+async def test_live_is_refused_in_one_line_until_its_account_is_confirmed_by_name(tmp_path):
+    key = tmp_path / "key"
+    key.write_text("k" * 64)
+    key.chmod(0o600)
+    live = {
+        "mode": "live",
+        "account": "main",
+        "venue": {"rest_url": "https://fapi.binance.com"},
+        "execution": {"api_key_file": str(key), "api_secret_file": str(key)},
+    }
+    lines = 0
+    for settings, words in (
+        (live, "execution.live_account_confirmation to its name, 'main'"),
+        ({**live, "execution": {}}, "mode live needs credentials: set execution.api_key_file"),
+        ({**live, "mode": "paper"}, "a real venue"),
+    ):
+        code, said = await end_of("execution", tmp_path, write_config(tmp_path, settings))
+        assert code == EXIT_CONFIG
+        (line,) = said[lines:]
+        lines = len(said)
+        assert (line["level"], line["event"]) == ("error", "configuration refused")
+        assert words in line["error"]
+        assert "k" * 64 not in str(said)
+
+
+async def test_a_door_that_other_machines_reach_is_not_opened_without_a_token(tmp_path):
+    config = write_config(tmp_path, {"http_host": "0.0.0.0"})
+    for code, said in (await end_of_all(tmp_path, config)).values():
+        assert code == EXIT_CONFIG
+        (line,) = said
+        assert "http_tokens_file" in line["error"]

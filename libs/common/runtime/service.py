@@ -287,10 +287,13 @@ async def _run(
     start: Callable[[Context[S]], Awaitable[None]],
     path: Path | None,
     routes: Routes[S] | None,
+    check: Callable[[CommonConfig, S], None] | None,
 ) -> int:
     try:
         common, settings, config_hash = load_config(name, settings_type, path=path)
         tokens = load_tokens(common)
+        if check is not None:
+            check(common, settings)
     except ConfigError as error:
         log.error("configuration refused", error=str(error))
         return EXIT_CONFIG
@@ -363,6 +366,7 @@ def run_service(
     settings_type: type[S],
     start: Callable[[Context[S]], Awaitable[None]],
     routes: Routes[S] | None = None,
+    check: Callable[[CommonConfig, S], None] | None = None,
 ) -> NoReturn:
     """The whole life of a service process; never returns.
 
@@ -371,11 +375,12 @@ def run_service(
         settings_type: that section.
         start: plugs the shell into the context; returns when start-up (and recovery) is over.
         routes: makes the service's own HTTP doors; they are there before ``start`` is called.
+        check: raises ConfigError where the settings contradict one another; nothing is started.
     """
     parser = argparse.ArgumentParser(prog=f"python -m services.{name}")
     parser.add_argument("--config", type=Path, help="YAML configuration (or PORTCULLIS_CONFIG)")
     arguments = parser.parse_args()
     configure_logging(name)
-    code = uvloop.run(_run(name, settings_type, start, arguments.config, routes))
+    code = uvloop.run(_run(name, settings_type, start, arguments.config, routes, check))
     shutdown_tracing()
     raise SystemExit(code)
