@@ -11,10 +11,11 @@ from libs.common.messages.journal import (
     OrderResigned,
     OrderUpdated,
 )
-from libs.common.model.order import OrderStatus
+from libs.common.model.order import OrderStatus, contradicts
 from libs.common.runtime.clock import NS_PER_MS, Clock, wall_ns
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import (
+    ORDER_CONTRADICTIONS,
     ORDER_OUTCOMES,
     ORDER_SUBMIT_SECONDS,
     UNKNOWN_RESOLVED_SECONDS,
@@ -278,8 +279,12 @@ class OrderDesk:
             await self.journal_update(update)
 
     async def journal_update(self, update: OrderUpdated) -> None:
-        """Journal a change of one of our orders, if it is news."""
+        """Journal a change of one of our orders, if it is news; say aloud what cannot be."""
         state = self._gate.state
+        order = state.orders.get(update.client_order_id)
+        if order is not None and contradicts(order.status, update.status):
+            ORDER_CONTRADICTIONS.inc()
+            log.error("the venue contradicts itself", known=order.status, told=repr(update))
         await self._gate.transact(
             lambda: decide_update(self._settings, state, update, self._clock.now_ns()),
             causation_id=f"venue-order-{update.venue_order_id}",

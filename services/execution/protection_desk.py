@@ -17,12 +17,16 @@ from libs.common.messages.algo_events import (
     ProtectionFailed,
 )
 from libs.common.messages.journal import JournalEvent, OrderCancelRequested, OrderRecorded
-from libs.common.model.algo_order import AlgoStatus
+from libs.common.model.algo_order import AlgoStatus, algo_contradicts
 from libs.common.model.money import ZERO
 from libs.common.runtime.clock import NS_PER_MS, Clock
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.metrics import PROTECTION_FAILED, STOPS_ACKNOWLEDGED_SECONDS
+from libs.common.runtime.metrics import (
+    ORDER_CONTRADICTIONS,
+    PROTECTION_FAILED,
+    STOPS_ACKNOWLEDGED_SECONDS,
+)
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.venue.outcome_table import Reason as VenueReason
 from libs.common.venue.outcomes import Accepted, Rejected, Throttled, describe
@@ -292,7 +296,11 @@ class ProtectionDesk:
     # -- the journal -----------------------------------------------------------------------------
 
     async def _journal_update(self, update: AlgoOrderUpdated) -> None:
-        """Journal what is heard of a stop or target, if it is news."""
+        """Journal what is heard of a stop or target, if it is news; say aloud what cannot be."""
+        known = self._gate.state.algo_orders.get(update.client_algo_id)
+        if known is not None and algo_contradicts(known.status, update.status):
+            ORDER_CONTRADICTIONS.inc()
+            log.error("the venue contradicts itself", known=known.status, told=repr(update))
         decision = await self._gate.transact(
             lambda: decide_algo_update(self._gate.state, update),
             causation_id=f"algo-{update.client_algo_id}",
