@@ -10,13 +10,13 @@ COMMON_MODULES = {
         "hello intents journal market subjects"
     ),
     "venue": (
-        "budget endpoints latches market_payloads outcome_table outcomes payloads settings_payloads "
-        "signing socket_api stream_payloads streams user_payloads"
+        "budget endpoints latches market_payloads outcome_table outcomes payloads "
+        "settings_payloads signing socket_api stream_payloads streams user_payloads"
     ),
     "runtime": (
-        "broker bus clock config credentials errors health http http_problem http_tokens journal "
-        "log metrics provisioning retry_read secret service trace venue_client venue_http "
-        "venue_reader venue_settings venue_socket venue_transport websocket"
+        "broker bus bus_client clock config credentials errors health http http_problem "
+        "http_tokens journal log metrics provisioning retry_read secret service trace venue_client "
+        "venue_http venue_reader venue_settings venue_socket venue_transport websocket"
     ),
     "testing": "builders scripted_venue venue_calls",
 }

@@ -7,6 +7,7 @@ The defences, each from a measured failure of the plain client:
 * no callback can raise (an exception in one kills the read loop while ``is_connected`` stays true);
 * a round trip is demanded every second, and one that does not return forces a reconnect
   (``flush`` succeeds on a dead connection);
+* a publish that is acknowledged takes a way without queues (``bus_client``): an order waits for two;
 * messages are pulled one at a time with a short expiry (a larger batch can stall for seconds, and a
   pull that was outstanding when the broker went away never returns by itself).
 """
@@ -16,14 +17,20 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from nats.aio.client import Client
+import msgspec
 from nats.aio.msg import Msg
+from nats.errors import (
+    ConnectionClosedError,
+    MaxPayloadError,
+    NoRespondersError,
+    OutboundBufferLimitError,
+)
 from nats.errors import Error as NatsError
-from nats.errors import OutboundBufferLimitError
 from nats.js import JetStreamContext
 from nats.js.api import PubAck, RawStreamMsg
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
+from libs.common.runtime.bus_client import BusClient
 from libs.common.runtime.clock import monotonic_ns
 from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import AppendConflict, BusError, BusUnavailable, PublishUnknown
@@ -39,6 +46,21 @@ Handler = Callable[[str, bytes, dict[str, str]], Awaitable[None]]
 def _without_password(url: str) -> str:
     """A broker's URL as it may be shown: what stands before the @ is secret."""
     return re.sub(r"(?<=://).*@", "***@", url)
+
+
+def _acknowledgement(subject: str, answer: bytes) -> PubAck:
+    try:
+        told = msgspec.json.decode(answer, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise PublishUnknown(f"an answer about {subject} that cannot be read: {error}") from error
+    if "error" not in told:
+        return PubAck.from_response(told)
+    try:
+        raise APIError.from_error(told["error"])  # which itself raises for some codes
+    except APIError as refusal:
+        if refusal.err_code == WRONG_LAST_SEQUENCE:
+            raise AppendConflict(f"{subject} moved on: {refusal.description}") from refusal
+        raise BusUnavailable(f"the broker refused {subject}: {refusal.description}") from refusal
 
 
 class Delivery:
@@ -84,7 +106,9 @@ class Delivery:
 class Bus:
     """A connection to NATS with JetStream. Made by ``connect``."""
 
-    def __init__(self, client: Client, settings: BusConfig, on_closed: Callable[[], None]) -> None:
+    def __init__(
+        self, client: BusClient, settings: BusConfig, on_closed: Callable[[], None]
+    ) -> None:
         self._client = client
         self._settings = settings
         self._on_closed = on_closed
@@ -106,7 +130,7 @@ class Bus:
         Raises:
             BusUnavailable: not connected after ``connect_attempts_max`` attempts.
         """
-        bus = cls(Client(), settings, on_closed)
+        bus = cls(BusClient(), settings, on_closed)
         for attempt in range(1, settings.connect_attempts_max + 1):
             try:
                 await bus._open(name)
@@ -130,7 +154,7 @@ class Bus:
 
     async def _open(self, name: str) -> None:
         settings = self._settings
-        self._client = Client()
+        self._client = BusClient()
         # The client retries its first connection without end and in silence: bound each attempt.
         async with asyncio.timeout(settings.connect_timeout_ms / 1000):
             await self._client.connect(
@@ -148,6 +172,7 @@ class Bus:
                 reconnected_cb=self._on_reconnected,
                 closed_cb=self._on_client_closed,
             )
+            await self._client.listen_for_answers()
 
     @property
     def is_connected(self) -> bool:
@@ -196,21 +221,19 @@ class Bus:
         all_headers = {**(headers or trace_headers()), "Nats-Msg-Id": message_id}
         if expected_last_sequence is not None:
             all_headers["Nats-Expected-Last-Subject-Sequence"] = str(expected_last_sequence)
+        timeout_s = self._settings.publish_timeout_ms / 1000
         try:
-            return await self.jetstream.publish(
-                subject,
-                payload,
-                timeout=self._settings.publish_timeout_ms / 1000,
-                headers=all_headers,
-            )
-        except (NoStreamResponseError, OutboundBufferLimitError) as error:
+            answer = await self._client.ask(subject, payload, all_headers, timeout_s)
+        except (
+            NoRespondersError,
+            OutboundBufferLimitError,
+            ConnectionClosedError,
+            MaxPayloadError,
+        ) as error:
             raise BusUnavailable(f"cannot store {subject}: {error!r}") from error
-        except APIError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE:
-                raise AppendConflict(f"{subject} moved on: {error.description}") from error
-            raise BusUnavailable(f"the broker refused {subject}: {error.description}") from error
-        except (NatsError, TimeoutError) as error:
+        except (NatsError, TimeoutError, OSError) as error:
             raise PublishUnknown(f"no acknowledgement for {subject}: {error!r}") from error
+        return _acknowledgement(subject, answer)
 
     async def subscribe(self, subject: str, handler: Handler) -> None:
         """Hear messages as they are said. A handler that raises is logged and goes on hearing."""

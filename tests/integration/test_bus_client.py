@@ -1,0 +1,105 @@
+"""The short way of a stored publish, on a real broker: what it promises beyond nats-py's own."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+from nats.js.api import StreamConfig
+
+from libs.common.runtime.broker import Broker
+from libs.common.runtime.bus import Bus
+from libs.common.runtime.config import BusConfig
+from libs.common.runtime.errors import BusUnavailable, PublishUnknown
+
+WAIT_S = 20
+SUBJECT = "short.way"
+
+
+@pytest.fixture
+async def bus(nats_server: Broker) -> AsyncIterator[Bus]:
+    one = await Bus.connect(
+        BusConfig(url=nats_server.url, publish_timeout_ms=500), "test", lambda: None
+    )
+    await one.jetstream.add_stream(StreamConfig(name="SHORT", subjects=[SUBJECT]))
+    yield one
+    await one.close()
+
+
+async def store(bus: Bus, payload: bytes, message_id: str) -> int:
+    return (await bus.publish_stored(SUBJECT, payload, message_id=message_id)).seq
+
+
+async def test_many_at_once_get_each_their_own_answer(bus: Bus) -> None:
+    sequences = await asyncio.gather(*(store(bus, b"%d" % n, f"id-{n}") for n in range(200)))
+    assert sorted(sequences) == list(range(1, 201))
+    for number, sequence in enumerate(sequences):
+        stored = await bus.read_message("SHORT", sequence)
+        assert stored is not None
+        assert stored.data == b"%d" % number
+
+
+async def test_payload_and_headers_arrive_as_they_were(bus: Bus) -> None:
+    payload = b"\r\nHPUB +OK \x00\xff" * 1_000
+    acknowledgement = await bus.publish_stored(
+        SUBJECT, payload, message_id="a\r\nX-Other: b", headers={"trace": " 1 "}
+    )
+    stored = await bus.read_message("SHORT", acknowledgement.seq)
+    assert stored is not None
+    assert stored.data == payload
+    assert stored.headers == {"trace": "1", "Nats-Msg-Id": "a  X-Other: b"}
+
+
+@pytest.mark.parametrize("subject", ["", "a b", "a\r\nPUB x 0", "a\tb"])
+async def test_a_subject_cannot_break_out_of_its_line(bus: Bus, subject: str) -> None:
+    with pytest.raises(ValueError, match="subject"):
+        await bus.publish_stored(subject, b"x", message_id="x")
+
+
+async def test_a_subject_that_no_stream_stores_is_known_not_to_be_stored(bus: Bus) -> None:
+    with pytest.raises(BusUnavailable):
+        await bus.publish_stored("nobody.stores.this", b"x", message_id="x")
+
+
+async def test_an_answer_that_comes_too_late_is_unknown_and_disturbs_nothing(
+    bus: Bus, nats_server: Broker
+) -> None:
+    process_id = nats_server.process_id
+    assert process_id is not None
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        with pytest.raises(PublishUnknown):
+            await store(bus, b"late", "late")
+    finally:
+        os.kill(process_id, signal.SIGCONT)
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            try:
+                after = await store(bus, b"after", "after")
+            except (BusUnavailable, PublishUnknown):
+                await asyncio.sleep(0.05)
+            else:
+                break
+    assert after in (1, 2)
+
+
+async def test_the_short_way_survives_a_broker_that_restarts(bus: Bus, nats_server: Broker) -> None:
+    assert await store(bus, b"before", "before") == 1
+    await nats_server.stop()
+    with pytest.raises((BusUnavailable, PublishUnknown)):
+        await store(bus, b"meanwhile", "meanwhile")
+    await nats_server.start()
+    async with asyncio.timeout(WAIT_S):
+        while not bus.is_connected:
+            await asyncio.sleep(0.02)
+    assert await store(bus, b"after", "after") > 1
+
+
+async def test_giving_up_leaves_nothing_behind(bus: Bus) -> None:
+    task = asyncio.create_task(store(bus, b"x", "x"))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert not bus._client._waiting
+    assert await store(bus, b"y", "y") >= 1
