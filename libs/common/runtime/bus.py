@@ -7,7 +7,7 @@ The defences, each from a measured failure of the plain client:
 * no callback can raise (an exception in one kills the read loop while ``is_connected`` stays true);
 * a round trip is demanded every second, and one that does not return forces a reconnect
   (``flush`` succeeds on a dead connection);
-* a publish that is acknowledged takes a way without queues (``bus_client``): an order waits for two;
+* a publish that is acknowledged takes a way without queues (``bus_client``): orders wait for it;
 * messages are pulled one at a time with a short expiry (a larger batch can stall for seconds, and a
   pull that was outstanding when the broker went away never returns by itself).
 """
