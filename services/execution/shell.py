@@ -129,17 +129,7 @@ class Execution:
             context.common.symbols,
             settings,
         )
-        self._upkeep = Upkeep(
-            self._gate,
-            self._desk,
-            self._figures,
-            self._gaps,
-            self._commands,
-            self._reports,
-            self._arming,
-            clock,
-            settings,
-        )
+        self._upkeep = self._make_upkeep()
         self._approvals = ApprovalDesk(
             context.bus,
             clock,
@@ -150,6 +140,19 @@ class Execution:
             settings,
             account,
             approval_key,
+        )
+
+    def _make_upkeep(self) -> Upkeep:
+        return Upkeep(
+            self._gate,
+            self._desk,
+            self._figures,
+            self._gaps,
+            self._commands,
+            self._reports,
+            self._arming,
+            self._clock,
+            self._settings,
         )
 
     async def start(self) -> None:
