@@ -11,14 +11,15 @@ from collections.abc import Awaitable, Callable
 
 from libs.common.messages.journal import BalanceObserved, FillReceived, OrderUpdated
 from libs.common.model.order import Side
-from libs.common.runtime.clock import Clock, sleep_market
+from libs.common.runtime.clock import NS_PER_MS, Clock, monotonic_ns, sleep_market
 from libs.common.runtime.config import CommonConfig
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import FORCED_FILLS, STREAM_CONNECTED, STREAM_RECONNECTS
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.runtime.websocket import Closed, Connect, Socket, WebSocketError, connect
-from libs.common.venue.outcomes import Throttled, throttled_until_ms
+from libs.common.venue.outcome_table import Reason
+from libs.common.venue.outcomes import Rejected, Throttled, throttled_until_ms
 from libs.common.venue.payloads import PayloadError
 from libs.common.venue.stream_payloads import ControlReply
 from libs.common.venue.streams import control_message, user_stream_url
@@ -36,7 +37,11 @@ from services.execution.venue_words import read_update
 
 log = get_logger(__name__)
 
-CONFIRM_REQUEST_ID = 1
+FIRST_REQUEST_ID = 1
+#: A keepalive that fails for another reason than the key itself is tried again, this often and
+#: this soon; a key lives 60 minutes and is prolonged every 50 at the latest.
+KEEPALIVE_ATTEMPTS_MAX = 5
+KEEPALIVE_RETRY_MS_MAX = 60_000
 CONFIRM_TIMEOUT_MS = 5_000
 CONNECT_TIMEOUT_MS = 5_000
 EVENTS_QUEUED_MAX = 10_000
@@ -51,6 +56,10 @@ FORCED_PREFIXES = {
 
 class StreamLostError(Exception):
     """The connection ended or can no longer be trusted; connect again and close the gap."""
+
+
+class ListenKeyEndedError(StreamLostError):
+    """The listen key is no more: a new one is asked for at once, since no wait could help."""
 
 
 def read_order_update(update: OrderUpdate) -> OrderUpdated | None:
@@ -133,6 +142,8 @@ class UserStream:
         self._connect = connect
         self._queue: asyncio.Queue[UserEvent | Closed] = asyncio.Queue(EVENTS_QUEUED_MAX)
         self._confirmed = asyncio.Event()
+        self._request_id = FIRST_REQUEST_ID
+        self._heard_at_ns = 0
         self._was_up = False
 
     async def run(self) -> None:
@@ -151,6 +162,8 @@ class UserStream:
                 STREAM_CONNECTED.labels("user").set(0)
                 self._on_down(str(error))
                 log.warning("user stream down", error=str(error), failures=failures)
+                if self._was_up and isinstance(error, ListenKeyEndedError):
+                    continue
                 await self._wait_as_told(error)
             bound_ms = min(
                 self._settings.reconnect_wait_ms << min(failures, 16),
@@ -166,7 +179,6 @@ class UserStream:
 
     async def _live(self) -> None:
         self._queue = asyncio.Queue(EVENTS_QUEUED_MAX)
-        self._confirmed.clear()
         listen_key = await self._venue.create_listen_key()
         socket = await self._connect(
             user_stream_url(self._common.venue.stream_url, listen_key.reveal()),
@@ -176,52 +188,82 @@ class UserStream:
             max_frame_bytes=self._settings.stream_frame_bytes_max,
             connect_timeout_ms=CONNECT_TIMEOUT_MS,
         )
-        keeper: asyncio.Task[None] | None = None
+        watchers: set[asyncio.Task[None]] = set()
         try:
             await self._confirm(socket)
             await self._on_up()
             self._was_up = True
             STREAM_CONNECTED.labels("user").set(1)
             log.info("user stream up")
-            keeper = asyncio.create_task(self._keep_alive(), name="listen-key")
-            await self._drain(keeper)
+            watchers.add(asyncio.create_task(self._keep_alive(), name="listen-key"))
+            watchers.add(asyncio.create_task(self._watch(socket), name="user-stream-watch"))
+            await self._drain(watchers)
         finally:
-            if keeper is not None:
-                keeper.cancel()
+            for watcher in watchers:
+                watcher.cancel()
             if socket.is_open:
                 await socket.close()
 
     async def _confirm(self, socket: Socket) -> None:
         """A bogus key also handshakes; an answer proves at least that somebody reads."""
-        socket.send_text(control_message("LIST_SUBSCRIPTIONS", (), CONFIRM_REQUEST_ID))
+        self._confirmed.clear()
+        self._request_id += 1
+        socket.send_text(control_message("LIST_SUBSCRIPTIONS", (), self._request_id))
         try:
             await asyncio.wait_for(self._confirmed.wait(), CONFIRM_TIMEOUT_MS / 1000)
         except TimeoutError:
-            raise StreamLostError("the user stream did not answer after opening") from None
+            raise StreamLostError("the user stream does not answer") from None
 
-    async def _drain(self, keeper: asyncio.Task[None]) -> None:
+    async def _watch(self, socket: Socket) -> None:
+        """Ask whether anybody is there whenever nothing was heard for a while.
+
+        The protocol's own pings prove a connection; an answer proves the venue's application.
+        """
+        heartbeat_ms = self._settings.stream_heartbeat_ms
+        while True:
+            silent_ms = (monotonic_ns() - self._heard_at_ns) // NS_PER_MS
+            if silent_ms >= heartbeat_ms:
+                await self._confirm(socket)
+                silent_ms = 0
+            await asyncio.sleep((heartbeat_ms - silent_ms) / 1000)
+
+    async def _drain(self, watchers: set[asyncio.Task[None]]) -> None:
         while True:
             getting = asyncio.create_task(self._queue.get())
-            done, _ = await asyncio.wait({getting, keeper}, return_when=asyncio.FIRST_COMPLETED)
-            if keeper in done:
+            done, _ = await asyncio.wait({getting, *watchers}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done & watchers:
                 getting.cancel()
-                await keeper
+                await ended
             event = await getting
             if isinstance(event, Closed):
                 raise StreamLostError(f"the venue closed the user stream ({event.code})")
             if isinstance(event, ListenKeyExpired):
-                raise StreamLostError("the listen key expired")
+                raise ListenKeyEndedError("the listen key expired")
             await self._on_event(event)
 
     async def _keep_alive(self) -> None:
+        """Prolong the key long before its end; what fails for a moment is tried again."""
+        interval_ms = self._settings.listen_key_keepalive_ms
+        retry_ms = min(interval_ms // 10, KEEPALIVE_RETRY_MS_MAX)
+        failures = 0
         while True:
-            await sleep_market(self._clock, self._settings.listen_key_keepalive_ms)
+            await sleep_market(self._clock, retry_ms if failures else interval_ms)
             try:
                 await self._venue.keepalive_listen_key()
             except VenueReadError as error:
-                raise StreamLostError(f"the listen key was not kept alive: {error}") from error
+                outcome = error.outcome
+                if isinstance(outcome, Rejected) and outcome.reason is Reason.LISTEN_KEY:
+                    raise ListenKeyEndedError("the venue knows our listen key no more") from error
+                failures += 1
+                if failures >= KEEPALIVE_ATTEMPTS_MAX:
+                    raise StreamLostError(f"the listen key was not kept alive: {error}") from error
+                log.warning("listen key not prolonged yet", error=str(error), failures=failures)
+                await self._wait_as_told(error)
+            else:
+                failures = 0
 
     def _on_frame(self, frame: memoryview) -> None:
+        self._heard_at_ns = monotonic_ns()
         try:
             event = decode_user_frame(bytes(frame))
         except PayloadError as error:
@@ -229,7 +271,7 @@ class UserStream:
             self._put(Closed(code=1007, reason=str(error), is_ours=True))
             return
         if isinstance(event, ControlReply):
-            if event.request_id == CONFIRM_REQUEST_ID and event.error is None:
+            if event.request_id == self._request_id and event.error is None:
                 self._confirmed.set()
         elif isinstance(event, OrderTradeUpdate | AlgoUpdate | AccountUpdate | ListenKeyExpired):
             self._put(event)

@@ -3,11 +3,12 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from decimal import Decimal
 
 import pytest
 from aiohttp import web
 
-from libs.common.runtime.clock import SystemClock
+from libs.common.runtime.clock import Clock, PaperClock, SystemClock, wall_ns
 from libs.common.runtime.config import CommonConfig, VenueConfig
 from libs.common.runtime.errors import BusUnavailable
 from libs.common.runtime.secret import Secret
@@ -33,17 +34,29 @@ class Door:
 
     def __init__(self) -> None:
         self.opened = 0
+        self.keys_made = 0
+        self.kept_alive = 0
+        self.answers_max = 1_000
+        self.keepalives: list[web.Response] = []
 
     async def listen_key(self, _: web.Request) -> web.Response:
+        self.keys_made += 1
         return web.json_response({"listenKey": "k" * 64})
+
+    async def keep_alive(self, _: web.Request) -> web.Response:
+        self.kept_alive += 1
+        return self.keepalives.pop(0) if self.keepalives else web.json_response({})
 
     async def stream(self, request: web.Request) -> web.WebSocketResponse:
         self.opened += 1
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        async for _ in socket:
-            await socket.send_str('{"id":1,"result":[]}')
-            await socket.send_str(BALANCE)
+        answers = 0
+        async for message in socket:
+            if answers < self.answers_max:
+                answers += 1
+                await socket.send_json({"id": message.json()["id"], "result": []})
+                await socket.send_str(BALANCE)
         return socket
 
 
@@ -52,6 +65,7 @@ async def door() -> AsyncIterator[tuple[Door, str]]:
     door = Door()
     app = web.Application()
     app.router.add_post("/fapi/v1/listenKey", door.listen_key)
+    app.router.add_put("/fapi/v1/listenKey", door.keep_alive)
     app.router.add_get("/private/{rest:.*}", door.stream)
     runner = web.AppRunner(app, shutdown_timeout=0)
     await runner.setup()
@@ -67,6 +81,8 @@ async def live_for(
     *,
     on_event: Callable[[UserEvent], Awaitable[None]],
     on_up: Callable[[], Awaitable[None]],
+    settings: ExecutionConfig | None = None,
+    clock: Clock | None = None,
 ) -> list[str]:
     """Run a user stream for a while; returns why it went down each time."""
     now = SystemClock().now_ns
@@ -74,9 +90,9 @@ async def live_for(
     downs: list[str] = []
     stream = UserStream(
         venue,
-        SystemClock(),
+        clock or SystemClock(),
         CommonConfig(venue=VenueConfig(rest_url=f"http://{address}", stream_url=f"ws://{address}")),
-        ExecutionConfig(reconnect_wait_ms=50),
+        settings or ExecutionConfig(reconnect_wait_ms=50),
         on_event=on_event,
         on_up=on_up,
         on_down=downs.append,
@@ -124,3 +140,48 @@ async def test_a_venue_that_names_a_wait_is_left_alone_for_as_long(
 
     await live_for(door[1], 1.0, on_event=nothing, on_up=banned)
     assert door[0].opened == 1
+
+
+def hurried() -> PaperClock:
+    """A clock on which half an hour of keepalives passes in a moment."""
+    clock = PaperClock()
+    clock.grant(wall_ns(), Decimal(10_000), None)
+    return clock
+
+
+async def test_a_venue_that_answers_nothing_any_more_is_left_and_asked_anew(
+    door: tuple[Door, str],
+) -> None:
+    door[0].answers_max = 1
+    settings = ExecutionConfig(reconnect_wait_ms=50, stream_heartbeat_ms=500)
+    downs = await live_for(door[1], 6.5, on_event=nothing, on_up=nothing, settings=settings)
+    assert downs == ["the user stream does not answer"]
+    assert door[0].opened == 2
+
+
+async def test_a_quiet_venue_that_answers_is_not_left(door: tuple[Door, str]) -> None:
+    settings = ExecutionConfig(reconnect_wait_ms=50, stream_heartbeat_ms=500)
+    downs = await live_for(door[1], 2.5, on_event=nothing, on_up=nothing, settings=settings)
+    assert downs == []
+
+
+async def test_a_key_that_the_venue_knows_no_more_is_replaced_at_once(
+    door: tuple[Door, str],
+) -> None:
+    gone = {"code": -1125, "msg": "This listenKey does not exist."}
+    door[0].keepalives = [web.json_response(gone, status=400)]
+    settings = ExecutionConfig(reconnect_wait_ms=60_000)  # a wait would outlast the test
+    downs = await live_for(
+        door[1], 1.5, on_event=nothing, on_up=nothing, settings=settings, clock=hurried()
+    )
+    assert downs == ["the venue knows our listen key no more"]
+    assert door[0].keys_made == 2
+
+
+async def test_a_keepalive_that_fails_for_a_moment_costs_nothing(door: tuple[Door, str]) -> None:
+    busy = {"code": -1001, "msg": "Internal error; unable to process your request."}
+    door[0].keepalives = [web.json_response(busy, status=503) for _ in range(2)]
+    downs = await live_for(door[1], 1.0, on_event=nothing, on_up=nothing, clock=hurried())
+    assert downs == []
+    assert door[0].kept_alive >= 3
+    assert door[0].keys_made == 1
