@@ -11,6 +11,7 @@ from services.execution.commands import CommandDesk
 from services.execution.config import ExecutionConfig
 from services.execution.gate import Gate
 from services.execution.kill import KillDesk
+from services.execution.kill_countdown import Countdown
 from services.execution.kill_local import LocalHalt
 from services.execution.lookout import Lookout
 from services.execution.orders import OrderDesk
@@ -52,6 +53,7 @@ class OperatorRoom:
         self._local_halt = LocalHalt(
             lookout.closing, self.commands.halt, settings.halt_file, settings.tick_wall_ms
         )
+        self._countdown = Countdown(gate, venue, clock, settings)
         self.admin = AdminDesk(
             context.bus,
             clock,
@@ -76,6 +78,7 @@ class OperatorRoom:
         self.admin.is_open = True
         self._context.spawn(self._local_halt.tell_journal(), "local-halt")
         self._context.spawn(self._kill.watch(), "kill")
+        self._context.spawn(self._countdown.run(), "countdown")
 
     def report_health(self) -> None:
         """Say on /readyz what is being killed, what was left behind, and what keeps us shut."""
