@@ -1,0 +1,49 @@
+"""What execution shows, as lines: every column wide enough, nothing is a table too."""
+
+from cli.operate_tables import render
+
+GUARD = {
+    "guard": "cooldown_symbol",
+    "key": "BTCUSDT",
+    "active": True,
+    "remaining_s": 12.5,
+    "limit": "60000 ms after a failed order",
+    "observed": "an order failed",
+    "unlock": "cooldown_symbol:BTCUSDT",
+}
+
+
+def test_guards_say_what_holds_for_how_long_and_how_to_unlock_it() -> None:
+    text = render("guards", {"unarmed": ["marks: none"], "closing": [], "guards": [GUARD]})
+    first, heads, row = text.splitlines()
+    assert first == "NOT ARMED  marks: none"
+    assert row.index("cooldown_symbol:BTCUSDT") == heads.index("UNLOCK")
+    assert "12.5" in row
+    assert "yes" in row
+
+
+def test_nothing_is_said_in_words() -> None:
+    assert render("positions", {"positions": []}) == "flat"
+    assert render("orders", {"orders": [], "algo_orders": []}) == "no orders\nno algo orders"
+    assert render("intents", {"intents": []}) == "no intents"
+
+
+def test_a_story_is_told_in_order_with_the_guards_that_refused() -> None:
+    refused = {
+        "event": "IntentRefusedByGate",
+        "journal_number": 7,
+        "ts_event_ns": 1_700_000_000_123_000_000,
+        "causation_id": "a",
+        "app_version": "1",
+        "reason": "LOCKED",
+        "verdicts": [
+            {"check": "expiry", "passed": True, "observed": "1", "limit": "0"},
+            {"check": "lock", "passed": False, "observed": "held by x", "limit": "30000 ms"},
+        ],
+    }
+    answer = {"intent_id": "i", "account": "paper", "risk": None, "events": [refused]}
+    lines = render("intent", answer).splitlines()
+    assert lines[0] == "intent i of account paper"
+    assert lines[1].startswith("#7")
+    assert "2023-11-14 22:13:20.123  IntentRefusedByGate: reason LOCKED" in lines[1]
+    assert lines[2].strip() == "lock: held by x (limit 30000 ms)"
