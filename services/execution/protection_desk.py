@@ -175,7 +175,7 @@ class ProtectionDesk:
             log.warning("protection postponed", what=name, error=str(error))
         finally:
             self._tasks.pop(name, None)
-            self._changed.set()
+        self._changed.set()
 
     async def _place(self, recorded: AlgoOrderRecorded) -> None:
         """Send a recorded stop or target once, and journal what came of it."""
