@@ -178,3 +178,47 @@ async def test_a_kill_that_a_crash_interrupts_is_finished_by_the_next_life(
     assert proven.is_complete, proven
     assert await by_hand.open_orders() == []
     assert await by_hand.open_algo_orders() == []
+
+
+async def test_flatten_waits_for_what_became_of_an_order_whose_answer_was_lost(
+    world: "World", by_hand: VenueClient
+) -> None:
+    lost = [{"endpoint": "POST /fapi/v1/order", "nth": 1, "effect": "drop_after_execution"}]
+    await world.sim("POST", "/sim/faults", lost)
+    await world.approve(Side.BUY)
+    key = await world.command(Verb.FLATTEN)
+    proven = await proof(world, key)
+    assert proven.is_complete, proven
+    assert all(position.quantity == 0 for position in await by_hand.position_risk())
+
+
+async def test_an_exit_under_way_when_we_die_is_settled_and_the_rest_closed_in_the_next_life(
+    world: "World", by_hand: VenueClient
+) -> None:
+    entered = await world.approve(Side.BUY)
+    await world.wait_for(entered, FillReceived)
+    late = [{"endpoint": "POST /fapi/v1/order", "effect": "late_arrival", "delay_ms": 60_000}]
+    await world.sim("POST", "/sim/faults", late)
+    key = await world.command(Verb.FLATTEN)
+
+    async def is_recorded() -> bool:
+        return any(
+            isinstance(event, OrderRecorded) and event.intent.strategy_id == KILL_STRATEGY
+            for record in await world.journal()
+            for event in record.events
+        )
+
+    await world.until(is_recorded, "the exit to be journaled")
+    await world.kill("execution")
+    await world.sim("DELETE", "/sim/faults")
+    await world.start_service("execution")
+    proven = await proof(world, key)
+    assert proven.is_complete, proven
+    assert all(position.quantity == 0 for position in await by_hand.position_risk())
+    exits = [
+        event.client_order_id
+        for record in await world.journal()
+        for event in record.events
+        if isinstance(event, OrderRecorded) and event.intent.strategy_id == KILL_STRATEGY
+    ]
+    assert len(exits) == len(set(exits)) == 2
