@@ -27,7 +27,7 @@ from services.paper_exchange.sources.event import ClosedBar, SourceError
 from services.paper_exchange.sources.klines import KlineSource
 from services.risk.config import RiskConfig
 from services.signal.config import SignalConfig, build_series
-from sim import simulate
+from sim import mutants, simulate
 from sim.replay import Replay, gate_refusals
 
 NS_PER_MS = 1_000_000
@@ -112,6 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] == "simulate":
         return simulate.main(given[1:])
+    if given and given[0] == "mutants":
+        return mutants.main(given[1:])
     return replay(given)
 
 

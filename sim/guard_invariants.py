@@ -79,6 +79,8 @@ class GuardCheck:
                 if not is_kill:
                     self._blame(f"LOCK order {name} was recorded while {other} held the lock")
         self._orders[name], self._status[name] = event, "RECORDED"
+        if event["attempt"] > 1:  # what was not placed is tried again at once: that is no failure
+            self._symbol_until.pop(order["symbol"], None)
         if not order["reduce_only"]:
             self._entry(event, ts_ns, stored_ns)
 

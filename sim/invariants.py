@@ -79,6 +79,7 @@ class Judge:
         return [
             *unsettled,
             *self._view.faults,
+            *self._world.contradictions,
             *self._outcomes(),
             *self._sends(),
             *self._halted_sends(),

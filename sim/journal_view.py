@@ -127,6 +127,10 @@ class JournalView:
         before = order.status
         if before in NEVER_PLACED and status not in (before, "UNKNOWN"):
             self.faults.append(f"I10 order {order.client_order_id} was {before} and then {status}")
+        if event["event"] == "OrderUpdated" and not _may_follow(before, status, order, event):
+            self.faults.append(
+                f"I10 order {order.client_order_id} went from {before} back to {status}"
+            )
         if before == "FILLED" or status == before:
             return
         if before in ENDED and status != "FILLED":
@@ -142,3 +146,12 @@ class JournalView:
         if attempts and all(one.status in ENDED for one in attempts):
             return attempts[-1].status
         return None
+
+
+def _may_follow(before: str, status: str, order: OrderRead, event: dict[str, Any]) -> bool:
+    """Whether an update tells something new, or more of the same."""
+    if Decimal(event["cumulative_quantity"]) >= order.cumulative and status == before:
+        return True
+    if before in ENDED:
+        return status == "FILLED" and before in ("CANCELED", "EXPIRED")
+    return status in ENDED or _RANK[status] >= _RANK[before]

@@ -126,6 +126,7 @@ def _converge(world: World, judge: Judge) -> list[str]:
         while found and next_ns <= end_ns + CONVERGED_WITHIN_NS:
             loop.run(next_ns)
             found = judge.unsettled()
+            world.venue.cancel_by_hand()  # a late order may rest: it has to end, too
             next_ns += LOOK_NS
     except SpinningError as error:
         return [f"LIVE somebody is spinning: {error}"]

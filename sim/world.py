@@ -97,6 +97,8 @@ class World:
         self.in_flight: dict[str, None] = {}
         self.journal: list[Stored] = []
         self.intents: Counter[str] = Counter()
+        self.causes: dict[tuple[str, str, str], str] = {}
+        self.contradictions: list[str] = []
         self.proposed: dict[str, None] = {}
         self.judged: dict[str, None] = {}
         self.approved: dict[str, None] = {}
@@ -168,10 +170,22 @@ class World:
         self.intents[stage] += 1
         seen = {"proposed": self.proposed, "verdict": self.judged, "approved": self.approved}
         if stage in seen:
-            seen[stage][intent_of(message.data)] = None
+            intent_id = intent_of(message.data)
+            if stage == "verdict" and intent_id in self.judged:
+                self.contradictions.append(f"I2 intent {intent_id} was judged twice")
+            seen[stage][intent_id] = None
+        if stage == "proposed":
+            self._note_cause(message)
         if stage == "approved":
             self.last_approval = message
             self._in_flight_now(APPROVED)
+
+    def _note_cause(self, message: Stored) -> None:
+        """A strategy wishes for one thing per candle, however often it is started anew."""
+        intent = msgspec.json.decode(message.data)["intent"]
+        cause = (intent["strategy_id"], intent["symbol"], intent["candle_id"])
+        if self.causes.setdefault(cause, intent["intent_id"]) != intent["intent_id"]:
+            self.contradictions.append(f"I1 {cause} led to two intents")
 
     def _follow(self, message: Stored) -> None:
         for told in _RECORD.decode(message.data).events:

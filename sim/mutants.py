@@ -1,0 +1,71 @@
+"""``python -m sim mutants``: plants each bug in turn and counts the seeds until it is noticed."""
+
+import argparse
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
+
+from sim.bugs import BUGS
+from sim.plan import plan_of
+from sim.run import run_plan
+
+SEEDS_MAX = 500
+
+
+class Caught(NamedTuple):
+    """What became of one bug: the first seed that noticed it (None: none did), and how."""
+
+    name: str
+    seed: int | None
+    tried: int
+    violation: str
+
+
+def hunt(name: str, first: int, seeds_max: int) -> Caught:
+    """Run schedules with one bug planted until an invariant is violated."""
+    for tried, seed in enumerate(range(first, first + seeds_max), 1):
+        with ExitStack() as stack:
+            BUGS[name](stack)
+            outcome = run_plan(plan_of(seed))
+        if outcome.violations:
+            return Caught(name, seed, tried, outcome.violations[0])
+    return Caught(name, None, seeds_max, "")
+
+
+def _hunt(task: tuple[str, int, int]) -> Caught:
+    return hunt(*task)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Plant every bug (or those named); 0 when each was noticed."""
+    parser = argparse.ArgumentParser(prog="python -m sim mutants", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=SEEDS_MAX, help=f"per bug ({SEEDS_MAX})")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
+    parser.add_argument("--only", default="", help="bugs whose name contains this")
+    options = parser.parse_args(arguments)
+    tasks = [(name, options.first, options.seeds) for name in BUGS if options.only in name]
+    found: dict[str, Caught] = {}
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        for one in pool.imap_unordered(_hunt, tasks):
+            found[one.name] = one
+            sys.stderr.write(f"\r{len(found)}/{len(tasks)} {one.name:40}")
+            sys.stderr.flush()
+    sys.stderr.write("\n")
+    for name, _, _ in tasks:
+        sys.stdout.write(_line(found[name]) + "\n")
+    missed = [one.name for one in found.values() if one.seed is None]
+    sys.stdout.write(f"{len(tasks) - len(missed)} of {len(tasks)} bugs were noticed\n")
+    return 1 if missed else 0
+
+
+def _line(one: Caught) -> str:
+    if one.seed is None:
+        return f"{one.name:40} NOT NOTICED in {one.tried} seeds"
+    return f"{one.name:40} seed {one.seed:4}  {one.violation[:110]}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
