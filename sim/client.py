@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from libs.common.runtime.clock import Clock
 from libs.common.runtime.secret import Secret
 from libs.common.runtime.venue_client import VenueClient
+from libs.common.runtime.venue_http import Look
 from libs.common.runtime.venue_transport import _ORDER_PATHS as ORDER_PATHS
 from libs.common.runtime.venue_transport import VenueLimits
 from libs.common.venue.outcomes import Outcome, classify, lost, not_sent
@@ -62,10 +63,19 @@ class SimVenueClient(VenueClient):
         self.session.closed = True
 
     async def _send(
-        self, verb: str, uri: str, path: str, wire_form: str, timeout_ms: int
+        self,
+        verb: str,
+        uri: str,
+        path: str,
+        wire_form: str,
+        timeout_ms: int,
+        last_look: Look | None = None,
     ) -> Outcome:
         if self.session.closed:
             return not_sent("this client was closed")
+        why_not = last_look() if last_look is not None else ""
+        if why_not:
+            return not_sent(why_not)
         reply = self._venue.loop.create_future()
         if not self._life.is_dead:
             self._venue.ask(

@@ -53,6 +53,23 @@ EVIDENCE_MARGIN_MS = 60_000
 FENCE_ATTEMPTS_MAX = 3
 
 
+#: Why an order does not leave where others may have halted without our having read it.
+TOO_OLD = "the journal could not be read fast enough to be sure that nothing halted us"
+
+
+class _Door:
+    """The last look, and what it said last; empty: the order may go."""
+
+    def __init__(self, why_not: Callable[[], str]) -> None:
+        self._look = why_not
+        self.why_not = ""
+
+    def look(self) -> str:
+        """Look now."""
+        self.why_not = self._look()
+        return self.why_not
+
+
 class OrderDesk:
     """Sends recorded orders, asks after unknown ones, fetches missing fills."""
 
@@ -85,14 +102,7 @@ class OrderDesk:
         client_order_id = recorded.client_order_id
         self.sending.add(client_order_id)
         try:
-            why_not = await self._why_not(recorded, last_look)
-            if why_not:
-                answer: Answer = OrderNotPlaced(
-                    client_order_id=client_order_id, evidence=f"not sent: {why_not}"
-                )
-                await self._journal(answer, recorded.intent.intent_id, is_failure=False)
-                return
-            answer, outcome = await self._send(recorded, recorded.timestamp_ms)
+            answer, outcome = await self._send(recorded, recorded.timestamp_ms, last_look)
             if isinstance(outcome, Rejected) and outcome.reason is VenueReason.TIMESTAMP:
                 answer, outcome = await self._send_resigned(recorded, answer, outcome, last_look)
             latch = (
@@ -100,32 +110,50 @@ class OrderDesk:
                 if isinstance(outcome, Throttled)
                 else None
             )
-            await self._journal(answer, recorded.intent.intent_id, latch=latch)
+            was_tried = outcome is not None
+            await self._journal(
+                answer, recorded.intent.intent_id, latch=latch, is_failure=was_tried
+            )
         finally:
             self.sending.discard(client_order_id)
 
-    async def _why_not(self, recorded: OrderRecorded, last_look: LastLook) -> str:
-        """The last look, at a state proven to be the newest a moment ago; empty if it may go.
+    async def _send(
+        self, recorded: OrderRecorded, timestamp_ms: int, last_look: LastLook
+    ) -> tuple[Answer, Outcome | None]:
+        """Send, unless the last look says why not: then there is no outcome.
 
-        The append that recorded the order is such a proof, while it is young. A process that stood
-        still since then reads the journal again: a halt may have come from another.
+        It looks before a connection is asked for and once more with one at hand, in the moment
+        before the bytes leave, each time at a state proven to be the newest a moment ago. The
+        append that recorded the order is such a proof while it is young. Whoever stood still since
+        then, or waited for a connection, reads the journal again: another may have halted.
         """
+        door = _Door(lambda: self._why_not(recorded, last_look))
         for _ in range(FENCE_ATTEMPTS_MAX):
-            if self._gate.known_age_ms <= self._settings.fence_age_ms_max:
-                facts = self._lookout.facts(recorded.order.symbol)
-                return last_look(self._settings, self._gate.state, recorded.client_order_id, facts)
-            await self._gate.catch_up()
-        return "the journal could not be read fast enough to be sure that nothing halted us"
-
-    async def _send(self, recorded: OrderRecorded, timestamp_ms: int) -> tuple[Answer, Outcome]:
-        sent_wall_ns = wall_ns()
-        outcome = await self._venue.place_order(
-            order_parameters(recorded),
-            timestamp_ms=timestamp_ms,
-            recv_window_ms=recorded.recv_window_ms,
+            if door.look() == TOO_OLD:
+                await self._gate.catch_up()
+                continue
+            if door.why_not:
+                break
+            sent_wall_ns = wall_ns()
+            outcome = await self._venue.place_order(
+                order_parameters(recorded),
+                timestamp_ms=timestamp_ms,
+                recv_window_ms=recorded.recv_window_ms,
+                last_look=door.look,
+            )
+            if not door.why_not:
+                ORDER_SUBMIT_SECONDS.observe((wall_ns() - sent_wall_ns) / 1e9)
+                return read_answer(recorded.client_order_id, outcome, sent_wall_ns), outcome
+        stopped = OrderNotPlaced(
+            client_order_id=recorded.client_order_id, evidence=f"not sent: {door.why_not}"
         )
-        ORDER_SUBMIT_SECONDS.observe((wall_ns() - sent_wall_ns) / 1e9)
-        return read_answer(recorded.client_order_id, outcome, sent_wall_ns), outcome
+        return stopped, None
+
+    def _why_not(self, recorded: OrderRecorded, last_look: LastLook) -> str:
+        if self._gate.known_age_ms > self._settings.fence_age_ms_max:
+            return TOO_OLD
+        facts = self._lookout.facts(recorded.order.symbol)
+        return last_look(self._settings, self._gate.state, recorded.client_order_id, facts)
 
     async def _send_resigned(
         self, recorded: OrderRecorded, answer: Answer, outcome: Outcome, last_look: LastLook
@@ -150,9 +178,10 @@ class OrderDesk:
             causation_id=recorded.client_order_id,
             correlation_id=recorded.intent.intent_id,
         )
-        if not decision.events or await self._why_not(recorded, last_look):
+        if not decision.events:
             return answer, outcome
-        return await self._send(recorded, resigned.timestamp_ms)
+        second, its_outcome = await self._send(recorded, resigned.timestamp_ms, last_look)
+        return (answer, outcome) if its_outcome is None else (second, its_outcome)
 
     async def _journal(
         self,

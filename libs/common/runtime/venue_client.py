@@ -8,6 +8,7 @@ unknown is money. Reads return parsed payloads and raise VenueReadError with the
 import re
 
 from libs.common.runtime.secret import Secret
+from libs.common.runtime.venue_http import Look
 from libs.common.runtime.venue_reader import VenueReadError, parse_answer
 from libs.common.runtime.venue_settings import VenueSettings
 from libs.common.runtime.venue_transport import RequestParameters
@@ -52,14 +53,16 @@ class VenueClient(VenueSettings):
         timestamp_ms: int,
         recv_window_ms: int | None = None,
         timeout_ms: int | None = None,
+        last_look: Look | None = None,
     ) -> Outcome:
         """POST order with the venue's own parameter names; `newClientOrderId` is required.
 
-        `timestamp_ms` is the caller's, so that what is journaled is what is signed. Raises
+        `timestamp_ms` is the caller's, so that what is journaled is what is signed. `last_look` is
+        asked in the moment before the bytes leave: what it says keeps them here (NOT_SENT). Raises
         ValueError for a missing or unfit client order id: nothing is sent then.
         """
         data = self._placed("newClientOrderId", parameters, timestamp_ms, recv_window_ms)
-        return await self._call("post", "order", data, timeout_ms=timeout_ms)
+        return await self._call("post", "order", data, timeout_ms=timeout_ms, last_look=last_look)
 
     async def place_algo_order(
         self, parameters: RequestParameters, *, timestamp_ms: int, recv_window_ms: int | None = None

@@ -8,6 +8,7 @@ here (docs/adr/0009-orders-over-a-lean-connection.md).
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -25,6 +26,14 @@ HTTP_ERRORS = (aiohttp.ClientError, HttpProcessingError, OSError)
 """What an exchange raises when the connection failed or the answer was no HTTP."""
 
 
+Look = Callable[[], str]
+"""Asked with a free connection at hand, in the moment before the bytes leave: why not, or empty."""
+
+
+class HeldBackError(Exception):
+    """The last look said no; nothing was sent, and the text says why."""
+
+
 class Flight:
     """One request on its way. `has_left`: bytes of it may have been sent; `is_late`: timed out.
 
@@ -32,9 +41,10 @@ class Flight:
     so that a status which settles the matter alone still does when the body is cut.
     """
 
-    __slots__ = ("has_left", "headers", "is_late", "status")
+    __slots__ = ("has_left", "headers", "is_late", "last_look", "status")
 
-    def __init__(self) -> None:
+    def __init__(self, last_look: Look | None = None) -> None:
+        self.last_look = last_look
         self.has_left = False
         self.is_late = False
         self.status = 0
@@ -79,11 +89,13 @@ class HttpConnections:
         """Send one request and return the body of its answer; None when it is larger than allowed.
 
         `wire_form` (encoded parameters) goes into the body of POST and PUT, else into the query.
-        Raises TimeoutError, or one of HTTP_ERRORS; `flight` says what was reached by then.
+        Raises TimeoutError, HeldBackError, or one of HTTP_ERRORS; `flight` says what was reached by
+        then.
         """
         request = self._request_bytes(verb, path, wire_form)
         deadline = self._loop.time() + timeout_ms / 1_000
         handler = await self._take(deadline)
+        self._look_once_more(flight, handler)
         timer = self._loop.call_at(deadline, _expire, flight, handler)
         try:
             body = await self._converse(handler, flight, request)
@@ -100,6 +112,15 @@ class HttpConnections:
             raise TimeoutError
         self._release(handler, is_whole=body is not None)
         return body
+
+    def _look_once_more(self, flight: Flight, handler: ResponseHandler) -> None:
+        """Whoever waited for a connection may have become too late."""
+        why_not = flight.last_look() if flight.last_look is not None else ""
+        if why_not:
+            self._busy.discard(handler)
+            self._free.release()
+            self._release(handler, is_whole=True)
+            raise HeldBackError(why_not)
 
     async def close(self) -> None:
         """Close every connection; requests in flight fail, new ones must not be asked for."""

@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 from libs.common.runtime.errors import PortcullisError
+from libs.common.runtime.venue_http import Look
 from libs.common.runtime.venue_transport import RequestParameters, VenueTransport
 from libs.common.venue.outcome_table import Reason
 from libs.common.venue.outcomes import Accepted, Outcome, Rejected, Unknown, describe
@@ -32,9 +33,12 @@ class VenueReader(VenueTransport):
         signed: bool = True,
         version: int = 1,
         timeout_ms: int | None = None,
+        last_look: Look | None = None,
     ) -> Outcome:
         uri = self._create_futures_api_uri(path, version=version)
-        return await self._request(method, uri, signed, data=data, timeout_ms=timeout_ms)
+        return await self._request(
+            method, uri, signed, data=data, timeout_ms=timeout_ms, last_look=last_look
+        )
 
     async def _find(self, path: str, kind: type[T], data: RequestParameters) -> T | None:
         try:

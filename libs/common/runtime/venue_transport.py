@@ -25,7 +25,7 @@ from binance.async_client import AsyncClient
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.secret import Secret, mask_key
-from libs.common.runtime.venue_http import HTTP_ERRORS, Flight, HttpConnections
+from libs.common.runtime.venue_http import HTTP_ERRORS, Flight, HeldBackError, HttpConnections, Look
 from libs.common.venue.budget import Booking, BudgetLimits, VenueBudget
 from libs.common.venue.endpoints import Cost, Purpose, cost_of, endpoint_of, purpose_of
 from libs.common.venue.latches import Latch, Latches
@@ -207,6 +207,7 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         """Send one request; this is what every method of the library ends in.
 
         `data` holds the parameters; `timestamp` and `recvWindow` are added when absent.
+        `last_look` is asked in the moment before the bytes leave; what it says keeps them here.
         Raises ValueError for a request that must not leave (not /fapi, the library's order id).
         """
         verb = method.upper()
@@ -224,7 +225,15 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         booking = self.budget.book(cost, venue_ms)
         outcome: Outcome | None = None
         try:
-            outcome = await self._carry(verb, uri, path, parameters, timeout_ms, signed=signed)
+            outcome = await self._carry(
+                verb,
+                uri,
+                path,
+                parameters,
+                timeout_ms,
+                signed=signed,
+                last_look=kwargs.get("last_look"),
+            )
         finally:
             latch = self._learn(booking, outcome)
         elapsed_ms = (monotonic_ns() - started_ns) // NS_PER_MS
@@ -293,21 +302,31 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         timeout_ms: int,
         *,
         signed: bool,
+        last_look: Look | None,
     ) -> Outcome:
         """Send over the WebSocket API what it can carry while it is open, else over HTTP."""
         order_socket = self._order_socket
         if order_socket is not None and order_socket.is_open:
             method = SOCKET_METHODS.get((verb, path))
             if method is not None:
+                why_not = last_look() if last_look is not None else ""
+                if why_not:
+                    return not_sent(why_not)
                 return await order_socket.call(method, parameters, timeout_ms)
         wire_form = encode_parameters(parameters)
         if signed:
             assert self._secret is not None, "_complete refuses to sign without a secret"
             wire_form += f"&signature={sign_hmac(self._secret.reveal(), wire_form)}"
-        return await self._send(verb, uri, path, wire_form, timeout_ms)
+        return await self._send(verb, uri, path, wire_form, timeout_ms, last_look)
 
     async def _send(
-        self, verb: str, uri: str, path: str, wire_form: str, timeout_ms: int
+        self,
+        verb: str,
+        uri: str,
+        path: str,
+        wire_form: str,
+        timeout_ms: int,
+        last_look: Look | None = None,
     ) -> Outcome:
         """Carry one request to the venue and say what became of it: the port of this client.
 
@@ -318,9 +337,11 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         connections: HttpConnections = self.session
         if connections.closed:  # while we stop
             return not_sent("this client was closed")
-        flight = Flight()
+        flight = Flight(last_look)
         try:
             body = await connections.exchange(flight, verb, path, wire_form, timeout_ms)
+        except HeldBackError as error:
+            return not_sent(str(error))
         except TimeoutError:
             return _unanswered(flight, f"no answer within {timeout_ms} ms")
         except HTTP_ERRORS as error:
