@@ -133,7 +133,7 @@ def _story(answer: Row) -> Iterator[str]:
     yield f"intent {answer['intent_id']} of account {answer['account']}"
     risk = answer.get("risk")
     if risk:
-        yield f"risk       {risk.get('reason') or 'approved'}"
+        yield f"{'risk':<10} {_time(risk['ts_event_ns'])}  {risk['reason'] or risk['decision']}"
     for event in answer["events"]:
         told = {name: value for name, value in event.items() if name not in _STORY_SKIPPED}
         order = event.get("order")

@@ -13,9 +13,11 @@ import msgspec
 from libs.common.messages import subjects
 from libs.common.messages.account import Command, Verb
 from libs.common.messages.audit_events import KillProven, OperatorActed
-from libs.common.messages.codec import UndecodableError
+from libs.common.messages.codec import UndecodableError, decode
 from libs.common.messages.guard_events import GuardCleared
+from libs.common.messages.intents import IntentVerdict
 from libs.common.messages.journal import JournalRecord, TradingStateChanged
+from libs.common.model.ids import check_intent_id
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import Clock, wall_ns
@@ -262,25 +264,37 @@ class AdminDesk:
             Problem: there is no such intent, or the journal could not be read.
         """
         try:
-            events = await self._stories.tell(intent_id)
+            check_intent_id(intent_id)
             stored = await self._bus.read_last(
                 subjects.INTENTS_DONE_STREAM, subjects.intent_verdict(intent_id)
             )
+            verdict = None
+            if stored is not None and stored.data is not None:
+                verdict = decode(stored.data, IntentVerdict)
+            events = await self._stories.tell(intent_id, self._earliest(intent_id, verdict))
+        except UndecodableError as error:
+            raise Problem(500, "journal", str(error)) from None
         except ValueError as error:
             raise Problem(422, "invalid-request", str(error)) from None
         except StoryTooLong as error:
             raise Problem(504, "too-long", str(error)) from None
         except BusUnavailable as error:
             raise Problem(503, "journal-away", str(error)) from None
-        verdict = stored.data if stored is not None else None
         if not events and not verdict:
             raise Problem(404, "not-found", "neither the journal nor risk knows this intent")
         return {
             "account": self._account,
             "intent_id": intent_id,
-            "risk": msgspec.Raw(verdict) if verdict else None,
+            "risk": None if verdict is None else _told_by_risk(verdict),
             "events": events,
         }
+
+    def _earliest(self, intent_id: str, verdict: IntentVerdict | None) -> int:
+        """When the intent can have come to the gate at the earliest; 0 if nobody knows any more."""
+        if verdict is not None:
+            return verdict.ts_event_ns
+        memory = self._gate.state.intents.get(intent_id)
+        return memory.decided_at_ns if memory is not None else 0
 
     def _now_ns(self) -> int:
         if not self._clock.is_set:
@@ -317,3 +331,18 @@ def _answer_of(
     if not proven.is_complete:
         raise Problem(504, "kill-incomplete", f"left behind: {proven.remaining}", command=answer)
     return answer
+
+
+def _told_by_risk(verdict: IntentVerdict) -> Body:
+    """Risk's decision, without the code by which the gate knows it: that is for the gate alone."""
+    approved, refused = verdict.approved, verdict.refused
+    verdicts = approved.body.verdicts if approved is not None else ()
+    if refused is not None:
+        verdicts = refused.verdicts
+    return {
+        "ts_event_ns": verdict.ts_event_ns,
+        "decision": "approved" if approved is not None else "refused",
+        "reason": None if refused is None else refused.reason,
+        "order": None if approved is None else msgspec.to_builtins(approved.body.order),
+        "verdicts": msgspec.to_builtins(verdicts),
+    }

@@ -26,6 +26,10 @@ from libs.common.runtime.bus import Bus
 
 READ_AHEAD_MAX = 128
 EVENTS_MAX = 1_000
+#: A story is over when so many records in a row have not gone on with it.
+QUIET_MAX = 50_000
+#: Clocks are set anew now and then: how far the times of neighbors may be out of order.
+MARGIN_NS = 60_000_000_000
 STORY_WAIT_S = 20.0
 #: One at a time: a story costs the broker as much as a recovery.
 STORIES_AT_ONCE_MAX = 1
@@ -43,8 +47,12 @@ class Storyteller:
         self._account = account
         self._turn = asyncio.Semaphore(STORIES_AT_ONCE_MAX)
 
-    async def tell(self, intent_id: str) -> list[dict[str, Any]]:
+    async def tell(self, intent_id: str, since_ns: int = 0) -> list[dict[str, Any]]:
         """Every event that belongs to an intent; empty if the journal has none.
+
+        Args:
+            since_ns: market time before which nothing belongs to it, where that is known: an old
+                intent in a long journal is then found without reading all of it.
 
         Raises:
             ValueError: that cannot be an intent's id.
@@ -53,11 +61,15 @@ class Storyteller:
         """
         names = Names(self._account, check_intent_id(intent_id))
         story: list[dict[str, Any]] = []
+        quiet = 0
         try:
             async with self._turn, asyncio.timeout(STORY_WAIT_S):
-                async for raw in self._records(1):
-                    story += names.pick(raw)
-                    if len(story) >= EVENTS_MAX:
+                start = await self._first_since(since_ns - MARGIN_NS)
+                async for raw in self._records(start):
+                    found = names.pick(raw)
+                    story += found
+                    quiet = 0 if found else quiet + 1
+                    if len(story) >= EVENTS_MAX or (story and quiet >= QUIET_MAX):
                         return story[:EVENTS_MAX]
         except TimeoutError:
             raise StoryTooLong(
@@ -65,6 +77,20 @@ class Storyteller:
                 " export it and look there"
             ) from None
         return story
+
+    async def _first_since(self, oldest_ns: int) -> int:
+        """About the first sequence of a market time: the journal is in the order of its times."""
+        low, high = 1, max(1, await self._last())
+        while oldest_ns > 0 and high - low > READ_AHEAD_MAX:
+            middle = (low + high) // 2
+            stored = await self._bus.read_message(subjects.JOURNAL_STREAM, middle)
+            if stored is None or stored.data is None:
+                break
+            if decode_struct(stored.data, JournalRecord).ts_event_ns < oldest_ns:
+                low = middle
+            else:
+                high = middle
+        return low
 
     async def since(self, oldest_ns: int) -> AsyncIterator[JournalRecord]:
         """Records, newest first, back to a market time.

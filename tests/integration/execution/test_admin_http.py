@@ -103,6 +103,7 @@ async def test_what_is_read_tells_the_whole_story_of_an_intent(world: "World") -
     assert numbers == sorted(numbers)
     recorded = story["events"][0]
     assert recorded["verdicts"][0]["check"] == "consistency"
+    assert "mac" not in str(story)
     assert (await world.http("GET", "/v1/intents/never-heard-of"))[0] == 404
     status, positions = await world.http("GET", "/v1/positions")
     assert status == 200
