@@ -172,14 +172,16 @@ _FIND = journal_module.Journal._find  # noqa: SLF001
 _PUBLISH = SimBus.publish_stored
 
 
-async def _send_again(self: OrderDesk, recorded: OrderRecorded, timestamp_ms: int) -> Any:
+async def _send_again(self: OrderDesk, recorded: OrderRecorded, timestamp_ms: int, _: Any) -> Any:
     answer, outcome = await _SEND(self, recorded, timestamp_ms)
     if isinstance(outcome, Unknown):
         return await _SEND(self, recorded, timestamp_ms)
     return answer, outcome
 
 
-async def _send_under_new_id(self: OrderDesk, recorded: OrderRecorded, timestamp_ms: int) -> Any:
+async def _send_under_new_id(
+    self: OrderDesk, recorded: OrderRecorded, timestamp_ms: int, _: Any
+) -> Any:
     answer, outcome = await _SEND(self, recorded, timestamp_ms)
     if isinstance(outcome, Unknown):
         other = recorded.client_order_id[:-1] + "9"
@@ -190,7 +192,7 @@ async def _send_under_new_id(self: OrderDesk, recorded: OrderRecorded, timestamp
 
 
 async def _retry_what_was_throttled(
-    self: OrderDesk, recorded: OrderRecorded, timestamp_ms: int
+    self: OrderDesk, recorded: OrderRecorded, timestamp_ms: int, _: Any
 ) -> Any:
     self._venue.latches.lift()
     answer, outcome = await _SEND(self, recorded, timestamp_ms)
@@ -237,7 +239,9 @@ def journal_after_send(stack: ExitStack) -> None:
                 )
         return await transact(self, decide, **named)
 
-    async def answered_before(self: OrderDesk, recorded: OrderRecorded, timestamp_ms: int) -> Any:
+    async def answered_before(
+        self: OrderDesk, recorded: OrderRecorded, timestamp_ms: int, _: Any
+    ) -> Any:
         known = answered.get(recorded.client_order_id)
         return known or await send(self, recorded, timestamp_ms)
 
@@ -254,7 +258,7 @@ async def _ack_before_handling(
     await _HANDLE(self, delivery, durable, handle)
 
 
-async def _checked_only_at_entry(*_: object) -> str:
+def _checked_only_at_entry(*_: object) -> str:
     return ""
 
 

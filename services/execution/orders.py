@@ -102,7 +102,7 @@ class OrderDesk:
         client_order_id = recorded.client_order_id
         self.sending.add(client_order_id)
         try:
-            answer, outcome = await self._send(recorded, recorded.timestamp_ms, last_look)
+            answer, outcome = await self._send_if_it_may(recorded, recorded.timestamp_ms, last_look)
             if isinstance(outcome, Rejected) and outcome.reason is VenueReason.TIMESTAMP:
                 answer, outcome = await self._send_resigned(recorded, answer, outcome, last_look)
             latch = (
@@ -117,7 +117,7 @@ class OrderDesk:
         finally:
             self.sending.discard(client_order_id)
 
-    async def _send(
+    async def _send_if_it_may(
         self, recorded: OrderRecorded, timestamp_ms: int, last_look: LastLook
     ) -> tuple[Answer, Outcome | None]:
         """Send, unless the last look says why not: then there is no outcome.
@@ -134,20 +134,26 @@ class OrderDesk:
                 continue
             if door.why_not:
                 break
-            sent_wall_ns = wall_ns()
-            outcome = await self._venue.place_order(
-                order_parameters(recorded),
-                timestamp_ms=timestamp_ms,
-                recv_window_ms=recorded.recv_window_ms,
-                last_look=door.look,
-            )
+            answer, outcome = await self._send(recorded, timestamp_ms, door.look)
             if not door.why_not:
-                ORDER_SUBMIT_SECONDS.observe((wall_ns() - sent_wall_ns) / 1e9)
-                return read_answer(recorded.client_order_id, outcome, sent_wall_ns), outcome
+                return answer, outcome
         stopped = OrderNotPlaced(
             client_order_id=recorded.client_order_id, evidence=f"not sent: {door.why_not}"
         )
         return stopped, None
+
+    async def _send(
+        self, recorded: OrderRecorded, timestamp_ms: int, look: Callable[[], str] | None = None
+    ) -> tuple[Answer, Outcome]:
+        sent_wall_ns = wall_ns()
+        outcome = await self._venue.place_order(
+            order_parameters(recorded),
+            timestamp_ms=timestamp_ms,
+            recv_window_ms=recorded.recv_window_ms,
+            last_look=look,
+        )
+        ORDER_SUBMIT_SECONDS.observe((wall_ns() - sent_wall_ns) / 1e9)
+        return read_answer(recorded.client_order_id, outcome, sent_wall_ns), outcome
 
     def _why_not(self, recorded: OrderRecorded, last_look: LastLook) -> str:
         if self._gate.known_age_ms > self._settings.fence_age_ms_max:
@@ -180,7 +186,7 @@ class OrderDesk:
         )
         if not decision.events:
             return answer, outcome
-        second, its_outcome = await self._send(recorded, resigned.timestamp_ms, last_look)
+        second, its_outcome = await self._send_if_it_may(recorded, resigned.timestamp_ms, last_look)
         return (answer, outcome) if its_outcome is None else (second, its_outcome)
 
     async def _journal(
