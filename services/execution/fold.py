@@ -173,6 +173,7 @@ def _apply_recorded(state: State, event: OrderRecorded, now_ns: int) -> None:
         recorded_at_ns=now_ns,
         changed_at_ns=now_ns,
     )
+    state.live_order_ids.append(event.client_order_id)
     if event.intent.strategy_id == PROTECTION:
         _count_closing(state, event.intent.candle_id)
     state.intents[event.intent.intent_id] = IntentMemory(
@@ -266,6 +267,7 @@ def _move(state: State, order: OrderState, status: OrderStatus, now_ns: int) -> 
     order.status = status
     order.changed_at_ns = now_ns
     state.changed_at_ns = now_ns
+    _settle_down(state, order)
     if status is not OrderStatus.UNKNOWN:
         _release_lock(state, order)
 
@@ -314,9 +316,17 @@ def _apply_balance(state: State, event: BalanceObserved, now_ns: int) -> None:
         return
     state.available_balance = event.available_balance
     state.balance_at_ns = event.observed_at_ns
-    for order in state.orders.values():
+    for order in state.live_orders():
         if order.answered_at_ns and order.answered_at_ns < event.observed_at_ns:
             order.margin_reserved = ZERO
+            _settle_down(state, order)
+
+
+def _settle_down(state: State, order: OrderState) -> None:
+    """Guards need not look any more at an order that has ended and holds no margin."""
+    is_settled = order.status.is_terminal and not order.margin_reserved
+    if is_settled and order.client_order_id in state.live_order_ids:
+        state.live_order_ids.remove(order.client_order_id)
 
 
 # -- guards --------------------------------------------------------------------------------------
@@ -374,6 +384,8 @@ def forget(state: State, now_ns: int, idempotency_ms: int) -> None:
     for client_order_id, order in list(state.orders.items()):
         ended = order.status.is_terminal and order.is_settled and not is_guarded(state, order)
         if ended and order.changed_at_ns < horizon_ns:
+            order.margin_reserved = ZERO
+            _settle_down(state, order)
             del state.orders[client_order_id]
     for client_algo_id, algo_order in list(state.algo_orders.items()):
         if algo_order.status.is_terminal and algo_order.changed_at_ns < horizon_ns:

@@ -90,7 +90,7 @@ def check_quarantine(question: Question) -> Verdict:
         return exempt("quarantine", "no unknown order")
     unknown = [
         order.client_order_id
-        for order in question.state.orders.values()
+        for order in question.state.live_orders()
         if order.is_in_doubt
         and order.symbol == question.order.symbol
         and not question.is_own(order.intent_id)
@@ -150,7 +150,7 @@ def check_margin(question: Question) -> Verdict:
         return exempt("margin", "")
     reserved = sum(
         order.margin_reserved
-        for order in question.state.orders.values()
+        for order in question.state.live_orders()
         if not question.is_own(order.intent_id)
     )
     free = question.state.available_balance - reserved

@@ -232,6 +232,7 @@ class State(msgspec.Struct, kw_only=True):
     """The folded state of one account. Only ``fold.apply`` changes it.
 
     Attributes:
+        live_order_ids: of the orders that guards have to look at, see ``live_orders``.
         margin_refusals: market times of refusals for margin since the last safe mode.
         cooldown_*: market times until which orders are held back.
         latches: market times until which the venue wants to be left alone, by kind.
@@ -252,6 +253,7 @@ class State(msgspec.Struct, kw_only=True):
     available_balance: Decimal = ZERO
     balance_at_ns: int = 0
     orders: dict[str, OrderState] = {}
+    live_order_ids: list[str] = []
     algo_orders: dict[str, AlgoOrderState] = {}
     intents: dict[str, IntentMemory] = {}
     locks: dict[str, Lock] = {}
@@ -273,7 +275,11 @@ class State(msgspec.Struct, kw_only=True):
 
     def open_orders(self) -> list[OrderState]:
         """Orders that have not ended."""
-        return [order for order in self.orders.values() if not order.status.is_terminal]
+        return [order for order in self.live_orders() if not order.status.is_terminal]
+
+    def live_orders(self) -> list[OrderState]:
+        """Orders that have not ended, or whose margin is still held: few, among all remembered."""
+        return [self.orders[client_order_id] for client_order_id in self.live_order_ids]
 
     def open_algo_orders(self) -> list[AlgoOrderState]:
         """Stops and targets that have not ended."""
@@ -285,7 +291,7 @@ class State(msgspec.Struct, kw_only=True):
 
     def margin_reserved(self) -> Decimal:
         """Quote currency held for orders the venue's balance does not show yet."""
-        return sum((order.margin_reserved for order in self.orders.values()), ZERO)
+        return sum((order.margin_reserved for order in self.live_orders()), ZERO)
 
     def position_quantity(self, symbol: str) -> Decimal:
         """Signed base units held; zero when flat."""
