@@ -2,18 +2,21 @@
 # in words when that Python is too old, and installs everything else into .venv.
 
 WORKERS ?= 2
+SEEDS ?= 200
 VENV = .venv/bin
 # Never put the working directory on sys.path: services/signal must not hide the standard library's.
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: help setup run test chaos check format lock bench bench-orders bench-guards clean
+.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
 	@echo 'make run      trade on the built-in paper exchange until Ctrl-C (ARGS="--speed 20")'
 	@echo 'make test     every test (PYTEST_ARGS="tests/unit -k intent")'
 	@echo 'make chaos    kill every service in turn during a whole run, and judge the run'
+	@echo 'make simulate run the services under seeded faults (SEEDS=2000, ARGS="--seed 7" for one story)'
+	@echo 'make simulate-mutants plant deliberate bugs and see each of them noticed'
 	@echo 'make check    format, lint, types, import contracts, house rules'
 	@echo 'make format   let ruff format and sort what it can'
 	@echo 'make lock     resolve the requirements again, with hashes (needs uv)'
@@ -42,6 +45,12 @@ test: setup
 
 chaos: setup
 	@exec env $(SAFELY)/python -m pytest tests/chaos -m chaos $(PYTEST_ARGS)
+
+simulate: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m sim simulate --seeds $(SEEDS) $(ARGS)
+
+simulate-mutants: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m sim mutants $(ARGS)
 
 check: setup
 	@exec env $(SAFELY)/python scripts/check.py

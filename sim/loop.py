@@ -78,10 +78,6 @@ class Handle:
         self.callback = None
         self.args = ()
 
-    def cancelled(self) -> bool:
-        """Whether it will not be called."""
-        return self.callback is None
-
     def when(self) -> float:
         """Its time on the loop's clock, in seconds."""
         return self.when_ns / NS_PER_S

@@ -1,6 +1,7 @@
 """Runs one schedule from beginning to end and says what came of it."""
 
 import gc
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ def run_plan(plan: Plan, *, with_story: bool = False) -> Outcome:
     gc.disable()  # a killed life must not be tidied up in the middle of another's step
     try:
         outcome = _run(plan, [] if with_story else None)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), patch.object(sys, "unraisablehook", _ignored):
             warnings.simplefilter("ignore")  # what lives on when its world ends, complains
             gc.collect()
     finally:
@@ -94,6 +95,10 @@ def run_plan(plan: Plan, *, with_story: bool = False) -> Outcome:
         if was_collecting:
             gc.enable()
     return outcome
+
+
+def _ignored(_: object) -> None:
+    """A killed life's coroutine that cannot be closed quietly is no defect of it."""
 
 
 def _run(plan: Plan, story: list[str] | None) -> Outcome:
