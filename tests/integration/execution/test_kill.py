@@ -138,7 +138,9 @@ async def test_flatten_closes_what_the_venue_shows_though_halted_and_cancels_sto
         if isinstance(event, OrderRecorded) and event.intent.strategy_id == KILL_STRATEGY
     ]
     assert exit_order.order.reduce_only
-    observed = [event for event in events if isinstance(event, PositionsObserved)]
+    asked = next(n for n, event in enumerate(events) if isinstance(event, OperatorActed))
+    ended = next(n for n, event in enumerate(events) if isinstance(event, KillProven))
+    observed = [event for event in events[asked:ended] if isinstance(event, PositionsObserved)]
     assert [position.symbol for position in observed[0].positions] == [SYMBOL]
     assert observed[-1].positions == ()
     assert world.state is not None
