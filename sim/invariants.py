@@ -45,6 +45,7 @@ class Judge:
         return [
             *self._unfinished_intents(),
             *self._differences(),
+            *self._unprotected(),
             *(f"LIVE {node.name} is down" for node in world.nodes if node.life is None),
         ]
 
@@ -70,6 +71,25 @@ class Judge:
         for order in view.orders.values():
             if (order.status not in ENDED) != (order.client_order_id in open_there):
                 yield f"I3 order {order.client_order_id} is {order.status} here and not there"
+
+    def _unprotected(self) -> Iterator[str]:
+        """P8: a position whose entries all wanted a stop has one working at the venue."""
+        account = self._world.venue.account
+        for symbol in SYMBOLS:
+            held = account.position(symbol).quantity
+            entries = self._view.opened_by.get(symbol, [])
+            if not held or not entries or not all(_wants_stop(order) for order in entries):
+                continue
+            side = "SELL" if held > 0 else "BUY"
+            if not any(
+                algo.symbol == symbol and algo.side == side and "STOP" in algo.order_type
+                for algo in account.waiting_algos.values()
+            ):
+                yield f"P8 the position {held} {symbol} has no stop at the venue"
+        waiting = {algo.client_algo_id for algo in account.waiting_algos.values()}
+        for name, (_, status) in self._view.algos.items():
+            if (status == "WORKING") != (name in waiting):
+                yield f"I3 algo order {name} is {status} here and not there"
 
     # -- the verdict -----------------------------------------------------------------------------
 
@@ -240,3 +260,7 @@ class Judge:
         for reason in self._world.exit_reasons:
             if not any(name in reason for name in _EXPECTED_EXITS):
                 yield f"LIVE {reason}"
+
+
+def _wants_stop(order: OrderRead | None) -> bool:
+    return order is not None and order.event["intent"].get("stop_price") is not None

@@ -48,6 +48,8 @@ class JournalView:
         self.trading: list[tuple[int, str, str]] = []
         self.events: list[tuple[int, int, dict[str, Any]]] = []
         self.counts: Counter[str] = Counter()
+        self.algos: dict[str, tuple[str, str]] = {}
+        self.opened_by: dict[str, list[OrderRead | None]] = {}
         self.faults: list[str] = []
         self._read = 0
         self._head = "0" * 64
@@ -84,6 +86,12 @@ class JournalView:
             self.wallet = Decimal(event["wallet_balance"])
         elif kind == "TradingStateChanged":
             self.trading.append((stored_ns, event["state"], event["actor"]))
+        elif kind == "AlgoOrderRecorded":
+            self.algos[event["client_algo_id"]] = (event["symbol"], "RECORDED")
+        elif kind == "AlgoOrderUpdated":
+            known = self.algos.get(event["client_algo_id"])
+            if known is not None:
+                self.algos[event["client_algo_id"]] = (known[0], event["status"])
         elif event.get("client_order_id") in self.orders:
             self._move(self.orders[event["client_order_id"]], event)
 
@@ -110,7 +118,13 @@ class JournalView:
         if order is not None:
             order.fills += quantity
         signed = quantity if event["side"] == "BUY" else -quantity
-        self.positions[event["symbol"]] = self.positions.get(event["symbol"], ZERO) + signed
+        symbol = event["symbol"]
+        before = self.positions.get(symbol, ZERO)
+        self.positions[symbol] = before + signed
+        if before * (before + signed) <= 0:
+            self.opened_by[symbol] = []
+        if before * signed >= 0 or before * (before + signed) < 0:
+            self.opened_by.setdefault(symbol, []).append(order)
 
     def _move(self, order: OrderRead, event: dict[str, Any]) -> None:
         status = {

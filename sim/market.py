@@ -107,6 +107,7 @@ class MarketFeed:
         book.apply_snapshot(self._updates, bids, asks, now_ns)
         book.last_price = book.mark_price = book.index_price = price * TICKS[symbol]
         self._venue.exchange.on_book(symbol, now_ns)
+        self._venue.exchange.on_mark(symbol, now_ns)
 
     def _text(self, symbol: str, price: int) -> str:
         return f"{price * TICKS[symbol]:f}"

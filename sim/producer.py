@@ -21,6 +21,8 @@ QUANTITIES = {
     "BTCUSDT": (Decimal("0.002"), Decimal("0.010"), Decimal("0.020")),
     "ETHUSDT": (Decimal("0.030"), Decimal("0.200"), Decimal("0.400")),
 }
+UNPROTECTED_SHARE = 0.4
+STOP_TICKS, TARGET_TICKS = (1_500, 6_000), (2_000, 9_000)
 EXIT_SHARE = 0.6
 BLIND_SHARE = 0.1
 """How often it asks for nonsense: to leave what it does not hold, to add to what it does."""
@@ -81,6 +83,8 @@ class Producer:
             )
             if is_limit
             else None,
+            stop_price=None if is_exit else self._away(symbol, -side.sign, STOP_TICKS),
+            target_price=None if is_exit else self._away(symbol, side.sign, TARGET_TICKS),
         )
         self._say(
             subjects.intent_proposed(symbol),
@@ -94,6 +98,13 @@ class Producer:
                 intent=intent,
             ),
         )
+
+    def _away(self, symbol: str, sign: int, ticks: tuple[int, int]) -> Decimal | None:
+        """A price some way off, for an order that protects; sometimes none is wanted."""
+        if self._dice.random() < UNPROTECTED_SHARE:
+            return None
+        price = self._market.series[symbol].price + sign * self._dice.randint(*ticks)
+        return price * TICKS[symbol]
 
     def _say(self, subject: str, message: ProposedIntent) -> None:
         if not self._broker.can_store:
