@@ -47,17 +47,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", default="", help="bugs whose name contains this")
     options = parser.parse_args(arguments)
     tasks = [(name, options.first, options.seeds) for name in BUGS if options.only in name]
-    found: dict[str, Caught] = {}
+    missed = 0
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        for one in pool.imap_unordered(_hunt, tasks):
-            found[one.name] = one
-            sys.stderr.write(f"\r{len(found)}/{len(tasks)} {one.name:40}")
+        for number, one in enumerate(pool.imap(_hunt, tasks), 1):
+            missed += one.seed is None
+            sys.stdout.write(_line(one) + "\n")
+            sys.stdout.flush()
+            sys.stderr.write(f"\r{number}/{len(tasks)}")
             sys.stderr.flush()
-    sys.stderr.write("\n")
-    for name, _, _ in tasks:
-        sys.stdout.write(_line(found[name]) + "\n")
-    missed = [one.name for one in found.values() if one.seed is None]
-    sys.stdout.write(f"{len(tasks) - len(missed)} of {len(tasks)} bugs were noticed\n")
+    sys.stdout.write(f"{len(tasks) - missed} of {len(tasks)} bugs were noticed\n")
     return 1 if missed else 0
 
 

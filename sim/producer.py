@@ -15,12 +15,19 @@ from sim.market import TICKS, MarketFeed
 from sim.settings import EPOCH_NS
 from sim.venue import Venue
 
-INTENTS_PER_SCHEDULE = (12, 20)
+NS_PER_MS = 1_000_000
+INTENTS_PER_SCHEDULE = (11, 18)
 LIFETIME_NS = (3 * NS_PER_S, 20 * NS_PER_S)
 QUANTITIES = {
     "BTCUSDT": (Decimal("0.002"), Decimal("0.010"), Decimal("0.020")),
     "ETHUSDT": (Decimal("0.030"), Decimal("0.200"), Decimal("0.400")),
 }
+BRIEF_NS = (4 * NS_PER_MS, 40 * NS_PER_MS)
+"""A life that ends while the order is on its way."""
+BRIEF_SHARE = 0.2
+BURST_NS = (NS_PER_MS, 2 * NS_PER_S)
+BURST_SHARE = 0.5
+MISTAKEN_SHARE, MISTAKEN_BY = 0.15, 120
 UNPROTECTED_SHARE = 0.4
 STOP_TICKS, TARGET_TICKS = (1_500, 6_000), (2_000, 9_000)
 EXIT_SHARE = 0.6
@@ -51,7 +58,10 @@ class Producer:
         self._last: tuple[str, ProposedIntent] | None = None
         self._repeats = 0
         for number in range(dice.randint(*INTENTS_PER_SCHEDULE)):
-            loop.after(dice.randrange(4 * NS_PER_S, end_ns), self._propose, number)
+            at_ns = dice.randrange(4 * NS_PER_S, end_ns)
+            loop.after(at_ns, self._propose, 2 * number)
+            if dice.random() < BURST_SHARE:
+                loop.after(at_ns + dice.randrange(*BURST_NS), self._propose, 2 * number + 1)
 
     def _propose(self, number: int) -> None:
         dice, now_ns = self._dice, EPOCH_NS + self._loop.now_ns
@@ -72,10 +82,10 @@ class Producer:
             side=side,
             purpose=Purpose.EXIT if is_exit else Purpose.ENTER,
             order_type=OrderType.LIMIT if is_limit else OrderType.MARKET,
-            reference_price=self._market.series[symbol].price * TICKS[symbol],
+            reference_price=self._reference(symbol),
             candle_id=f"stranger-{number}",
             created_at_ns=now_ns,
-            expires_at_ns=now_ns + dice.randrange(*LIFETIME_NS),
+            expires_at_ns=now_ns + self._lifetime_ns(),
             quantity=None if is_exit else dice.choice(QUANTITIES[symbol]),
             price=price if is_limit else None,
             time_in_force=dice.choice(
@@ -98,6 +108,17 @@ class Producer:
                 intent=intent,
             ),
         )
+
+    def _reference(self, symbol: str) -> Decimal:
+        """The price it decided on, which now and then is not the market's any more."""
+        price = self._market.series[symbol].price
+        if self._dice.random() < MISTAKEN_SHARE:
+            price += price * self._dice.choice((-1, 1)) // MISTAKEN_BY
+        return price * TICKS[symbol]
+
+    def _lifetime_ns(self) -> int:
+        brief = self._dice.random() < BRIEF_SHARE
+        return self._dice.randrange(*(BRIEF_NS if brief else LIFETIME_NS))
 
     def _away(self, symbol: str, sign: int, ticks: tuple[int, int]) -> Decimal | None:
         """A price some way off, for an order that protects; sometimes none is wanted."""

@@ -33,14 +33,14 @@ from sim.user_socket import UserSockets
 
 NS_PER_MS = 1_000_000
 ACCOUNT = "sim"
-DEPOSIT = Decimal(400)
+DEPOSIT = Decimal(240)
 LATENCY_NS = (2 * NS_PER_MS, 25 * NS_PER_MS)
 #: An order may be invisible to queries for so long; execution is configured for a little more.
 QUERY_LAG_NS = (NS_PER_S // 5, 1_400 * NS_PER_MS)
 HIDDEN_SHARE = 0.6
 #: A request that is thought lost can still arrive; the receive window ends in between.
 LATE_NS = (NS_PER_S // 2, 9 * NS_PER_S)
-BAN_NS = (2 * NS_PER_S, 8 * NS_PER_S)
+BAN_NS = (NS_PER_S, 4 * NS_PER_S)
 ORDER_PATH = "/fapi/v1/order"
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
