@@ -51,7 +51,13 @@ CONFIG: dict[str, Any] = {
             }
         ]
     },
-    "execution": {"lock_ms": 1_000},
+    "execution": {
+        "lock_ms": 1_000,
+        "rate_symbol_orders_max": 1_000,
+        "rate_symbol_window_ms": 1_000,
+        "rate_global_orders_max": 1_000,
+        "rate_global_window_ms": 1_000,
+    },
 }
 
 

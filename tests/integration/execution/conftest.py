@@ -45,6 +45,15 @@ SYMBOL = "BTCUSDT"
 #: Market seconds per second: fast enough to wait out a receive window, slow enough for stale marks.
 SPEED = 3
 WAIT_S = 40
+#: Guards that would make these tests wait for minutes. Where time stands still they keep to their
+#: defaults: test_storms.py.
+AMPLE = {
+    "rate_symbol_orders_max": 1_000,
+    "rate_global_orders_max": 1_000,
+    "cooldown_failed_ms": 1_000,
+    "cooldown_margin_ms": 1_000,
+    "intent_ttl_market_ms": 60_000,
+}
 STOP_MS = 5_000
 
 
@@ -128,6 +137,7 @@ class World:
                 "api_key_file": paths["trade_key"],
                 "api_secret_file": paths["trade_secret"],
                 "halt_file": str(self.directory / "halt"),
+                **AMPLE,
                 "kill_wait_ms": 10_000,
             },
             "reconciler": {

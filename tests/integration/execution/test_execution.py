@@ -149,7 +149,7 @@ async def test_an_order_that_never_arrived_is_closed_only_after_it_no_longer_can
     world: "World",
 ) -> None:
     await world.sim("POST", "/sim/faults", [{"endpoint": ORDER, "effect": "drop_before_execution"}])
-    entered = await world.approve(Side.BUY)
+    entered = await world.approve(Side.BUY, life_ms=7_000)
     await world.wait_for(entered, OrderBecameUnknown)
     blocked = await world.approve(Side.SELL)
     refused = await world.wait_for(blocked, IntentRefusedByGate)
@@ -165,8 +165,32 @@ async def test_an_order_that_never_arrived_is_closed_only_after_it_no_longer_can
             elif isinstance(event, OrderNotPlaced):
                 closed_at_ns = record.ts_event_ns
     assert recorded is not None
+    assert len(await world.placements(entered)) == 1  # the one that was lost
     window_ms = recorded.timestamp_ms + recorded.recv_window_ms
     assert closed_at_ns // 1_000_000 >= window_ms + 3_000
+
+
+async def test_an_order_that_never_arrived_is_sent_again_once_while_its_intent_lives(
+    world: "World",
+) -> None:
+    await world.sim("POST", "/sim/faults", [{"endpoint": ORDER, "effect": "drop_before_execution"}])
+    entered = await world.approve(Side.BUY, life_ms=50_000)
+    await world.wait_for(entered, OrderBecameUnknown)
+    await world.sim("DELETE", "/sim/faults")
+    await world.wait_for(entered, FillReceived)
+    (record,) = [
+        record
+        for record in await world.journal()
+        if any(isinstance(event, OrderNotPlaced) for event in record.events)
+    ]
+    ended, again = record.events
+    assert isinstance(ended, OrderNotPlaced)
+    assert isinstance(again, OrderRecorded)
+    assert again.attempt == 2
+    asked = [placed["client_order_id"] for placed in await world.placements(entered)]
+    assert asked == [ended.client_order_id, again.client_order_id]
+    fills = [one for one in await world.events_of(entered) if isinstance(one, FillReceived)]
+    assert {fill.client_order_id for fill in fills} == {again.client_order_id}
 
 
 async def test_kill_9_at_any_moment_ends_in_at_most_one_order_whose_fate_is_the_venue_s(
