@@ -41,6 +41,7 @@ log = get_logger(__name__)
 #: Beyond the time a kill is given: to journal its end.
 KILL_ANSWER_WAIT_S = 5.0
 INTENTS_LISTED_MAX = 200
+_HALTING = (Verb.HALT, Verb.CANCEL_ALL)
 
 Body = dict[str, Any]
 
@@ -97,12 +98,16 @@ class AdminDesk:
         if key in self._asking:
             raise Problem(409, "under-way", "a request with this Idempotency-Key is under way")
         self._asking.add(key)
+        closing = f"{verb} {key} asked"
+        if verb in _HALTING:  # nothing leaves from here on, however slow the broker is to answer
+            self._lookout.closing.add(closing)
         try:
             return await self._do(command)
         except BusError as error:
             return self._without_journal(verb, actor, reason, str(error))
         finally:
             self._asking.discard(key)
+            self._lookout.closing.discard(closing)
 
     def _command(self, verb: Verb, actor: str, reason: str, target: str, key: str) -> Command:
         return Command(
@@ -149,7 +154,7 @@ class AdminDesk:
 
     def _without_journal(self, verb: Verb, actor: str, reason: str, why: str) -> tuple[int, Body]:
         """The broker is away. A halt holds all the same, in this process; nothing else is done."""
-        if verb not in (Verb.HALT, Verb.CANCEL_ALL):
+        if verb not in _HALTING:
             raise Problem(
                 503,
                 "journal-away",
