@@ -35,6 +35,7 @@ from libs.common.venue.outcomes import (
     Rejected,
     Throttled,
     classify,
+    held_back,
     lost,
     not_sent,
     throttled_until_ms,
@@ -216,28 +217,29 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         timeout_ms = kwargs.get("timeout_ms") or self.limits.request_timeout_ms
         endpoint = endpoint_of(verb, path)
         cost, purpose = cost_of(endpoint, parameters), purpose_of(endpoint, parameters)
-        venue_ms = self.timestamp_ms()
-        refused = self._held_back(purpose, cost, venue_ms)
+        refused = self._held_back(purpose, cost, venue_ms := self.timestamp_ms())
         if refused is not None:
             self._report(verb, path, refused, 0, purpose, cost, is_local=True)
             return refused
+        last_look: Look | None = kwargs.get("last_look")
+
+        def look() -> str:
+            nonlocal refused
+            refused = self._latched(purpose)  # by an answer that came while we waited
+            return refused.message if refused is not None else last_look() if last_look else ""
+
         started_ns = monotonic_ns()
         booking = self.budget.book(cost, venue_ms)
         outcome: Outcome | None = None
         try:
             outcome = await self._carry(
-                verb,
-                uri,
-                path,
-                parameters,
-                timeout_ms,
-                signed=signed,
-                last_look=kwargs.get("last_look"),
+                verb, uri, path, parameters, timeout_ms, signed=signed, last_look=look
             )
         finally:
             latch = self._learn(booking, outcome)
+        outcome, is_local = refused or outcome, refused is not None
         elapsed_ms = (monotonic_ns() - started_ns) // NS_PER_MS
-        self._report(verb, path, outcome, elapsed_ms, purpose, cost, latch=latch)
+        self._report(verb, path, outcome, elapsed_ms, purpose, cost, is_local=is_local, latch=latch)
         return outcome
 
     def _held_back(self, purpose: Purpose, cost: Cost, venue_ms: int) -> Outcome | None:
@@ -246,20 +248,17 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         The budget holds back reads only: an order was weighed by the gate before it was journaled,
         and a cancel is never too much.
         """
-        latch = self.latches.stopping(purpose, venue_ms)
-        if latch is not None:
-            return Throttled(
-                status=0,
-                code=0,
-                message=f"not sent: held back until {latch.until_ms}",
-                kind=latch.kind,
-                banned_until_ms=latch.until_ms,
-            )
+        if (latched := self._latched(purpose)) is not None:
+            return latched
         if purpose is Purpose.READ or purpose is Purpose.RECONCILE:
             room = self.budget.may_send(purpose, cost, venue_ms)
             if not room.may_send:
                 return not_sent(f"the venue's budget is used: {room.observed}, {room.allowed}")
         return None
+
+    def _latched(self, purpose: Purpose) -> Throttled | None:
+        latch = self.latches.stopping(purpose, self.timestamp_ms())
+        return None if latch is None else held_back(latch.kind, latch.until_ms)
 
     def _learn(self, booking: Booking, outcome: Outcome | None) -> Latch | None:
         """Take what an answer says about limits; returns a latch that it began or prolonged."""

@@ -143,6 +143,12 @@ def not_sent(why: str) -> Rejected:
     return Rejected(status=0, code=0, message=why, reason=Reason.NOT_SENT)
 
 
+def held_back(kind: ThrottleKind, until_ms: int) -> Throttled:
+    """Return the outcome of a request that a latch kept here: no byte left."""
+    why = f"not sent: held back until {until_ms}"
+    return Throttled(status=0, code=0, message=why, kind=kind, banned_until_ms=until_ms)
+
+
 def lost(why: str, *, status: int = 0, headers: Headers | None = None) -> Outcome:
     """Return the outcome of a request whose answer never arrived whole after bytes had left.
 

@@ -1,10 +1,11 @@
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
-from libs.common.runtime.venue_transport import VenueCall
+from libs.common.runtime.venue_transport import VenueCall, VenueLimits
 from libs.common.testing.scripted_venue import ScriptedVenue, answer, stall
 from libs.common.testing.venue_calls import ACK, NOW_MS, ORDER, client_of, place
 from libs.common.venue.endpoints import Cost, Purpose
@@ -185,3 +186,18 @@ async def test_the_observer_learns_what_a_call_was_for(venue: ScriptedVenue) -> 
         (Purpose.CANCEL, Cost(1)),
         (Purpose.RECONCILE, Cost(1)),
     ]
+
+
+async def test_who_waited_for_a_connection_while_a_ban_came_is_held_back_too(
+    venue: ScriptedVenue,
+) -> None:
+    calls: list[VenueCall] = []
+    venue.answers = [answer(418, BANNED)]
+    one_at_a_time = VenueLimits(request_timeout_ms=2_000, connections_max=1)
+    async with client_of(venue.url, limits=one_at_a_time, on_call=calls.append) as client:
+        first, *others = await asyncio.gather(place(client), *(call(client) for call in ALL))
+        assert orders(client) == [1, 1]
+    assert len(venue.heard) == 1
+    assert isinstance(first, Throttled)
+    assert [(type(one), getattr(one, "status", 1)) for one in others] == [(Throttled, 0)] * 4
+    assert [call.is_local for call in calls] == [False, True, True, True, True]
