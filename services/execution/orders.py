@@ -49,6 +49,8 @@ TRADES_PER_PAGE = 1_000
 TRADES_OVERLAP = 100
 #: How far before an order's own timestamp its traces are looked for at the venue.
 EVIDENCE_MARGIN_MS = 60_000
+#: Orders of others that are remembered, so that each is asked after once.
+STRANGERS_MAX = 1_000
 #: How often the journal is read again before an order is given up as too old to send.
 FENCE_ATTEMPTS_MAX = 3
 
@@ -89,6 +91,7 @@ class OrderDesk:
         self._clock = clock
         self._settings = settings
         self.sending: set[str] = set()
+        self._strangers: set[int] = set()
 
     async def submit(self, recorded: OrderRecorded, last_look: LastLook = may_send) -> None:
         """Send a recorded order once, and journal what came of it.
@@ -278,14 +281,26 @@ class OrderDesk:
         known = {candidate.order_id for candidate in orders}
         known |= {other.venue_order_id for other in self._gate.state.orders.values()}
         trades = await self._reads.user_trades(order.symbol, start_ms=start_ms)
-        if all(trade.order_id in known for trade in trades):
-            await self._close_absent(
-                order,
-                f"after {order.timestamp_ms} + {order.recv_window_ms} ms"
-                f" + {self._settings.query_lag_ms} ms"
-                " the venue knows neither the order nor a trade of it",
-            )
+        for order_id in sorted({trade.order_id for trade in trades} - known - self._strangers):
+            candidate = await self._reads.query_order_of(order.symbol, order_id)
+            if candidate is None:  # the venue lags behind its own trades: not now
+                return None
+            if candidate.client_order_id == order.client_order_id:
+                return candidate
+            self._remember_stranger(order_id)
+        await self._close_absent(
+            order,
+            f"after {order.timestamp_ms} + {order.recv_window_ms} ms"
+            f" + {self._settings.query_lag_ms} ms"
+            " the venue knows neither the order nor a trade of it",
+        )
         return None
+
+    def _remember_stranger(self, venue_order_id: int) -> None:
+        """An order placed long ago by somebody else, that trades now: the list does not show it."""
+        if len(self._strangers) >= STRANGERS_MAX:
+            self._strangers.clear()
+        self._strangers.add(venue_order_id)
 
     async def _close_absent(self, order: OrderState, evidence: str) -> None:
         """Close an order that was proven absent, and send the new attempt if there is to be one."""

@@ -18,6 +18,7 @@ class PatientReads:
     ) -> None:
         patient = retry_read(dice, on_retry=on_retry, on_end=on_end)
         self.query_order = patient(venue.query_order)
+        self.query_order_of = patient(venue.query_order_of)
         self.all_orders = patient(venue.all_orders)
         self.user_trades = patient(venue.user_trades)
         self.position_risk = patient(venue.position_risk)

@@ -134,6 +134,10 @@ class VenueClient(VenueSettings):
         data = {"symbol": symbol, "origClientOrderId": client_order_id}
         return await self._find("order", VenueOrder, data)
 
+    async def query_order_of(self, symbol: str, venue_order_id: int) -> VenueOrder | None:
+        """GET order by the venue's id, whoever placed it; None as for `query_order`."""
+        return await self._find("order", VenueOrder, {"symbol": symbol, "orderId": venue_order_id})
+
     async def open_orders(self, symbol: str | None = None) -> list[VenueOrder]:
         """GET openOrders; all symbols cost 40 times the weight. Algo orders are not listed."""
         return await self._read("openOrders", list[VenueOrder], {"symbol": symbol}, signed=True)

@@ -1,6 +1,6 @@
 """An order without an answer: what is believed, for how long, and what ends it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
@@ -157,17 +157,50 @@ async def test_an_order_that_only_the_list_of_all_orders_shows_is_found_too(
     assert len(replica.venue.posted) == 1
 
 
+TRADE = {
+    "symbol": "BTCUSDT", "id": 1, "orderId": 4711, "side": "BUY", "price": "60000",
+    "qty": "0.020", "realizedPnl": "0", "commission": "0", "commissionAsset": "USDT",
+    "time": NOW_MS, "buyer": True, "maker": False, "quoteQty": "1200", "positionSide": "BOTH",
+}  # fmt: skip
+
+
 async def test_a_trade_of_an_order_nobody_knows_keeps_it_in_doubt(replica: Replica) -> None:
     order = await lose(replica, **LIMIT)
-    trade = {
-        "symbol": "BTCUSDT", "id": 1, "orderId": 4711, "side": "BUY", "price": "60000",
-        "qty": "0.020", "realizedPnl": "0", "commission": "0", "commissionAsset": "USDT",
-        "time": NOW_MS, "buyer": True, "maker": False, "quoteQty": "1200", "positionSide": "BOTH",
-    }  # fmt: skip
-    replica.venue.answers["userTrades"] = (200, [trade])
+    replica.venue.answers["userTrades"] = (200, [TRADE])
     await look(replica, PROVABLE_S + 60)
     assert replica.status(order) is OrderStatus.UNKNOWN
     assert len(replica.venue.posted) == 1
+
+
+def behind_the_trade(client_order_id: str) -> Callable[[Parameters], Awaitable[tuple[int, Any]]]:
+    """The venue tells whose order 4711 is; by our own id it finds nothing."""
+
+    async def told(asked: Parameters) -> tuple[int, Any]:
+        is_asked = asked.get("orderId") == "4711"
+        return (200, {**an_answer(client_order_id), "orderId": 4711}) if is_asked else GONE
+
+    return told
+
+
+async def test_a_trade_of_an_older_order_of_somebody_else_proves_nothing_and_hinders_nothing(
+    replica: Replica,
+) -> None:
+    """Placed before ours, filled since: the list of orders does not show it, and never will."""
+    order = await lose(replica)
+    replica.venue.answers |= {
+        "userTrades": (200, [TRADE]),
+        "order": behind_the_trade("web_resting"),
+    }
+    await look(replica, PROVABLE_S + 1)
+    assert replica.status(order) is OrderStatus.NOT_PLACED
+    assert len(replica.venue.posted) == 1
+
+
+async def test_an_order_that_only_its_trade_shows_is_found_too(replica: Replica) -> None:
+    order = await lose(replica)
+    replica.venue.answers |= {"userTrades": (200, [TRADE]), "order": behind_the_trade(order)}
+    await look(replica, PROVABLE_S + 1)
+    assert replica.status(order) is OrderStatus.FILLED
 
 
 async def test_meanwhile_its_symbol_takes_no_risk_its_margin_is_held_and_exits_may_leave(
