@@ -2,17 +2,24 @@
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from libs.common.messages.account import Verb
 from sim.loop import NS_PER_S
 from sim.market import CRASH_TICKS
 from sim.node import Node
 from sim.plan import Fault
 from sim.settings import SYMBOLS
+from sim.traffic import ORDERS_OF_OTHERS
 
 if TYPE_CHECKING:
     from sim.world import World
 
 RESUME_NS = (NS_PER_S, 6 * NS_PER_S)
+HALT_PAST_NS = NS_PER_S // 2
+FORGED_LIFE_NS = 5 * NS_PER_S
+DEAF_NS = 6 * NS_PER_S
+FILTERS_AWAY_NS = 8 * NS_PER_S
 VERBS = {
     "halt": Verb.HALT,
     "reduce": Verb.REDUCE,
@@ -40,9 +47,9 @@ class Blows:
             "reconciler": self._world.reconciler,
         }.get(name.rpartition("_")[2])
 
-    def deal(self, fault: Fault) -> bool:
+    def deal(self, fault: Fault, target: Node | None) -> bool:
         """Deal a blow; returns whether there was anything to hit."""
-        kind, node = fault.kind, self.target(fault)
+        kind, node = fault.kind, target or self.target(fault)
         if node is not None:
             if kind.startswith("crash_"):
                 return node.kill()
@@ -50,8 +57,12 @@ class Blows:
                 return node.stop()
             if kind.startswith("pause_"):
                 return node.pause(fault.span_ns)
+            if kind.startswith("halt_past_"):
+                return node.pause(fault.span_ns + HALT_PAST_NS) and self._command("halt")
             if kind.startswith("cut_"):
                 return node.cut(fault.span_ns)
+            if kind.startswith("deaf_"):
+                return node.deafen(fault.span_ns + DEAF_NS)
             if kind.startswith("clock_jump_"):
                 low, high = CLOCK_JUMPS_NS
                 return node.jump(low + int((high - low) * fault.draw), fault.span_ns)
@@ -66,12 +77,15 @@ class Blows:
             "marks_frozen": self._marks_frozen,
             "quotes_frozen": self._quotes_frozen,
             "flash_crash": self._flash_crash,
+            "filters_away": self._filters_away,
+            "orders_used_by_others": self._orders_used_by_others,
             "traded_by_hand": self._traded_by_hand,
             "deleveraged": self._deleveraged,
             "intent_repeated": lambda _: (
                 self._world.broker.can_store and self._world.producer.repeat()
             ),
             "approval_repeated": self._approval_repeated,
+            "approval_forged": self._approval_forged,
             "candle_repeated": self._candle_repeated,
         }
         return bool(blow[kind](fault))
@@ -119,6 +133,16 @@ class Blows:
         series.frozen_quotes_until_ns = self._world.loop.now_ns + fault.span_ns + 3 * NS_PER_S
         return True
 
+    def _orders_used_by_others(self, _: Fault) -> bool:
+        counts = self._world.venue.account.counts
+        counts.roll(self._world.venue.now_ns())
+        counts.count_1m = max(counts.count_1m, ORDERS_OF_OTHERS)
+        return True
+
+    def _filters_away(self, fault: Fault) -> bool:
+        self._world.venue.traffic.hide_filters(fault.span_ns + FILTERS_AWAY_NS)
+        return True
+
     def _flash_crash(self, fault: Fault) -> bool:
         self._world.market.series[self._symbol(fault)].crash_left = CRASH_TICKS
         return True
@@ -147,6 +171,20 @@ class Blows:
         self._world.broker.store(
             message.subject, message.data, f"approval-again-{self._world.loop.steps}"
         )
+        return True
+
+    def _approval_forged(self, _: Fault) -> bool:
+        """Somebody who has no key says that risk approved."""
+        world, message = self._world, self._world.last_approval
+        if message is None or not world.broker.can_store:
+            return False
+        approval = msgspec.json.decode(message.data)
+        intent, now_ns = approval["body"]["intent"], world.venue.now_ns()
+        intent["intent_id"] = f"forged-{world.loop.steps}"
+        intent["created_at_ns"] = now_ns
+        intent["expires_at_ns"] = approval["body"]["expires_at_ns"] = now_ns + FORGED_LIFE_NS
+        with world.forging():
+            world.broker.store(message.subject, msgspec.json.encode(approval), intent["intent_id"])
         return True
 
     def _candle_repeated(self, fault: Fault) -> bool:

@@ -23,15 +23,17 @@ from libs.common.model.money import ZERO
 from libs.common.runtime import journal as journal_module
 from libs.common.runtime.errors import BusError, PublishUnknown
 from libs.common.runtime.service import Context
+from libs.common.venue.budget import Level, VenueBudget
 from libs.common.venue.latches import Latches
 from libs.common.venue.outcomes import Throttled, Unknown
-from services.execution import answers, approvals, consequences, core, fold, guards, holds, orders
+from services.execution import answers, approvals, consequences, core, fold, guards, orders
 from services.execution.gate import Gate
 from services.execution.orders import OrderDesk
 from services.execution.state import State, lock_key
 from services.execution.venue_words import order_parameters, read_answer
 from services.risk.shell import RiskShell
 from services.signal import core as signal_core
+from sim.bugs_of_memory import dedup_only_in_memory, rates_counted_per_process
 from sim.bus import SimBus
 from sim.loop import LIFE
 
@@ -99,57 +101,6 @@ def expiry_judged_when_queued(stack: ExitStack) -> None:
 def _release_any_lock(state: State, order: Any) -> None:
     state.locks.pop(lock_key(order.symbol, order.side), None)
     state.locks.pop(lock_key(order.symbol, order.side.opposite), None)
-
-
-def rates_counted_per_process(stack: ExitStack) -> None:
-    """Only what this process recorded counts toward the rates."""
-    original, mine = holds._recorded, _per_life()  # noqa: SLF001
-
-    def counted(question: Any, window_ms: int, symbol: str | None) -> int:
-        known = mine()
-        kept = [one for one in question.state.recent_orders if one.intent_id in known]
-        state = msgspec.structs.replace(question.state, recent_orders=kept)
-        return original(msgspec.structs.replace(question, state=state), window_ms, symbol)
-
-    record = core._record  # noqa: SLF001
-
-    def recorded(*given: Any) -> Any:
-        event = record(*given)
-        mine().add(event.intent.intent_id)
-        return event
-
-    _patch(stack, holds, "_recorded", counted)
-    _patch(stack, core, "_record", recorded)
-
-
-def _per_life() -> Callable[[], set[str]]:
-    """A memory that each process has for itself, and loses with its life."""
-    memories: dict[int, set[str]] = {}
-    kept: list[object] = []  # so that no id is given twice
-
-    def mine() -> set[str]:
-        life = LIFE.get()
-        if id(life) not in memories:
-            kept.append(life)
-        return memories.setdefault(id(life), set())
-
-    return mine
-
-
-def dedup_only_in_memory(stack: ExitStack) -> None:
-    """Whether an intent was decided before is remembered by the process, not by the journal."""
-    original, mine = core.decide_approval, _per_life()
-
-    def forgetful(limits: Any, state: State, approved: Any, facts: Any) -> Any:
-        intent_id = approved.body.intent.intent_id
-        known = state.intents.pop(intent_id, None) if intent_id not in mine() else None
-        decision = original(limits, state, approved, facts)
-        if known is not None:
-            state.intents[intent_id] = known
-        mine().add(intent_id)
-        return decision
-
-    _patch(stack, approvals, "decide_approval", forgetful)
 
 
 # -- sending --------------------------------------------------------------------------------------
@@ -334,13 +285,26 @@ def _refusal_spoken_twice(limits: Any, state: State, approved: Any, facts: Any) 
     )  # fmt: skip
 
 
+_MAY_SEND = VenueBudget.may_send
+
+
+def _always_room(self: VenueBudget, purpose: Any, cost: Any, venue_ms: int) -> Any:
+    room = _MAY_SEND(self, purpose, cost, venue_ms)
+    return msgspec.structs.replace(room, level=Level.FREE)
+
+
 _DECIDE = core.decide_approval
 
 
-GUARD_BUGS: tuple[str, ...] = tuple(guard.__name__ for guard in guards.GUARDS)
+GUARD_BUGS: tuple[str, ...] = tuple(
+    guard.__name__ for guard in guards.GUARDS if guard.__name__ != "check_budget"
+)
 
 BUGS: dict[str, Plant] = {
     **{f"guard off: {name.removeprefix('check_')}": guard_off(name) for name in GUARD_BUGS},
+    "guard off: budget": together(
+        guard_off("check_budget"), replace(VenueBudget, "may_send", _always_room)
+    ),
     "guard off: filters": replace(guards, "check_filters", lambda _: ()),
     "expiry judged when queued": expiry_judged_when_queued,
     "another's lock released": replace(fold, "_release_lock", _release_any_lock),
@@ -382,7 +346,10 @@ BUGS: dict[str, Plant] = {
         signal_core, "derive_intent_id", _intent_id_of_this_life
     ),
     "reduce-only is lost on the way": replace(orders, "order_parameters", _without_reduce_only),
-    "quantities are not quantised": replace(core, "quantise", lambda order, _: order),
+    "quantities are not quantised": together(
+        replace(core, "quantise", lambda order, _: order),
+        replace(guards, "check_filters", lambda _: ()),
+    ),
     "stale words move orders back": together(
         replace(fold, "may_follow", lambda *_: True),
         replace(answers, "may_follow", lambda *_: True),

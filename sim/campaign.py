@@ -12,6 +12,7 @@ from sim.plan import BLOWS, STRIKES, plan_of
 from sim.run import Outcome, run_plan
 
 SEEDS_PER_TASK = 8
+TASKS_PER_PROCESS = 25
 SEEDS_FOR_COUNTERS = 400
 """From so many schedules on, a fault that never hit anything fails the campaign."""
 BAR_WIDTH = 32
@@ -76,7 +77,9 @@ def run_campaign(first: int, count: int) -> Tally:
         for begin in range(first, first + count, SEEDS_PER_TASK)
     ]
     total, started_s = NOTHING, time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+    with multiprocessing.get_context("spawn").Pool(
+        os.cpu_count(), maxtasksperchild=TASKS_PER_PROCESS
+    ) as pool:
         for part in pool.imap_unordered(run_seeds, blocks):
             total = total.plus(part)
             _show(total, count, time.monotonic() - started_s)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from sim.loop import VirtualLoop
 from sim.plan import NS_PER_MS, STRIKES, Fault, Plan
@@ -15,13 +16,13 @@ LASTING_EFFECTS = frozenset({"query_lagged"})
 
 
 class Fate:
-    """The faults of one schedule. `blow(fault)` deals one; it returns whether anything was hit."""
+    """The faults of one schedule. `blow(fault, target)` deals one and tells if it hit anything."""
 
     def __init__(
         self,
         loop: VirtualLoop,
         plan: Plan,
-        blow: Callable[[Fault], bool],
+        blow: Callable[[Fault, Any], bool],
         is_in_flight: Callable[[], bool],
         note: Callable[[str], None],
     ) -> None:
@@ -61,10 +62,10 @@ class Fate:
         waiting = self._waiting[moment]
         return waiting.pop(0) if waiting else None
 
-    def deal(self, fault: Fault) -> None:
-        """Deal a blow now."""
+    def deal(self, fault: Fault, target: Any = None) -> None:
+        """Deal a blow now, to the process named or to the one that the fault chooses."""
         self._note(f"FAULT {fault.kind} for {fault.span_ns / 1e9:.2f} s")
-        if self._blow(fault):
+        if self._blow(fault, target):
             self._count(fault.kind)
 
     def count(self, kind: str) -> None:

@@ -38,6 +38,7 @@ class GuardCheck:
         self._safe_until_ns = 0
         self._margin_refusals: list[int] = []
         self._balance_at_ns = 0
+        self._filters_at_ns = 0
         self._holds: list[tuple[int, int, str, bool, str]] = []
 
     def read(self, events: list[Journaled]) -> None:
@@ -52,6 +53,8 @@ class GuardCheck:
                     self._trading = event["state"]
                 case "BalanceObserved" if event["available_balance"] is not None:
                     self._balance_at_ns = max(self._balance_at_ns, event["observed_at_ns"])
+                case "InstrumentsLoaded":
+                    self._filters_at_ns = event["loaded_at_ns"]
                 case "VenueLatched":
                     is_total = event["kind"] in STOPS_EVERYTHING
                     self._hold(stored_ns, event["until_ns"], "", event["kind"], is_total=is_total)
@@ -102,6 +105,9 @@ class GuardCheck:
         age_ms = (ts_ns - self._balance_at_ns) // NS_PER_MS
         if age_ms > EXECUTION.account_age_ms_max + EXECUTION.fence_age_ms_max:
             self._blame(f"ACCOUNT entry {name} was decided on a balance {age_ms} ms old")
+        age_ms = (ts_ns - self._filters_at_ns) // NS_PER_MS
+        if age_ms > EXECUTION.filters_age_ms_max + EXECUTION.fence_age_ms_max:
+            self._blame(f"FILTERS entry {name} was decided on filters {age_ms} ms old")
         self._check_drift(event, stored_ns + EPOCH_NS)
 
     def _check_rates(self, name: str, symbol: str, intent_id: str, ts_ns: int) -> None:

@@ -23,6 +23,7 @@ ZERO = Decimal(0)
 WEIGHT_PER_MINUTE_MAX = 2_400
 MARK_GRACE_NS = 1_500 * NS_PER_MS
 """From hearing a mark to the decision's record: latencies and one publication's timeout."""
+MARGIN_SHORT = -2019
 KNOWN_BETTER = frozenset({-1013, -1111, -1121, -4003, -4014, -4023, -4116, -4164, -4005})
 """Codes of filters and of a client order id that is open already."""
 PRICE_GRACE = Decimal("1.10")
@@ -123,6 +124,8 @@ class Judge:
             if count > 1:
                 yield f"I1 intent {intent_id} became {count} orders at the venue"
         for intent_id in view.refused:
+            if intent_id not in self._world.approved:
+                yield f"I4 intent {intent_id} was decided on and never approved"
             if any(order.intent_id == intent_id for order in view.orders.values()):
                 yield f"I2 intent {intent_id} was refused and recorded"
         placed = {sent.client_order_id: sent.order_id for sent in accepted}
@@ -228,14 +231,17 @@ class Judge:
     def _limits(self) -> Iterator[str]:
         """I6: the venue's own limits."""
         venue = self._world.venue
-        if venue.weight_peak > WEIGHT_PER_MINUTE_MAX:
-            yield f"I6 request weight {venue.weight_peak} in one minute"
-        yield from (f"I6 {what}" for what in venue.ban_ignored)
+        if venue.traffic.peak > WEIGHT_PER_MINUTE_MAX:
+            yield f"I6 request weight {venue.traffic.peak} in one minute"
+        yield from venue.traffic.faults
 
     def _refusals(self) -> Iterator[str]:
         """What the venue refused although the gate should have known better."""
         for sent in self._world.venue.log:
-            if sent.method == "POST" and sent.code in KNOWN_BETTER:
+            is_blamed = sent.code in KNOWN_BETTER or (
+                sent.code == MARGIN_SHORT and not self._world.fate.hit["traded_by_hand"]
+            )
+            if sent.method == "POST" and is_blamed:
                 yield f"I7 order {sent.client_order_id} was refused by the venue: {sent.code}"
 
     def _money(self) -> Iterator[str]:

@@ -147,6 +147,18 @@ class Node:
         bus.is_cut = False
         self.world.broker.recover()
 
+    def deafen(self, span_ns: int) -> bool:
+        """Let it hear no mark prices for a while, though all else arrives."""
+        bus = self.bus
+        if bus is None or bus.deaf_since_ns:
+            return False
+        bus.deaf_since_ns = self.world.loop.now_ns
+        self.world.loop.after(span_ns, self._hear_again, bus)
+        return True
+
+    def _hear_again(self, bus: SimBus) -> None:
+        bus.deaf_since_ns = 0
+
     def jump(self, offset_ns: int, span_ns: int) -> bool:
         """Let its wall clock jump, and jump back later."""
         life = self.life
@@ -170,3 +182,4 @@ class Node:
             self._go_on(self.life)
         if self.bus is not None:
             self.bus.is_cut = False
+            self.bus.deaf_since_ns = 0

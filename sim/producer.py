@@ -22,6 +22,9 @@ QUANTITIES = {
     "BTCUSDT": (Decimal("0.002"), Decimal("0.010"), Decimal("0.020")),
     "ETHUSDT": (Decimal("0.030"), Decimal("0.200"), Decimal("0.400")),
 }
+DUST = {"BTCUSDT": Decimal("0.0004"), "ETHUSDT": Decimal("0.003")}
+"""Less than the venue takes."""
+DUST_SHARE = 0.08
 BRIEF_NS = (4 * NS_PER_MS, 40 * NS_PER_MS)
 """A life that ends while the order is on its way."""
 BRIEF_SHARE = 0.2
@@ -86,7 +89,7 @@ class Producer:
             candle_id=f"stranger-{number}",
             created_at_ns=now_ns,
             expires_at_ns=now_ns + self._lifetime_ns(),
-            quantity=None if is_exit else dice.choice(QUANTITIES[symbol]),
+            quantity=None if is_exit else self._quantity(symbol),
             price=price if is_limit else None,
             time_in_force=dice.choice(
                 (TimeInForce.GTC, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.GTX)
@@ -108,6 +111,10 @@ class Producer:
                 intent=intent,
             ),
         )
+
+    def _quantity(self, symbol: str) -> Decimal:
+        is_dust = self._dice.random() < DUST_SHARE
+        return DUST[symbol] if is_dust else self._dice.choice(QUANTITIES[symbol])
 
     def _reference(self, symbol: str) -> Decimal:
         """The price it decided on, which now and then is not the market's any more."""

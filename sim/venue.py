@@ -29,6 +29,7 @@ from services.paper_exchange.orders import CANCELED
 from services.paper_exchange.parameters import Parameters
 from services.paper_exchange.placement import place_order
 from sim.loop import NS_PER_S, Life, VirtualLoop
+from sim.traffic import ORDERS_HEADER, WEIGHT_HEADER, Traffic
 from sim.user_socket import UserSockets
 
 NS_PER_MS = 1_000_000
@@ -130,13 +131,9 @@ class Venue:
         self.loop = loop
         self.note = note
         self.log: list[OrderSent] = []
-        self.weight_peak = 0
         self.requests: Counter[str] = Counter()
         self.banned_until_ns = 0
-        self.ban_ignored: list[str] = []
-        self._told_of_ban: dict[str, tuple[int, int]] = {}
-        self._weight_minute = 0
-        self._weight_used = 0
+        self.traffic = Traffic(loop, epoch_ns)
         self._strikes = strikes
         self._draw = dice.random
         self._epoch_ns = epoch_ns
@@ -189,11 +186,11 @@ class Venue:
             Request(method, path, api_key, _parameters(method, form)), timeout_ns, reply,
         )  # fmt: skip
         self.requests[f"{method} {path}"] += 1
-        told_ns, until_ns = self._told_of_ban.get(life.key, (0, 0))
-        if until_ns and told_ns < asked.sent_ns < until_ns and not life.offset_ns:
-            self.ban_ignored.append(f"{life.key} sends {method} {path} though it was told to wait")
         later = self.loop.after
         group = "order" if path == ORDER_PATH and method == "POST" else "read"
+        if not life.offset_ns:
+            is_entry = group == "order" and "reduceOnly" not in asked.request.parameters
+            self.traffic.sent(life.key, f"{method} {path}", is_entry=is_entry)
         if self._strikes(f"{group}_not_sent"):
             later(self.latency_ns(), _fail, reply, ConnectionRefusedError("no connection"))
         elif self._strikes(f"{group}_lost"):
@@ -253,7 +250,8 @@ class Venue:
         text = f"Way too many requests; IP banned until {until_ms}."
         headers = {**_JSON, "retry-after": str(-(-(self.banned_until_ns - now_ns) // NS_PER_S))}
         self._answer(asked, Reply(418, _encode({"code": -1003, "msg": text}), headers))
-        self._told_of_ban[asked.life] = (now_ns + LATENCY_NS[1], self.banned_until_ns)
+        heard_ns = now_ns + LATENCY_NS[1]
+        self.traffic.told_of_ban(asked.life, heard_ns, self.banned_until_ns)
 
     def _answer(self, asked: "_Asked", reply: Reply, delay_ns: int = 0) -> None:
         elapsed_ns = self.now_ns() - asked.sent_ns
@@ -262,7 +260,12 @@ class Venue:
             left_ns = max(0, asked.timeout_ns - elapsed_ns)
             self.loop.after(left_ns, _fail, asked.reply, TimeoutError("no answer"))
         else:
-            self.loop.after(delay_ns, _settle, asked.reply, reply)
+            self.loop.after(delay_ns, self._reach, asked, reply)
+
+    def _reach(self, asked: "_Asked", reply: Reply) -> None:
+        if not asked.reply.done():
+            self.traffic.told_of_orders(asked.life, reply.headers)
+            asked.reply.set_result(reply)
 
     # -- what the exchange does ------------------------------------------------------------------
 
@@ -272,9 +275,11 @@ class Venue:
         if door == ("GET", "/fapi/v1/time"):
             return Reply(200, b'{"serverTime":%d}' % self.now_ms(), _JSON)
         if door == ("GET", "/fapi/v1/exchangeInfo"):
+            if self.traffic.are_filters_hidden:
+                return Reply(503, _UNKNOWN, _JSON)
             return Reply(200, self._info, _JSON)
         values = request.parameters.values
-        used = self._charge(ENDPOINTS[door].weight_of(request.parameters), now_ns)
+        used = self.traffic.charge(ENDPOINTS[door].weight_of(request.parameters))
         client_order_id = values.get("newClientOrderId") or values.get("origClientOrderId", "")
         if door == ("GET", ORDER_PATH) and self._is_hidden(client_order_id):
             self._strikes("query_lagged")
@@ -283,21 +288,13 @@ class Venue:
         self.sockets.deliver()
         if request.path == ORDER_PATH and request.method != "GET":
             self._write_down(asked, found, client_order_id)
-        headers = {**_JSON, "x-mbx-used-weight-1m": str(used)}
+        headers = {**_JSON, WEIGHT_HEADER: str(used)}
         if found.account is not None and door in ORDER_COUNTED:
             counts = found.account.counts
             headers["x-mbx-order-count-10s"] = str(counts.count_10s)
-            headers["x-mbx-order-count-1m"] = str(counts.count_1m)
+            headers[ORDERS_HEADER] = str(counts.count_1m)
         body = self._without_hidden(request.path, found)
         return Reply(found.status, _encode(body), headers)
-
-    def _charge(self, weight: int, now_ns: int) -> int:
-        minute = now_ns // (60 * NS_PER_S)
-        if minute != self._weight_minute:
-            self._weight_minute, self._weight_used = minute, 0
-        self._weight_used += weight
-        self.weight_peak = max(self.weight_peak, self._weight_used)
-        return self._weight_used
 
     def _write_down(self, asked: "_Asked", found: Answer, client_order_id: str) -> None:
         values, body = asked.request.parameters.values, found.body
@@ -378,11 +375,6 @@ class _Asked(NamedTuple):
 def _parameters(method: str, form: str) -> Parameters:
     raw = form.encode()
     return Parameters(b"", raw) if method in ("POST", "PUT") else Parameters(raw)
-
-
-def _settle(reply: "asyncio.Future[Reply]", found: Reply) -> None:
-    if not reply.done():
-        reply.set_result(found)
 
 
 def _fail(reply: "asyncio.Future[Reply]", error: Exception) -> None:

@@ -1,6 +1,8 @@
 """One simulated world: the real services around a broker, a venue, a market and a fate."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from random import Random
 from typing import Any
@@ -30,7 +32,7 @@ from sim.jetstream import Stored
 from sim.loop import NS_PER_S, Life, VirtualLoop
 from sim.market import MarketFeed
 from sim.node import RESTART_NS, Node
-from sim.plan import Plan
+from sim.plan import NS_PER_MS, Plan
 from sim.producer import Producer
 from sim.settings import (
     ACCOUNT,
@@ -47,6 +49,13 @@ from sim.venue import Venue
 
 JOURNAL_SUBJECT = subjects.journal(ACCOUNT)
 LIMITS = venue_limits(COMMON)
+DEAF_NS = (EXECUTION.mark_age_ms_max + 700) * NS_PER_MS
+"""A mark so old decides nothing, and a record takes one publication's timeout at most."""
+
+
+class _Intent(msgspec.Struct):
+    intent_id: str
+    purpose: str = ""
 
 
 class _Told(msgspec.Struct):
@@ -54,14 +63,12 @@ class _Told(msgspec.Struct):
 
     event: str
     client_order_id: str = ""
+    writer: str = ""
+    intent: _Intent | None = None
 
 
 class _Record(msgspec.Struct):
     events: list[_Told]
-
-
-class _Intent(msgspec.Struct):
-    intent_id: str
 
 
 class _Body(msgspec.Struct):
@@ -102,7 +109,7 @@ class World:
         self.proposed: dict[str, None] = {}
         self.judged: dict[str, None] = {}
         self.approved: dict[str, None] = {}
-        self.is_over = False
+        self._is_forging = False
         seed = plan.seed
         self.loop = loop = VirtualLoop(_dice("ready", seed))  # type: ignore[abstract]
         self.blows = Blows(self)
@@ -160,10 +167,19 @@ class World:
         if subject == JOURNAL_SUBJECT:
             self.journal.append(message)
             self._follow(message)
-        elif subject.startswith("intent."):
+        elif subject.startswith("intent.") and not self._is_forging:
             self._note_intent(message)
         elif subject.startswith("command."):
             self.last_command = message
+
+    @contextmanager
+    def forging(self) -> Iterator[None]:
+        """What is stored meanwhile nobody entitled to it has said."""
+        self._is_forging = True
+        try:
+            yield
+        finally:
+            self._is_forging = False
 
     def _note_intent(self, message: Stored) -> None:
         stage = message.subject.split(".")[1]
@@ -190,24 +206,43 @@ class World:
     def _follow(self, message: Stored) -> None:
         for told in _RECORD.decode(message.data).events:
             if told.event == _IN_FLIGHT:
+                self._check_hearing(told)
                 self.in_flight[told.client_order_id] = None
-                self._in_flight_now(RECORDED)
+                self._in_flight_now(RECORDED, told.writer)
             elif told.client_order_id in self.in_flight and told.event not in _STILL_IN_FLIGHT:
                 del self.in_flight[told.client_order_id]
             if self.story is not None:
                 self.note(f"journal {len(self.journal)}: {told.event} {told.client_order_id}")
 
-    def _in_flight_now(self, moment: str) -> None:
+    def _check_hearing(self, told: _Told) -> None:
+        """An entry needs a mark that its writer has heard lately."""
+        writer = self._writer(told.writer)
+        if writer is None or writer.bus is None or told.intent is None:
+            return
+        since_ns = writer.bus.deaf_since_ns
+        if told.intent.purpose == "ENTER" and since_ns and self.loop.now_ns - since_ns > DEAF_NS:
+            self.contradictions.append(
+                f"I8 entry {told.client_order_id} was recorded by {told.writer}, which heard no"
+                " mark for too long"
+            )
+
+    def _writer(self, key: str) -> Node | None:
+        """The executor that goes by this name in the journal, if it still lives."""
+        return next((node for node in self.executors if node.life and node.life.key == key), None)
+
+    def _in_flight_now(self, moment: str, writer: str = "") -> None:
         fault = self.fate.next_waiting(moment)
         if fault is None:
             return
         node = self.blows.target(fault)
+        if node in self.executors and writer:  # whoever recorded it is in the middle of it
+            node = self._writer(writer) or node
         life = node.life if node is not None else None
         if life is None:
-            self.loop.after(fault.in_flight * FLIGHT_STEP_NS, self.fate.deal, fault)
+            self.loop.after(fault.in_flight * FLIGHT_STEP_NS, self.fate.deal, fault, node)
         else:
             life.fuse = fault.in_flight
-            life.on_fuse = partial(self.fate.deal, fault)
+            life.on_fuse = partial(self.fate.deal, fault, node)
 
     def say_command(self, verb: Verb, actor: str) -> None:
         """An operator speaks."""
@@ -269,7 +304,7 @@ async def _start_execution(node: Node, context: Context[Any], life: Life) -> Non
         APPROVAL_KEY.encode(),
         connect_stream=connect,
         dice=_dice(f"{node.name}-{life.number}", world.plan.seed),
-        writer=f"{node.name}-{life.number}",
+        writer=life.key,
     )
     node.shell = shell
     context.status = shell.status

@@ -13,7 +13,8 @@ def new_loop(seed: int = 1) -> VirtualLoop:
 
 
 def test_time_jumps_to_the_next_timer_and_nothing_waits() -> None:
-    loop, woken = new_loop(), []
+    loop = new_loop()
+    woken: list[tuple[float, float]] = []
 
     async def sleeper(seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -28,7 +29,8 @@ def test_time_jumps_to_the_next_timer_and_nothing_waits() -> None:
 
 def test_callbacks_of_one_moment_run_in_an_order_that_the_seed_decides() -> None:
     def order(seed: int) -> list[int]:
-        loop, seen = new_loop(seed), []
+        loop = new_loop(seed)
+        seen: list[int] = []
         for number in range(20):
             loop.call_soon(seen.append, number)
         loop.run(NS_PER_S)
@@ -40,7 +42,8 @@ def test_callbacks_of_one_moment_run_in_an_order_that_the_seed_decides() -> None
 
 
 def test_a_killed_life_runs_nothing_any_more_not_even_its_finally() -> None:
-    loop, done = new_loop(), []
+    loop = new_loop()
+    done: list[str] = []
 
     async def work() -> None:
         try:
@@ -59,7 +62,8 @@ def test_a_killed_life_runs_nothing_any_more_not_even_its_finally() -> None:
 
 
 def test_a_paused_life_goes_on_where_it_stood() -> None:
-    loop, seen = new_loop(), []
+    loop = new_loop()
+    seen: list[tuple[object, int]] = []
 
     async def work() -> None:
         for number in range(4):
@@ -79,7 +83,8 @@ def test_a_paused_life_goes_on_where_it_stood() -> None:
 
 
 def test_a_fuse_burns_down_by_the_steps_of_its_own_life() -> None:
-    loop, seen = new_loop(), []
+    loop = new_loop()
+    seen: list[tuple[object, int]] = []
     life, other = Life("one", 1), Life("other", 1)
 
     async def work(name: str) -> None:
