@@ -282,11 +282,11 @@ class OrderDesk:
         known |= {other.venue_order_id for other in self._gate.state.orders.values()}
         trades = await self._reads.user_trades(order.symbol, start_ms=start_ms)
         for order_id in sorted({trade.order_id for trade in trades} - known - self._strangers):
-            candidate = await self._reads.query_order_of(order.symbol, order_id)
-            if candidate is None:  # the venue lags behind its own trades: not now
+            found = await self._reads.query_order_of(order.symbol, order_id)
+            if found is None:  # the venue lags behind its own trades: not now
                 return None
-            if candidate.client_order_id == order.client_order_id:
-                return candidate
+            if found.client_order_id == order.client_order_id:
+                return found
             self._remember_stranger(order_id)
         await self._close_absent(
             order,
