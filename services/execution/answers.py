@@ -26,6 +26,7 @@ from services.execution.consequences import (
 )
 from services.execution.core import NOTHING, Decision
 from services.execution.fold import VENUE_MARGIN_REASON
+from services.execution.question import NS_PER_MS
 from services.execution.state import OrderState, State, ended_for_nothing
 
 Answer = OrderAnswered | OrderRejected | OrderBecameUnknown | OrderNotPlaced
@@ -146,11 +147,17 @@ def decide_fills(state: State, fills: list[FillReceived]) -> Decision:
     return Decision(events=tuple(fresh.values()))
 
 
-def decide_balance(state: State, balance: BalanceObserved) -> Decision:
-    """Record a statement of the balance, unless a newer one is known."""
+def decide_balance(
+    limits: ExecutionConfig, state: State, balance: BalanceObserved, now_ns: int
+) -> Decision:
+    """Record a statement of the balance, unless a newer one is known.
+
+    One that is known from far in the future is none: our clock was wrong then, or it is now.
+    """
     if balance.available_balance is None:
         changed = balance.wallet_balance != state.wallet_balance
         return Decision(events=(balance,)) if changed else NOTHING
-    if balance.observed_at_ns <= state.balance_at_ns:
+    is_possible = state.balance_at_ns <= now_ns + limits.account_age_ms_max * NS_PER_MS
+    if balance.observed_at_ns <= state.balance_at_ns and is_possible:
         return NOTHING
     return Decision(events=(balance,))

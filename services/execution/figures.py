@@ -45,7 +45,7 @@ class Figures:
     async def refresh_filters_if_old(self) -> None:
         """Load the filters again well before they are too old to trade on."""
         age_ns = self._clock.now_ns() - self._gate.state.instruments_at_ns
-        if age_ns >= self._settings.filters_refresh_ms * NS_PER_MS:
+        if abs(age_ns) >= self._settings.filters_refresh_ms * NS_PER_MS:
             await self.load_filters()
 
     async def assert_settings(self) -> None:
@@ -69,7 +69,8 @@ class Figures:
             VenueReadError: the venue did not answer.
         """
         now_ns = self._clock.now_ns()
-        is_due = now_ns - self._asserted_at_ns >= self._settings.settings_retry_ms * NS_PER_MS
+        age_ns = abs(now_ns - self._asserted_at_ns)
+        is_due = age_ns >= self._settings.settings_retry_ms * NS_PER_MS
         if not is_due or self._arming.is_failing("user_stream"):  # its coming up asks by itself
             return
         self._asserted_at_ns = now_ns
@@ -166,7 +167,7 @@ class Figures:
     async def journal_balance(self, balance: BalanceObserved) -> None:
         """Journal a statement of the balance, if it is news."""
         await self._gate.transact(
-            lambda: decide_balance(self._gate.state, balance),
+            lambda: decide_balance(self._settings, self._gate.state, balance, self._clock.now_ns()),
             causation_id="balance",
             correlation_id="balance",
         )
@@ -178,7 +179,7 @@ class Figures:
             VenueReadError: the venue did not answer.
         """
         now_ns = self._clock.now_ns()
-        if now_ns - self._positions_at_ns < self._settings.positions_interval_ms * NS_PER_MS:
+        if abs(now_ns - self._positions_at_ns) < self._settings.positions_interval_ms * NS_PER_MS:
             return
         found = await self._reads.position_risk()
         event = PositionsObserved(

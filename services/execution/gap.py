@@ -72,8 +72,9 @@ class GapCloser:
         state = self._gate.state
         changed_at_ns = [order.changed_at_ns for order in state.open_orders()]
         changed_at_ns += [order.changed_at_ns for order in state.open_algo_orders()]
-        is_silent = bool(changed_at_ns) and min(changed_at_ns) <= silent_since_ns
-        if self._is_suspected or (is_silent and self._read_at_ns <= silent_since_ns):
+        is_silent = any(not silent_since_ns < at_ns <= now_ns for at_ns in changed_at_ns)
+        was_read = silent_since_ns < self._read_at_ns <= now_ns
+        if self._is_suspected or (is_silent and not was_read):
             await self._read()
 
     async def _read(self) -> None:

@@ -38,6 +38,7 @@ from services.execution.lookout import Lookout
 from services.execution.reads import Reads
 from services.execution.reports import read_latch
 from services.execution.state import OrderState, State
+from services.execution.traces import EVIDENCE_MARGIN_MS, Traces
 from services.execution.venue_words import order_parameters, read_answer, read_fill, read_update
 
 log = get_logger(__name__)
@@ -47,10 +48,6 @@ LastLook = Callable[[ExecutionConfig, State, str, Facts], str]
 TRADES_PER_PAGE = 1_000
 #: Re-read this many known trades when looking for missing ones: they can arrive out of order.
 TRADES_OVERLAP = 100
-#: How far before an order's own timestamp its traces are looked for at the venue.
-EVIDENCE_MARGIN_MS = 60_000
-#: Orders of others that are remembered, so that each is asked after once.
-STRANGERS_MAX = 1_000
 #: How often the journal is read again before an order is given up as too old to send.
 FENCE_ATTEMPTS_MAX = 3
 
@@ -91,7 +88,7 @@ class OrderDesk:
         self._clock = clock
         self._settings = settings
         self.sending: set[str] = set()
-        self._strangers: set[int] = set()
+        self._traces = Traces(self._reads)
 
     async def submit(self, recorded: OrderRecorded, last_look: LastLook = may_send) -> None:
         """Send a recorded order once, and journal what came of it.
@@ -225,7 +222,8 @@ class OrderDesk:
         for order in list(self._gate.state.orders.values()):
             if order.status is not OrderStatus.RECORDED or order.client_order_id in self.sending:
                 continue
-            if order.writer != self._gate.writer and now_ns < order.recorded_at_ns + lease_ns:
+            is_young = abs(now_ns - order.recorded_at_ns) < lease_ns
+            if order.writer != self._gate.writer and is_young:
                 continue
             doubt = OrderBecameUnknown(
                 client_order_id=order.client_order_id,
@@ -263,7 +261,9 @@ class OrderDesk:
                 return
             if await self._reads.server_time() <= provable_ms:
                 return
-            found = await self._look_everywhere(order)
+            found, is_absent = await self._traces.find(self._gate.state, order)
+            if is_absent:
+                await self._close_absent(order)
         if found is not None:
             await self.update(found)
             await self.fetch_fills(order.symbol)
@@ -271,39 +271,13 @@ class OrderDesk:
             waited_ns = self._clock.now_ns() - order.recorded_at_ns
             UNKNOWN_RESOLVED_SECONDS.observe(waited_ns / 1e9)
 
-    async def _look_everywhere(self, order: OrderState) -> VenueOrder | None:
-        """The second and third evidence; without a trace in either, the order was not placed."""
-        start_ms = order.timestamp_ms - EVIDENCE_MARGIN_MS
-        orders = await self._reads.all_orders(order.symbol, start_ms=start_ms)
-        for candidate in orders:
-            if candidate.client_order_id == order.client_order_id:
-                return candidate
-        known = {candidate.order_id for candidate in orders}
-        known |= {other.venue_order_id for other in self._gate.state.orders.values()}
-        trades = await self._reads.user_trades(order.symbol, start_ms=start_ms)
-        for order_id in sorted({trade.order_id for trade in trades} - known - self._strangers):
-            found = await self._reads.query_order_of(order.symbol, order_id)
-            if found is None:  # the venue lags behind its own trades: not now
-                return None
-            if found.client_order_id == order.client_order_id:
-                return found
-            self._remember_stranger(order_id)
-        await self._close_absent(
-            order,
+    async def _close_absent(self, order: OrderState) -> None:
+        """Close an order that was proven absent, and send the new attempt if there is to be one."""
+        evidence = (
             f"after {order.timestamp_ms} + {order.recv_window_ms} ms"
             f" + {self._settings.query_lag_ms} ms"
-            " the venue knows neither the order nor a trade of it",
+            " the venue knows neither the order nor a trade of it"
         )
-        return None
-
-    def _remember_stranger(self, venue_order_id: int) -> None:
-        """An order placed long ago by somebody else, that trades now: the list does not show it."""
-        if len(self._strangers) >= STRANGERS_MAX:
-            self._strangers.clear()
-        self._strangers.add(venue_order_id)
-
-    async def _close_absent(self, order: OrderState, evidence: str) -> None:
-        """Close an order that was proven absent, and send the new attempt if there is to be one."""
         decision = await self._gate.transact(
             lambda: decide_absence(
                 self._settings,
@@ -383,7 +357,8 @@ class OrderDesk:
         since_ms: dict[str, int] = {}
         for order in self._gate.state.orders.values():
             is_short = order.filled_quantity < order.cumulative_quantity
-            if is_short and order.changed_at_ns <= older_than_ns:
+            is_young = older_than_ns < order.changed_at_ns <= self._clock.now_ns()
+            if is_short and not is_young:
                 start_ms = order.timestamp_ms - EVIDENCE_MARGIN_MS
                 since_ms[order.symbol] = min(start_ms, since_ms.get(order.symbol, start_ms))
         for symbol, start_ms in sorted(since_ms.items()):

@@ -17,8 +17,9 @@ from services.execution.algo_words import read_algo_order
 from services.execution.config import ExecutionConfig
 from services.execution.core import absence_is_provable
 from services.execution.gate import Gate
-from services.execution.orders import EVIDENCE_MARGIN_MS, OrderDesk
+from services.execution.orders import OrderDesk
 from services.execution.state import AlgoOrderState
+from services.execution.traces import EVIDENCE_MARGIN_MS
 
 
 class Evidence:

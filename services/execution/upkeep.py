@@ -107,7 +107,8 @@ class Upkeep:
 
     async def _ask(self, lane: _Lane) -> None:
         now_ns = self._clock.now_ns()
-        if now_ns < lane.asked_at_ns + self._settings.query_interval_ms * NS_PER_MS:
+        # Either way: a clock that was set back must not keep us silent until it is late again.
+        if abs(now_ns - lane.asked_at_ns) < self._settings.query_interval_ms * NS_PER_MS:
             return
         lane.asked_at_ns = now_ns
         for what, step in lane.steps:

@@ -207,7 +207,7 @@ class Life:
 
     def balance(self, which: int, how: int) -> Decision:
         told = a_balance(str(which * 20), self.now_ns - (how % 3) * S)
-        return decide_balance(self.state, told)
+        return decide_balance(LIMITS, self.state, told, self.now_ns)
 
     def latch(self, which: int, how: int) -> Decision:
         kind = list(LatchKind)[which % 4]
