@@ -117,11 +117,10 @@ class CommandDesk:
             BusError: it could not be journaled, or not be known whether it still counts.
         """
         self._check(command)
-        tightens = WANTED.get(command.verb) not in (None, TradingState.ACTIVE)
         decision = await self._decide(
             lambda: decide_command(self._gate.state, command, sequence),
             key_of(command) or f"command-{sequence}",
-            tightens=tightens,
+            WANTED.get(command.verb),
         )
         if command.verb is Verb.RECONCILE:
             await self._ask_reconciler()
@@ -157,23 +156,29 @@ class CommandDesk:
                 self._gate.state, TradingState.HALTED, actor, reason, sequence
             ),
             f"command-{sequence}" if sequence else actor,
-            tightens=True,
+            TradingState.HALTED,
         )
 
     async def _decide(
-        self, decide: Callable[[], Decision], causation_id: str, *, tightens: bool
+        self, decide: Callable[[], Decision], causation_id: str, wanted: TradingState | None
     ) -> Decision:
         closing = f"{causation_id} under way"
-        if tightens:
-            self._lookout.closing.add(closing)
+        doors: tuple[set[str], ...] = ()
+        if wanted is TradingState.HALTED:
+            doors = (self._lookout.closing,)
+        elif wanted is TradingState.REDUCING:
+            doors = (self._lookout.closing_to_entries,)
+        for door in doors:
+            door.add(closing)
         try:
-            if tightens:
+            if doors:
                 await self._drain()
             # "It is so already" must not be judged by what we knew before another replica spoke.
             await self._gate.catch_up()
             return await self._change(decide, causation_id)
         finally:
-            self._lookout.closing.discard(closing)
+            for door in doors:
+                door.discard(closing)
 
     async def _drain(self) -> None:
         """Nothing leaves any more: wait for the answers to what has left.

@@ -72,8 +72,11 @@ def after_margin_refusal(
         return ()
     cause, wait_ms = "margin was refused", limits.cooldown_margin_ms
     holds: list[Hold] = list(_global_cooldown(state, wait_ms, now_ns, cause))
-    if wait_ms and state.cooldown_symbols.get(symbol, 0) <= now_ns:
-        until_ns = now_ns + wait_ms * NS_PER_MS
+    until_ns = now_ns + wait_ms * NS_PER_MS
+    held_until_ns = state.cooldown_symbols.get(symbol, 0)
+    # A shorter hold, for a failure, does not keep the one for margin from starting.
+    starts = state.cooldown_global_until_ns <= now_ns and held_until_ns < until_ns
+    if wait_ms and (held_until_ns <= now_ns or starts):
         holds.append(
             CooldownStarted(
                 scope=CooldownScope.SYMBOL, symbol=symbol, until_ns=until_ns, cause=cause

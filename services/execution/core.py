@@ -41,6 +41,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         account: whose gate this is.
         writer: this process.
         is_closing: a halt is on its way into the journal; nothing may leave any more.
+        is_closing_to_entries: the same for a reduction; exits may still leave.
     """
 
     now_ns: int
@@ -53,6 +54,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     budget_entry: BudgetSeen = BudgetSeen()
     budget_exit: BudgetSeen = BudgetSeen()
     is_closing: bool = False
+    is_closing_to_entries: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +99,7 @@ def decide_absence(
     if order is None or order.status is not OrderStatus.UNKNOWN:
         return NOTHING
     ended = OrderNotPlaced(client_order_id=client_order_id, evidence=evidence)
-    if order.attempt < limits.attempts_max and not facts.is_closing:
+    if order.attempt < limits.attempts_max and not _is_closing(facts, order.order):
         question = _question(limits, state, body_of(order), order.order, facts, again=True)
         verdicts = evaluate(question)
         if first_reason(verdicts) is None:
@@ -237,14 +239,18 @@ def may_send(limits: ExecutionConfig, state: State, client_order_id: str, facts:
     order = state.orders.get(client_order_id)
     if order is None or order.status is not OrderStatus.RECORDED or order.writer != facts.writer:
         return "the order is no longer ours to send"
-    if facts.is_closing:
-        return "trading is being halted"
+    if _is_closing(facts, order.order):
+        return "trading is being halted or reduced"
     question = _question(limits, state, body_of(order), order.order, facts)
     for guard in LAST_LOOK:
         verdict = guard(question)
         if not verdict.passed:
             return f"{verdict.reason}: {verdict.observed}"
     return ""
+
+
+def _is_closing(facts: Facts, order: OrderRequest) -> bool:
+    return facts.is_closing or (facts.is_closing_to_entries and not order.reduce_only)
 
 
 def absence_is_provable(order_timestamp_ms: int, recv_window_ms: int, lag_ms: int) -> int:

@@ -21,6 +21,7 @@ class Lookout:
     Attributes:
         closing: why nothing may leave any more although the journal does not say so yet: a halt
             that is on its way into it, or a halt by file while the broker is away.
+        closing_to_entries: the same for a reduction, which lets exits through.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Lookout:
         self._recv_window_ms = recv_window_ms
         self.marks: dict[str, MarkSeen] = {}
         self.closing: set[str] = set()
+        self.closing_to_entries: set[str] = set()
 
     def hear_mark(self, mark: Mark) -> bool:
         """Take a mark price; returns whether it is a number that can be reckoned with."""
@@ -50,17 +52,19 @@ class Lookout:
 
     def facts(self, symbol: str) -> Facts:
         """What is known now, for a decision on one symbol."""
+        closing = self.closing | self.closing_to_entries
         return Facts(
             now_ns=self._clock.now_ns(),
             venue_timestamp_ms=self._venue.timestamp_ms(),
             recv_window_ms=self._recv_window_ms,
             mark=self.marks.get(symbol),
-            unarmed=(*self._arming.unarmed, *(f"closing: {why}" for why in sorted(self.closing))),
+            unarmed=(*self._arming.unarmed, *(f"closing: {why}" for why in sorted(closing))),
             account=self._account,
             writer=self._writer,
             budget_entry=self._budget(Purpose.ENTRY),
             budget_exit=self._budget(Purpose.EXIT),
             is_closing=bool(self.closing),
+            is_closing_to_entries=bool(self.closing or self.closing_to_entries),
         )
 
     def _budget(self, purpose: Purpose) -> BudgetSeen:

@@ -165,8 +165,7 @@ class Execution:
         folded = await self._gate.recover()
         log.info("journal verified", records=self._gate.journal.number, folded=folded)
         self._arming.passed("journal")
-        for kind, until_ns in self._gate.state.latches.items():
-            self._venue.latch(ThrottleKind(kind.value), until_ns // NS_PER_MS)
+        self._keep_latches()
         if self._common.mode is Mode.LIVE:
             await self._commands.halt_at_boot()
         for symbol in self._common.symbols:
@@ -232,7 +231,13 @@ class Execution:
             raise BusUnavailable("stopping: whoever comes next takes it")
         await self._approvals.hear(delivery)
 
+    def _keep_latches(self) -> None:
+        """What an earlier life or another replica was told by the venue holds for our calls too."""
+        for kind, until_ns in self._gate.state.latches.items():
+            self._venue.latch(ThrottleKind(kind.value), until_ns // NS_PER_MS)
+
     def _on_change(self) -> None:
+        self._keep_latches()
         self._changed.set()
         self._protection.notice()
 

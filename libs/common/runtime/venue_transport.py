@@ -226,7 +226,9 @@ class VenueTransport(AsyncClient):  # type: ignore[misc]  # the library is untyp
         def look() -> str:
             nonlocal refused
             refused = self._latched(purpose)  # by an answer that came while we waited
-            return refused.message if refused is not None else last_look() if last_look else ""
+            if refused is None and last_look is not None and (why_not := last_look()):
+                refused = not_sent(why_not)
+            return "" if refused is None else refused.message
 
         started_ns = monotonic_ns()
         booking = self.budget.book(cost, venue_ms)

@@ -23,6 +23,7 @@ from libs.common.model.verdict import Reason
 from libs.common.testing.builders import NOW_NS, S
 from services.execution.answers import Answer, decide_answer, decide_update
 from services.execution.config import ExecutionConfig, SymbolOverrides
+from services.execution.consequences import after_margin_refusal
 from services.execution.core import Decision
 from services.execution.state import State
 from tests.unit.execution.gate_cases import (
@@ -184,6 +185,15 @@ def test_a_margin_cooldown_that_runs_is_not_prolonged_by_the_next_refusal() -> N
     assert state.cooldown_global_until_ns == FAILED_NS + 300 * S
 
 
+def test_a_failure_s_minute_does_not_keep_the_margin_cooldown_from_starting() -> None:
+    state = a_ready_state()
+    hear(state, refused(recorded(state, an_entry()).client_order_id), NOW_NS)
+    assert state.cooldown_symbols == {"BTCUSDT": NOW_NS + 60 * S}
+    holds = after_margin_refusal(LIMITS, state, "BTCUSDT", NOW_NS)
+    until_ns = {hold.scope: hold.until_ns for hold in holds if isinstance(hold, CooldownStarted)}
+    assert until_ns[CooldownScope.SYMBOL] == NOW_NS + 300 * S
+
+
 def test_a_margin_that_is_short_by_a_stale_figure_starts_nothing() -> None:
     state = refreshed(a_ready_state(), NOW_NS - 60 * S, "1")
     decision = decide(state, an_entry())
@@ -311,3 +321,14 @@ def told(
     decision = decide_update(LIMITS, state, word, FAILED_NS)
     fold(state, *decision.events, now_ns=FAILED_NS)
     return decision
+
+
+def test_an_exit_that_failed_in_a_future_that_never_came_holds_no_exit_now() -> None:
+    state = a_ready_state()
+    ahead_ns = FAILED_NS + 3_600 * S
+    order = recorded(state, an_exit())
+    hear(state, refused(order.client_order_id), ahead_ns)
+    assert state.cooldown_exits["BTCUSDT"].until_ns == ahead_ns + 5 * S
+    now_ns = FAILED_NS + S
+    again = decide(refreshed(state, now_ns), an_exit("again", now_ns), now_ns=now_ns)
+    assert "cooldown_symbol" not in failed(again)

@@ -198,3 +198,8 @@ def test_margin_stays_reserved_until_a_balance_was_asked_for_after_the_answer(
     apply(state, a_record(answer))
     apply(state, a_record(balance))
     assert state.margin_reserved() == Decimal(left)
+
+
+def test_a_reduction_on_its_way_into_the_journal_stops_entries_and_lets_exits_through() -> None:
+    assert "reduced" in why_not(state_with(recorded()), is_closing_to_entries=True)
+    assert why_not(state_with(an_exit()), is_closing_to_entries=True) == ""
