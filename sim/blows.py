@@ -150,8 +150,7 @@ class Blows:
     def _traded_by_hand(self, fault: Fault) -> bool:
         symbol = self._symbol(fault)
         quantity = "0.003" if symbol == "BTCUSDT" else "0.050"
-        self._world.venue.place_by_hand(symbol, "BUY", quantity, is_reducing=False)
-        return True
+        return self._world.venue.place_by_hand(symbol, "BUY", quantity, is_reducing=False)
 
     def _deleveraged(self, _: Fault) -> bool:
         for symbol in SYMBOLS:
@@ -160,8 +159,8 @@ class Blows:
                 side = "SELL" if held > 0 else "BUY"
                 step = self._world.venue.exchange.instruments[symbol].quantity_step
                 quantity = max(step, abs(held) / 2 // step * step)
-                self._world.venue.place_by_hand(symbol, side, f"{quantity:f}", is_reducing=True)
-                return True
+                text = f"{quantity:f}"
+                return self._world.venue.place_by_hand(symbol, side, text, is_reducing=True)
         return False
 
     def _approval_repeated(self, _: Fault) -> bool:

@@ -44,6 +44,10 @@ class Tally(NamedTuple):
         )
 
 
+class BrokenWorldError(Exception):
+    """The simulation itself failed: its text names the seed."""
+
+
 NOTHING = Tally(0, 0, 0, 0.0, Counter(), Counter(), Counter(), ())
 
 
@@ -51,7 +55,10 @@ def run_seeds(seeds: Iterable[int]) -> Tally:
     """Run schedules one after the other in this process."""
     total, started_s = NOTHING, time.process_time()
     for seed in seeds:
-        outcome = run_plan(plan_of(seed))
+        try:
+            outcome = run_plan(plan_of(seed))
+        except Exception as error:  # one that cannot be pickled would hang the pool
+            raise BrokenWorldError(f"seed {seed}: {error!r}") from None
         total = total.plus(_tally(outcome))
     return total._replace(cpu_s=time.process_time() - started_s)
 

@@ -28,6 +28,7 @@ from services.paper_exchange.instruments import exchange_info, select_instrument
 from services.paper_exchange.orders import CANCELED
 from services.paper_exchange.parameters import Parameters
 from services.paper_exchange.placement import place_order
+from services.paper_exchange.refusals import RefusalError
 from sim.loop import NS_PER_S, Life, VirtualLoop
 from sim.traffic import ORDERS_HEADER, WEIGHT_HEADER, Traffic
 from sim.user_socket import UserSockets
@@ -351,16 +352,20 @@ class Venue:
 
     # -- what others do on the account -----------------------------------------------------------
 
-    def place_by_hand(self, symbol: str, side: str, quantity: str, *, is_reducing: bool) -> None:
+    def place_by_hand(self, symbol: str, side: str, quantity: str, *, is_reducing: bool) -> bool:
         """A person (or the venue's deleveraging) trades on the account, past us."""
         name = "adl_autoclose" if is_reducing else "by-hand"
         form = f"symbol={symbol}&side={side}&type=MARKET&quantity={quantity}"
         form += f"&newClientOrderId={name}-{len(self.log)}"
         if is_reducing:
             form += "&reduceOnly=true"
-        place_order(self.exchange, self.account, Parameters(b"", form.encode()), self.now_ns())
+        try:
+            place_order(self.exchange, self.account, Parameters(b"", form.encode()), self.now_ns())
+        except RefusalError:
+            return False
         self.sockets.deliver()
         self.note(f"{name}: {side} {quantity} {symbol}")
+        return True
 
 
 class _Asked(NamedTuple):
