@@ -6,8 +6,9 @@ may clear them; a restart and a replica see them too, because they are journaled
 
 from libs.common.messages.guard_events import LatchKind
 from libs.common.model.verdict import Reason, Verdict
+from services.execution.config import ExecutionConfig
 from services.execution.question import NS_PER_MS, Question, exempt, judge
-from services.execution.state import lock_key
+from services.execution.state import State, lock_key
 
 #: The latches that stop everything; the others let orders through that give risk back.
 _STOP_ALL = (LatchKind.BANNED, LatchKind.REQUEST_LIMIT)
@@ -72,13 +73,25 @@ def check_cooldown_symbol(question: Question) -> Verdict:
     """
     symbol = question.order.symbol
     if question.order.reduce_only:
-        cooldown = question.state.cooldown_exits.get(symbol)
-        until_ns = cooldown.until_ns if cooldown is not None else 0
+        until_ns = exits_held_until_ns(question.limits, question.state, symbol, question.now_ns)
         limit = f"{question.limits.cooldown_failed_exit_ms} ms after a failed exit, growing"
     else:
         until_ns = question.state.cooldown_symbols.get(symbol, 0)
         limit = f"{question.limits.cooldown_failed_ms} ms after a failed order"
     return _hold(question, "cooldown_symbol", until_ns, limit, Reason.COOLDOWN_SYMBOL)
+
+
+def exits_held_until_ns(limits: ExecutionConfig, state: State, symbol: str, now_ns: int) -> int:
+    """Until when exits of a symbol are held back; 0 if they are not.
+
+    A hold that would last longer than any was made by a clock that ran ahead: it holds nothing,
+    because it would trap the position.
+    """
+    cooldown = state.cooldown_exits.get(symbol)
+    if cooldown is None:
+        return 0
+    latest_ns = now_ns + limits.cooldown_failed_exit_ms_max * NS_PER_MS
+    return cooldown.until_ns if cooldown.until_ns <= latest_ns else 0
 
 
 def check_lock(question: Question) -> Verdict:

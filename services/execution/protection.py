@@ -38,6 +38,7 @@ from libs.common.model.order import OrderRequest, OrderType, Side
 from libs.common.venue.outcome_table import CODES, Reason
 from services.execution.config import ExecutionConfig
 from services.execution.core import NOTHING, Decision, Facts
+from services.execution.holds import exits_held_until_ns
 from services.execution.kill_core import banned
 from services.execution.question import NS_PER_MS
 from services.execution.state import PROTECTION, AlgoOrderState, OrderState, State
@@ -115,7 +116,7 @@ def _failure(
             return f"the {algo.kind.lower()} would trigger at once"
     if order.intent.stop_price is None or not order.unprotected_since_ns:
         return ""
-    late_ms = (now_ns - order.unprotected_since_ns) // NS_PER_MS
+    late_ms = abs(now_ns - order.unprotected_since_ns) // NS_PER_MS  # a clock may be set back
     if late_ms >= limits.stop_grace_ms:
         return f"no stop was acknowledged for {late_ms} ms"
     stops = [algo for algo in live if algo.kind is AlgoKind.STOP]
@@ -168,7 +169,7 @@ def _place(
     if (
         triggered
         or awaited
-        or (newest_ns and facts.now_ns < newest_ns + limits.protection_retry_ms * NS_PER_MS)
+        or abs(facts.now_ns - newest_ns) < limits.protection_retry_ms * NS_PER_MS
         or len(_failures(mine)) >= limits.protection_attempts_max
         or attempts >= ALGO_ATTEMPTS_MAX
         or banned(state, facts.now_ns)
@@ -233,8 +234,7 @@ def _closing(
     Never two at once, and after one that failed only when the growing hold on exits is over.
     """
     side = order.side.opposite
-    cooldown = state.cooldown_exits.get(order.symbol)
-    held = cooldown is not None and facts.now_ns < cooldown.until_ns
+    held = facts.now_ns < exits_held_until_ns(limits, state, order.symbol, facts.now_ns)
     if held or banned(state, facts.now_ns) or _exit_is_under_way(state, order.symbol, side):
         return ()
     quantity = order.exposure

@@ -230,7 +230,8 @@ class ProtectionDesk:
         for algo in self._gate.state.open_algo_orders():
             if algo.status is not AlgoStatus.RECORDED or algo.client_algo_id in self._tasks:
                 continue
-            if algo.writer != self._gate.writer and now_ns < algo.recorded_at_ns + lease_ns:
+            is_young = abs(now_ns - algo.recorded_at_ns) < lease_ns
+            if algo.writer != self._gate.writer and is_young:
                 continue
             await self._journal_update(
                 AlgoOrderUpdated(

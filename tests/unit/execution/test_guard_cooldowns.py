@@ -321,14 +321,3 @@ def told(
     decision = decide_update(LIMITS, state, word, FAILED_NS)
     fold(state, *decision.events, now_ns=FAILED_NS)
     return decision
-
-
-def test_an_exit_that_failed_in_a_future_that_never_came_holds_no_exit_now() -> None:
-    state = a_ready_state()
-    ahead_ns = FAILED_NS + 3_600 * S
-    order = recorded(state, an_exit())
-    hear(state, refused(order.client_order_id), ahead_ns)
-    assert state.cooldown_exits["BTCUSDT"].until_ns == ahead_ns + 5 * S
-    now_ns = FAILED_NS + S
-    again = decide(refreshed(state, now_ns), an_exit("again", now_ns), now_ns=now_ns)
-    assert "cooldown_symbol" not in failed(again)
