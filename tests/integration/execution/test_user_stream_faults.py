@@ -1,7 +1,9 @@
 """The user stream against the paper exchange's faults: nothing is missed or counted twice."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from libs.common.messages import subjects
 from libs.common.messages.journal import FillReceived, OrderAnswered
 from libs.common.model.order import Side
 from services.paper_exchange.demo_keys import DEMO_ACCOUNT_ID
@@ -76,3 +78,19 @@ async def test_fills_that_the_stream_never_told_are_found_by_asking(world: "Worl
         return sum(fill.quantity for fill in await fills(world)) == answered.cumulative_quantity
 
     await world.until(all_found, "the fills to be found")
+
+
+async def test_a_gap_that_only_a_report_shows_is_closed_by_rest(world: "World") -> None:
+    answer = await world.sim("POST", "/sim/event-faults", [{"event": "*", "effect": "drop"}])
+    assert "error" not in answer, answer
+    by_hand = {"account_id": DEMO_ACCOUNT_ID, "symbol": "BTCUSDT", "kind": "manual_order"}
+    answer = await world.sim(
+        "POST", "/sim/surprises", {**by_hand, "side": "BUY", "quantity": "0.010"}
+    )
+    assert "error" not in answer, answer
+    await world.bus.publish(subjects.reconcile_request("paper"), b"{}")
+
+    async def is_known() -> bool:
+        return sum(fill.quantity for fill in await fills(world)) == Decimal("0.010")
+
+    await world.until(is_known, "the fill of an order nobody told us of")
