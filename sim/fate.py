@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sim.loop import VirtualLoop
-from sim.plan import NS_PER_MS, STRIKES, Fault, Plan
+from sim.plan import BEFORE_THE_SEND, NS_PER_MS, STRIKES, Fault, Plan
 
 FLIGHT_STEP_NS = NS_PER_MS // 4
 """What a step after an order's record is worth where no process's steps are counted."""
@@ -86,5 +86,7 @@ class Fate:
 
 def moment_of(fault: Fault) -> str:
     """What a blow in flight waits for: a command must be under way before the order is."""
+    if fault.kind in BEFORE_THE_SEND:
+        return RECORDED
     is_early = fault.kind.startswith("command_") or fault.draw < EARLY_SHARE
     return APPROVED if is_early else RECORDED

@@ -16,6 +16,8 @@ NS_PER_S = 1_000_000_000
 FAULTS_BEGIN_NS = 1 * NS_PER_S
 FAULTS_END_NS = 60 * NS_PER_S
 STEPS_IN_FLIGHT_MAX = 40
+STEPS_TO_SEND_MAX = 5
+"""So many steps the writer of an order makes from its record to its send."""
 
 ORDER_STRIKES = (
     "order_not_sent",
@@ -96,6 +98,7 @@ BLOWS: tuple[tuple[str, int], ...] = (
     ("approval_forged", 2),
     ("candle_repeated", 1),
 )
+BEFORE_THE_SEND = frozenset({"halt_past_paused_execution"})
 _KINDS = tuple(kind for kind, _ in BLOWS)
 _WEIGHTS = tuple(weight for _, weight in BLOWS)
 
@@ -159,12 +162,13 @@ def _strike(dice: Random, kinds: tuple[str, ...]) -> Fault:
 
 
 def _blow(dice: Random) -> Fault:
+    kind = dice.choices(_KINDS, _WEIGHTS)[0]
+    steps_max = STEPS_TO_SEND_MAX if kind in BEFORE_THE_SEND else STEPS_IN_FLIGHT_MAX
+    is_in_flight = kind in BEFORE_THE_SEND or dice.random() < IN_FLIGHT_PROBABILITY
     return Fault(
         at_ns=_moment(dice),
-        kind=dice.choices(_KINDS, _WEIGHTS)[0],
-        in_flight=dice.randint(1, STEPS_IN_FLIGHT_MAX)
-        if dice.random() < IN_FLIGHT_PROBABILITY
-        else 0,
+        kind=kind,
+        in_flight=dice.randint(1, steps_max) if is_in_flight else 0,
         span_ns=_span(dice),
         draw=dice.random(),
     )

@@ -35,7 +35,7 @@ from sim.user_socket import UserSockets
 
 NS_PER_MS = 1_000_000
 ACCOUNT = "sim"
-DEPOSIT = Decimal(240)
+DEPOSIT = Decimal(170)
 LATENCY_NS = (2 * NS_PER_MS, 25 * NS_PER_MS)
 #: An order may be invisible to queries for so long; execution is configured for a little more.
 QUERY_LAG_NS = (NS_PER_S // 5, 1_400 * NS_PER_MS)
