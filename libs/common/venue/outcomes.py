@@ -242,7 +242,7 @@ def _retry_after_ms(headers: Headers) -> int | None:
 def _read(body: bytes) -> _Answer:
     try:
         envelope = _ENVELOPE.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _Answer(False, 0, _first_words(body), False)
     if isinstance(envelope, list):
         return _Answer(True, 0, "", True)

@@ -13,8 +13,14 @@ import msgspec
 from msgspec import field
 
 from libs.common.model.instrument import Instrument
+from libs.common.model.money import is_reckonable
+from libs.common.model.order import Side
 
 ZERO = Decimal(0)
+EXPONENT_MAX = 400
+"""Powers of ten that any number of the venue may span; what is beyond cannot be written out."""
+NOTIONAL_EXPONENT_MAX = 15
+"""Powers of ten of one execution's worth: a position's cost stays exact to eight decimals."""
 _Payload = TypeVar("_Payload")
 
 
@@ -39,14 +45,23 @@ def decimal_fields(kind: type[msgspec.Struct]) -> tuple[str, ...]:
 _OPTIONAL = Decimal | None
 
 
+def check_execution(quantity: Decimal, price: Decimal) -> None:
+    """Refuse an execution that no position can reckon with. Raises ValueError."""
+    is_sound = is_reckonable(quantity) and is_reckonable(price)
+    if not is_sound or quantity.adjusted() + price.adjusted() > NOTIONAL_EXPONENT_MAX:
+        raise ValueError("no execution has such a quantity or price")
+
+
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
     """What every payload obeys: immutable, unknown fields ignored, all decimals finite."""
 
     def __post_init__(self) -> None:
-        """Refuse NaN and infinities, which Decimal would accept from a string."""
+        """Refuse NaN, infinities and absurd exponents, which Decimal would accept from a string."""
         for name in decimal_fields(type(self)):
             value = getattr(self, name)
-            if value is not None and not value.is_finite():
+            if value is None:
+                continue
+            if not value.is_finite() or abs(value.adjusted()) > EXPONENT_MAX:
                 raise ValueError(f"{name} is not a finite number")
 
 
@@ -96,8 +111,12 @@ class SymbolInfo(Payload, frozen=True, kw_only=True):
         market_lot = by_type.get("MARKET_LOT_SIZE", lot)
         percent = by_type.get("PERCENT_PRICE")
         orders = by_type.get("MAX_NUM_ORDERS")
-        if price.tick_size <= 0 or lot.step_size <= 0:
-            raise PayloadError(f"{self.symbol} ({self.status}) has a zero tick or step")
+        if not (is_reckonable(price.tick_size) and is_reckonable(lot.step_size)):
+            raise PayloadError(f"{self.symbol} ({self.status}) has a zero or absurd tick or step")
+        if market_lot.step_size and not is_reckonable(market_lot.step_size):
+            raise PayloadError(f"{self.symbol} ({self.status}) has an absurd step at market")
+        if min(price.price_min, lot.quantity_min, market_lot.quantity_min) < 0:
+            raise PayloadError(f"{self.symbol} ({self.status}) has a minimum below zero")
         return Instrument(
             symbol=self.symbol,
             status=self.status,
@@ -282,7 +301,7 @@ class UserTrade(Payload, frozen=True, kw_only=True):
     symbol: str
     trade_id: int = field(name="id")
     order_id: int = field(name="orderId")
-    side: str
+    side: Side
     price: Decimal
     quantity: Decimal = field(name="qty")
     quote_quantity: Decimal = field(name="quoteQty")
@@ -292,6 +311,11 @@ class UserTrade(Payload, frozen=True, kw_only=True):
     position_side: str = field(name="positionSide", default="BOTH")
     is_maker: bool = field(name="maker", default=False)
     time_ms: int = field(name="time")
+
+    def __post_init__(self) -> None:
+        """Refuse what the fold of a position could not reckon with."""
+        super().__post_init__()
+        check_execution(self.quantity, self.price)
 
 
 class Income(Payload, frozen=True, kw_only=True):
@@ -328,6 +352,6 @@ def decode_payload(body: bytes, kind: type[_Payload]) -> _Payload:
     """Read an answer as `kind`. Raises PayloadError."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         name = getattr(kind, "__name__", str(kind))
         raise PayloadError(f"cannot be read as {name}: {error}") from None

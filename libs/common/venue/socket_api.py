@@ -88,7 +88,7 @@ def decode_answer(frame: memoryview | bytes) -> SocketAnswer:
     """Read one frame. Raises PayloadError when it is no answer at all."""
     try:
         read = _FRAME.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PayloadError(f"cannot be read as an answer: {error}") from None
     headers = {
         header: str(one.count)
@@ -114,7 +114,7 @@ def _retry_after(error_body: bytes) -> dict[str, str]:
     """The wait that an error names as two epoch times, as the header that HTTP has for it."""
     try:
         data = _ERROR.decode(error_body).data
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     if data is None or data.server_ms is None or data.retry_ms is None:
         return {}

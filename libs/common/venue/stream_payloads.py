@@ -201,11 +201,11 @@ def decode_market_frame(frame: Frame) -> MarketEvent | ControlReply | Unrecogniz
     """
     try:
         return _MARKET.decode(frame).data
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = error
     try:
         return _BARE.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return explain(frame, _KNOWN_MARKET, problem)
 
 
@@ -218,7 +218,7 @@ def explain(
     """
     try:
         loose = _LOOSE.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise PayloadError(f"a frame of {len(frame)} bytes cannot be read: {error}") from None
     kind = loose.e or (loose.data.e if isinstance(loose.data, _Head) else "")
     if kind in known:
@@ -236,5 +236,5 @@ def explain(
 def _names(result: bytes) -> tuple[str, ...]:
     try:
         return _NAMES.decode(result)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return ()

@@ -9,7 +9,8 @@ from decimal import Decimal
 import msgspec
 from msgspec import field
 
-from libs.common.venue.payloads import ZERO, Payload
+from libs.common.model.order import Side
+from libs.common.venue.payloads import ZERO, Payload, check_execution
 from libs.common.venue.stream_payloads import ControlReply, Frame, Unrecognized, explain
 
 
@@ -27,7 +28,7 @@ class OrderUpdate(Payload, frozen=True, kw_only=True):
     symbol: str = field(name="s")
     client_order_id: str = field(name="c")
     order_id: int = field(name="i")
-    side: str = field(name="S")
+    side: Side = field(name="S")
     order_type: str = field(name="o")
     execution: str = field(name="x")
     status: str = field(name="X")
@@ -50,6 +51,12 @@ class OrderUpdate(Payload, frozen=True, kw_only=True):
     original_type: str = field(name="ot", default="")
     position_side: str = field(name="ps", default="BOTH")
     expiry_reason: str = field(name="er", default="0")
+
+    def __post_init__(self) -> None:
+        """Refuse an execution that the fold of a position could not reckon with."""
+        super().__post_init__()
+        if self.is_fill:
+            check_execution(self.last_quantity, self.last_price)
 
     @property
     def is_fill(self) -> bool:
@@ -169,9 +176,9 @@ def decode_user_frame(frame: Frame) -> UserEvent | ControlReply | Unrecognized:
     """Read one frame of a user stream, bare or enveloped. Raises PayloadError when malformed."""
     try:
         return _BARE.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = error
     try:
         return _ENVELOPED.decode(frame).data
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return explain(frame, _KNOWN, problem)
