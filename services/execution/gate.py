@@ -13,7 +13,7 @@ from libs.common.messages.journal import IntentRefusedByGate, OrderRecorded
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import NS_PER_MS, Clock, monotonic_ns
 from libs.common.runtime.errors import AppendConflict, BusUnavailable, PublishUnknown
-from libs.common.runtime.journal import READ_AHEAD_MAX, Journal
+from libs.common.runtime.journal import READ_AHEAD_MAX, SNAPSHOT_BYTES_MAX, Journal
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import JOURNAL_APPEND_SECONDS, JOURNAL_CONFLICTS
 from services.execution.config import ExecutionConfig
@@ -63,7 +63,7 @@ class Gate:
         saved = await self.journal.load_snapshot()
         if saved is not None:
             try:
-                self.state = decode_struct(saved, State)
+                self.state = decode_struct(saved, State, SNAPSHOT_BYTES_MAX)
             except UndecodableError as error:
                 log.warning("snapshot of another shape, replaying everything", error=str(error))
                 self.journal = Journal(

@@ -24,14 +24,14 @@ def encode(message: msgspec.Struct) -> bytes:
     return _encoder.encode(message)
 
 
-def decode_struct(payload: bytes, kind: type[T]) -> T:
-    """Read any of our structs.
+def decode_struct(payload: bytes, kind: type[T], bytes_max: int = MESSAGE_BYTES_MAX) -> T:
+    """Read any of our structs; of at most ``bytes_max`` bytes.
 
     Raises:
         UndecodableError: too long, no JSON, a missing, unknown or mistyped field.
     """
-    if len(payload) > MESSAGE_BYTES_MAX:
-        raise UndecodableError(f"{len(payload)} bytes, more than {MESSAGE_BYTES_MAX}")
+    if len(payload) > bytes_max:
+        raise UndecodableError(f"{len(payload)} bytes, more than {bytes_max}")
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind)

@@ -39,6 +39,8 @@ from libs.common.runtime.trace import trace_headers
 log = get_logger(__name__)
 
 READ_AHEAD_MAX = 64
+#: A snapshot is read up to this size; what it remembers is bounded by time and by rates.
+SNAPSHOT_BYTES_MAX = 256 << 20
 READ_BACK_ATTEMPTS_MAX = 3
 #: Names the process that appended, so that those who listen along can skip their own words.
 WRITER_HEADER = "Portcullis-Writer"
@@ -109,7 +111,7 @@ class Journal:
         if stored is None or stored.data is None:
             return None
         try:
-            snapshot = decode_struct(gzip.decompress(stored.data), Snapshot)
+            snapshot = decode_struct(gzip.decompress(stored.data), Snapshot, SNAPSHOT_BYTES_MAX)
         except (UndecodableError, OSError, EOFError) as error:
             log.warning("snapshot unreadable, replaying everything", error=str(error))
             return None

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from libs.common.messages.codec import encode
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
@@ -15,6 +16,7 @@ from libs.common.runtime.provisioning import provision
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision
 from services.execution.gate import Gate
+from services.execution.state import IntentMemory
 from services.execution.trading import decide_trading_state
 
 SETTINGS = ExecutionConfig(append_attempts_max=3, snapshot_interval_records=10)
@@ -81,6 +83,21 @@ async def test_a_gate_recovers_from_snapshot_and_tail_what_it_would_from_the_who
     assert await recovered.recover() == 1
     assert recovered.state == gate.state
     assert recovered.journal.head_hash == gate.journal.head_hash
+
+
+async def test_a_snapshot_longer_than_any_message_spares_the_replay_too(bus: Bus) -> None:
+    """An hour of busy strategies is remembered: megabytes, which are few once compressed."""
+    gate = a_gate(bus)
+    for n in range(10):
+        await change(gate, TradingState.REDUCING if n % 2 else TradingState.ACTIVE, n + 1)
+    now_ns = SystemClock().now_ns()
+    for n in range(20_000):
+        gate.state.intents[f"intent-{n}"] = IntentMemory(client_order_id="", decided_at_ns=now_ns)
+    assert len(encode(gate.state)) > 1_100_000
+    await gate.save_snapshot_if_due()
+    recovered = a_gate(bus)
+    assert await recovered.recover() == 0
+    assert recovered.state == gate.state
 
 
 async def test_the_past_that_a_snapshot_skips_is_verified_all_the_same(
