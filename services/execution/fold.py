@@ -303,7 +303,8 @@ def _apply_fill(state: State, event: FillReceived, now_ns: int) -> None:
         key = f"{event.symbol}:{event.venue_order_id}"
         state.unclaimed[key] = state.unclaimed.pop(key, ZERO) + event.quantity
         if len(state.unclaimed) > UNCLAIMED_MAX:
-            del state.unclaimed[next(iter(state.unclaimed))]
+            oldest = min(state.unclaimed, key=lambda known: int(known.rpartition(":")[2]))
+            del state.unclaimed[oldest]  # not the first in line: a snapshot keeps no such order
     state.changed_at_ns = now_ns
     watch(state, event.symbol, now_ns)
 

@@ -168,6 +168,20 @@ def test_fills_of_strangers_are_remembered_within_a_bound() -> None:
     assert len(state.unclaimed) == UNCLAIMED_MAX
 
 
+def test_which_stranger_is_forgotten_first_does_not_depend_on_a_snapshot_in_between() -> None:
+    """A snapshot sorts by text, where order 1000 stands before order 999."""
+    state, then = State(), 999
+    for number in range(UNCLAIMED_MAX):
+        changes = {"client_order_id": "by hand", "venue_order_id": then + number}
+        fold(state, FillReceived(**{**_fields(fill(number + 1)), **changes}))
+    again = decode_struct(encode(state), State)
+    last = {"client_order_id": "by hand", "venue_order_id": then + UNCLAIMED_MAX}
+    for one in (state, again):
+        fold(one, FillReceived(**{**_fields(fill(UNCLAIMED_MAX + 1)), **last}))
+    assert state == again
+    assert "BTCUSDT:999" not in again.unclaimed
+
+
 def _fields(event: FillReceived) -> dict[str, object]:
     return {name: getattr(event, name) for name in event.__struct_fields__}
 
