@@ -42,8 +42,14 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], None]
 
 
 class Progress(msgspec.Struct):
-    """What one kill has met so far."""
+    """What one kill has met so far.
 
+    Attributes:
+        venue_ms: the venue's own time before it was asked what there is: ours may run ahead, and
+            what arrives while it answers is not in its lists.
+    """
+
+    venue_ms: int = 0
     orders: int = 0
     algo_orders: int = 0
     positions: dict[str, Decimal] = {}
@@ -134,6 +140,7 @@ class KillDesk:
             return
         try:
             await self._gate.catch_up()
+            progress.venue_ms = await self._venue_time_ms()
             if kill.verb == Verb.FLATTEN:
                 progress.remaining = await self._flatten(key, kill, progress)
             else:
@@ -144,6 +151,14 @@ class KillDesk:
             progress.remaining = f"the journal could not be written: {error}"
         progress.is_first = False
 
+    async def _venue_time_ms(self) -> int:
+        """The venue's time; 0, before which nothing is proven, where it does not tell."""
+        try:
+            return await self._venue.server_time()
+        except VenueReadError as error:
+            log.warning("the venue does not tell its time", error=str(error))
+            return 0
+
     # -- cancel-all ------------------------------------------------------------------------------
 
     async def _cancel_all(self, kill: PendingKill, progress: Progress) -> str:
@@ -151,7 +166,7 @@ class KillDesk:
             *await self._cancel_orders(kill, progress),
             *await self._cancel_algo_orders(kill, progress),
         ]
-        return self._remaining(left, "")
+        return self._remaining(left, "", progress.venue_ms)
 
     async def _cancel_orders(self, kill: PendingKill, progress: Progress) -> list[str]:
         """Cancel what the venue shows of regular orders, whoever placed them; returns what it did.
@@ -186,14 +201,9 @@ class KillDesk:
             correlation_id=kill.verb,
         )
 
-    def _remaining(self, left: list[str], symbol: str) -> str:
+    def _remaining(self, left: list[str], symbol: str, venue_ms: int) -> str:
         """What is left, with what may yet appear at the venue; empty if nothing is."""
-        doubtful = in_doubt(
-            self._gate.state,
-            self._venue.timestamp_ms(),
-            self._settings.query_lag_ms,
-            symbol,
-        )
+        doubtful = in_doubt(self._gate.state, venue_ms, self._settings.query_lag_ms, symbol)
         left += [f"{client_id} may still arrive at the venue" for client_id in doubtful]
         return "; ".join(left)[:REMAINING_LENGTH_MAX]
 
@@ -205,13 +215,13 @@ class KillDesk:
         for position in positions:
             left.append(f"{plain(position.quantity)} {position.symbol}")
             await self._close(key, position)
-        remaining = self._remaining(left, kill.target)
+        remaining = self._remaining(left, kill.target, progress.venue_ms)
         if remaining:
             return remaining
         # Only now: there is nothing left to protect. What they may have opened meanwhile, we see.
         left = await self._cancel_algo_orders(kill, progress)
         left += [position.symbol for position in await self._positions(kill, progress)]
-        return self._remaining(left, kill.target)
+        return self._remaining(left, kill.target, progress.venue_ms)
 
     async def _positions(self, kill: PendingKill, progress: Progress) -> list[PositionRisk]:
         """The positions the venue shows, whoever opened them; journaled where they changed."""
