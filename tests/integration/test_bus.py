@@ -11,7 +11,9 @@ from libs.common.runtime.bus import Bus, Delivery
 from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import AppendConflict, BusError, BusUnavailable
 from libs.common.runtime.provisioning import (
+    APPROVALS_IN_FLIGHT_MAX,
     consumer_configs,
+    execution_consumer,
     provision,
     stream_configs,
     wait_until_provisioned,
@@ -51,7 +53,8 @@ async def test_provisioning_twice_changes_nothing(bus: Bus, nats_server: Broker)
     for stream, consumer in consumer_configs("paper", settings):
         assert consumer.durable_name is not None
         info = await bus.jetstream.consumer_info(stream, consumer.durable_name)
-        assert info.config.max_ack_pending == 1
+        is_of_approvals = consumer.durable_name == execution_consumer("paper")
+        assert info.config.max_ack_pending == (APPROVALS_IN_FLIGHT_MAX if is_of_approvals else 1)
 
 
 async def test_the_journal_stream_is_kept_for_ever_and_refuses_when_full(bus: Bus) -> None:

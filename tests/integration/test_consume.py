@@ -10,7 +10,7 @@ from libs.common.model.settings import ServiceConfig
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus, Delivery
 from libs.common.runtime.config import BusConfig, CommonConfig
-from libs.common.runtime.provisioning import RISK_CONSUMER, provision
+from libs.common.runtime.provisioning import RISK_CONSUMER, execution_consumer, provision
 from libs.common.runtime.service import Context
 
 WAIT_S = 20
@@ -53,3 +53,33 @@ async def test_a_message_that_always_breaks_its_handler_ends_in_the_dead_letters
     letter = await context.bus.read_last(subjects.DEAD_STREAM, subjects.dead("test"))
     assert letter is not None
     assert b"ZeroDivisionError" in (letter.data or b"")
+
+
+async def test_an_approval_that_is_slow_to_be_answered_keeps_no_other_waiting(
+    context: Context[ServiceConfig],
+) -> None:
+    """An exit must not grow old behind an entry that the venue does not answer."""
+    for body in (b"slow", b"next", b"third"):
+        await context.bus.publish_stored(
+            subjects.intent_approved("paper", "BTCUSDT"), body, message_id=body.decode()
+        )
+    heard: list[bytes] = []
+    answered = asyncio.Event()
+
+    async def handle(delivery: Delivery) -> None:
+        heard.append(delivery.payload)
+        if delivery.payload == b"slow" and delivery.deliveries == 1:
+            await answered.wait()
+
+    consuming = asyncio.create_task(
+        context.consume(
+            subjects.INTENTS_STREAM, execution_consumer("paper"), handle, in_flight_max=16
+        )
+    )
+    async with asyncio.timeout(WAIT_S):
+        while b"third" not in heard:
+            await asyncio.sleep(0.01)
+    # None of them had to wait until the first was delivered once more, and settled by that.
+    assert heard == [b"slow", b"next", b"third"]
+    answered.set()
+    consuming.cancel()

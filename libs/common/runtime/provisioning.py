@@ -32,6 +32,9 @@ DAY_S = 24 * HOUR_S
 MIB = 1 << 20
 SIGNAL_CONSUMER = "signal"
 RISK_CONSUMER = "risk"
+#: Approved intents of an account that may be under way at once, over all its replicas; each of them
+#: takes no more than ``execution.in_flight_max``.
+APPROVALS_IN_FLIGHT_MAX = 256
 
 
 def execution_consumer(account: str) -> str:
@@ -130,16 +133,22 @@ def stream_configs() -> tuple[StreamConfig, ...]:
 
 
 def consumer_configs(account: str, settings: BusConfig) -> tuple[tuple[str, ConsumerConfig], ...]:
-    """(stream, durable consumer) pairs: explicit acks, one message in flight each."""
+    """(stream, durable consumer) pairs: explicit acks.
 
-    def durable(stream: str, name: str, subject: str) -> tuple[str, ConsumerConfig]:
+    One message in flight each, so that they are handled in order, but for approved intents: the
+    gate takes them in any order, and none may grow old behind one that the venue does not answer.
+    """
+
+    def durable(
+        stream: str, name: str, subject: str, in_flight_max: int = 1
+    ) -> tuple[str, ConsumerConfig]:
         return stream, ConsumerConfig(
             durable_name=name,
             filter_subject=subject,
             ack_policy=AckPolicy.EXPLICIT,
             deliver_policy=DeliverPolicy.ALL,
             ack_wait=settings.ack_wait_ms / 1000,
-            max_ack_pending=1,
+            max_ack_pending=in_flight_max,
             max_deliver=-1,
         )
 
@@ -147,7 +156,10 @@ def consumer_configs(account: str, settings: BusConfig) -> tuple[tuple[str, Cons
         durable(subjects.MARKET_STREAM, SIGNAL_CONSUMER, "market.candle.>"),
         durable(subjects.INTENTS_STREAM, RISK_CONSUMER, "intent.proposed.>"),
         durable(
-            subjects.INTENTS_STREAM, execution_consumer(account), f"intent.approved.{account}.>"
+            subjects.INTENTS_STREAM,
+            execution_consumer(account),
+            f"intent.approved.{account}.>",
+            APPROVALS_IN_FLIGHT_MAX,
         ),
         durable(subjects.COMMANDS_STREAM, command_consumer(account), f"command.{account}.>"),
     )
