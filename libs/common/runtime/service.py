@@ -88,17 +88,18 @@ class Context(Generic[S]):
         self.status: Callable[[], dict[str, Any]] = dict
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self.stopping = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: In the order they began: what is done to all of them is done in the same order always.
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._failure: BaseException | None = None
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run work beside the others until the service stops; its failure ends the service."""
         task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._on_done)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = self._failure or error
             if isinstance(error, ConfigError):
