@@ -188,15 +188,15 @@ class UserStream:
             max_frame_bytes=self._settings.stream_frame_bytes_max,
             connect_timeout_ms=CONNECT_TIMEOUT_MS,
         )
-        watchers: set[asyncio.Task[None]] = set()
+        watchers: list[asyncio.Task[None]] = []
         try:
             await self._confirm(socket)
             await self._on_up()
             self._was_up = True
             STREAM_CONNECTED.labels("user").set(1)
             log.info("user stream up")
-            watchers.add(asyncio.create_task(self._keep_alive(), name="listen-key"))
-            watchers.add(asyncio.create_task(self._watch(socket), name="user-stream-watch"))
+            watchers.append(asyncio.create_task(self._keep_alive(), name="listen-key"))
+            watchers.append(asyncio.create_task(self._watch(socket), name="user-stream-watch"))
             await self._drain(watchers)
         finally:
             for watcher in watchers:
@@ -227,11 +227,11 @@ class UserStream:
                 silent_ms = 0
             await asyncio.sleep((heartbeat_ms - silent_ms) / 1000)
 
-    async def _drain(self, watchers: set[asyncio.Task[None]]) -> None:
+    async def _drain(self, watchers: list[asyncio.Task[None]]) -> None:
         while True:
             getting = asyncio.create_task(self._queue.get())
             done, _ = await asyncio.wait({getting, *watchers}, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done & watchers:
+            for ended in (watcher for watcher in watchers if watcher in done):
                 getting.cancel()
                 await ended
             event = await getting
