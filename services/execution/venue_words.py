@@ -61,6 +61,12 @@ def read_answer(client_order_id: str, outcome: Outcome, sent_wall_ns: int) -> An
                 return OrderBecameUnknown(
                     client_order_id=client_order_id, why=str(error), sent_wall_ns=sent_wall_ns
                 )
+            if order.client_order_id != client_order_id:
+                return OrderBecameUnknown(
+                    client_order_id=client_order_id,
+                    why="the answer speaks of another order",
+                    sent_wall_ns=sent_wall_ns,
+                )
             return OrderAnswered(
                 client_order_id=client_order_id,
                 venue_order_id=order.order_id,

@@ -230,6 +230,7 @@ async def test_meanwhile_its_symbol_takes_no_risk_its_margin_is_held_and_exits_m
                "price": "0", "origQty": "1", "executedQty": "0", "type": "MARKET", "side": "BUY",
                "updateTime": 1}),
         (200, {"orderId": 7, "status": 5}),
+        (200, an_answer("pc-somebody-elses-1")),
         (503, {"code": -1000, "msg": "Unknown error, please check your request or try again."}),
         (502, "bad gateway"),
         (408, {"code": -1007, "msg": "Timeout waiting for response from backend server."}),
