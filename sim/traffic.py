@@ -9,6 +9,8 @@ ORDERS_OF_OTHERS = 900
 """What somebody else with the same account uses up of 1,200 a minute."""
 ENTRY_CEILING = 864
 """Entries are refused above 90 % of what is not reserved: 1,200 x 0.8 x 0.9."""
+HEARING_NS = 100_000
+"""From the arrival of an answer until its process has run the steps that take it in."""
 WEIGHT_HEADER = "x-mbx-used-weight-1m"
 ORDERS_HEADER = "x-mbx-order-count-1m"
 
@@ -18,9 +20,10 @@ class _Told(NamedTuple):
     until_ns: int
     minute: int
     used: int
+    counted_at_ns: int
 
 
-_NOTHING = _Told(0, 0, 0, 0)
+_NOTHING = _Told(0, 0, 0, 0, 0)
 
 
 class Traffic:
@@ -57,24 +60,27 @@ class Traffic:
         """Whether they cannot be read now."""
         return self._loop.now_ns < self.filters_hidden_until_ns
 
-    def told_of_ban(self, life: str, heard_ns: int, until_ns: int) -> None:
+    def told_of_ban(self, life: str, until_ns: int) -> None:
         """A process hears until when it has to be silent."""
         self._told[life] = self._told.get(life, _NOTHING)._replace(
-            at_ns=heard_ns, until_ns=until_ns
+            at_ns=self._now_ns() + HEARING_NS, until_ns=until_ns
         )
 
-    def told_of_orders(self, life: str, headers: dict[str, str]) -> None:
-        """A process hears how many orders of this minute are used up."""
-        if ORDERS_HEADER in headers:
-            minute, used = self._now_ns() // MINUTE_NS, int(headers[ORDERS_HEADER])
+    def told_of_orders(self, life: str, sent_ns: int, headers: dict[str, str]) -> None:
+        """A process hears how many orders of the minute are used up in which it asked."""
+        minute = self._now_ns() // MINUTE_NS
+        if ORDERS_HEADER in headers and sent_ns // MINUTE_NS == minute:
+            used = int(headers[ORDERS_HEADER])
             known = self._told.get(life, _NOTHING)
             if minute != known.minute or used > known.used:
-                self._told[life] = known._replace(minute=minute, used=used)
+                heard_ns = self._now_ns() + HEARING_NS
+                self._told[life] = known._replace(minute=minute, used=used, counted_at_ns=heard_ns)
 
     def sent(self, life: str, what: str, *, is_entry: bool) -> None:
         """A process whose clock is right sends something."""
         told, now_ns = self._told.get(life, _NOTHING), self._now_ns()
         if told.until_ns and told.at_ns < now_ns < told.until_ns:
             self.faults.append(f"I6 {life} sends {what} though it was told to wait")
-        if is_entry and told.minute == now_ns // MINUTE_NS and told.used > ENTRY_CEILING:
+        is_known = told.minute == now_ns // MINUTE_NS and told.counted_at_ns < now_ns
+        if is_entry and is_known and told.used > ENTRY_CEILING:
             self.faults.append(f"I6 {life} sends {what} after {told.used} orders")

@@ -43,6 +43,7 @@ HIDDEN_SHARE = 0.6
 #: A request that is thought lost can still arrive; the receive window ends in between.
 LATE_NS = (NS_PER_S // 2, 9 * NS_PER_S)
 BAN_NS = (NS_PER_S, 4 * NS_PER_S)
+HTTP_BANNED = 418
 ORDER_PATH = "/fapi/v1/order"
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -250,9 +251,7 @@ class Venue:
         until_ms = -(-self.banned_until_ns // NS_PER_MS)
         text = f"Way too many requests; IP banned until {until_ms}."
         headers = {**_JSON, "retry-after": str(-(-(self.banned_until_ns - now_ns) // NS_PER_S))}
-        self._answer(asked, Reply(418, _encode({"code": -1003, "msg": text}), headers))
-        heard_ns = now_ns + LATENCY_NS[1]
-        self.traffic.told_of_ban(asked.life, heard_ns, self.banned_until_ns)
+        self._answer(asked, Reply(HTTP_BANNED, _encode({"code": -1003, "msg": text}), headers))
 
     def _answer(self, asked: "_Asked", reply: Reply, delay_ns: int = 0) -> None:
         elapsed_ns = self.now_ns() - asked.sent_ns
@@ -265,7 +264,9 @@ class Venue:
 
     def _reach(self, asked: "_Asked", reply: Reply) -> None:
         if not asked.reply.done():
-            self.traffic.told_of_orders(asked.life, reply.headers)
+            self.traffic.told_of_orders(asked.life, asked.sent_ns, reply.headers)
+            if reply.status == HTTP_BANNED:
+                self.traffic.told_of_ban(asked.life, self.banned_until_ns)
             asked.reply.set_result(reply)
 
     # -- what the exchange does ------------------------------------------------------------------
