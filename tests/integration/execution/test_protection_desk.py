@@ -228,6 +228,13 @@ async def test_parts_of_a_limit_entry_are_each_covered_and_the_rest_ends_with_th
         lambda: puppet.order_of(entry).status in (OrderStatus.CANCELED, OrderStatus.FILLED),
         "the rest of the entry to end",
     )
+
+    def stays_there() -> bool:
+        """A stop for what filled last may be placed after the trade that triggered the others."""
+        puppet.source.trades.append((Decimal(59_000), Decimal("0.001"), True))
+        return not puppet.state.position_quantity("BTCUSDT")
+
+    await puppet.until(stays_there, "the stops to close the position")
     await puppet.closed(entry)
 
 
