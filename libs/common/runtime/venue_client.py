@@ -28,7 +28,6 @@ from libs.common.venue.payloads import (
     Income,
     ListenKey,
     PositionRisk,
-    ServerTime,
     UserTrade,
     VenueAlgoOrder,
     VenueOrder,
@@ -257,29 +256,6 @@ class VenueClient(VenueSettings):
         info = await self._read("exchangeInfo", ExchangeInfo)
         self.budget.set_limits(info.rate_limits)
         return info
-
-    async def server_time(self) -> int:
-        """GET time: the venue's clock in milliseconds."""
-        return (await self._read("time", ServerTime)).server_time_ms
-
-    async def sync_time(self) -> int:
-        """Measure the venue's clock against ours and return the new `offset_ms`.
-
-        Of several samples the one with the shortest round trip counts; the venue is taken to have
-        read its clock half way. Raises VenueReadError when a sample fails.
-        """
-        best: tuple[int, int] | None = None
-        for _ in range(self.limits.clock_samples):
-            before = self._now_ns()
-            server_ms = await self.server_time()
-            after = self._now_ns()
-            sample = (after - before, server_ms - (before + after) // 2_000_000)
-            if after >= before and (best is None or sample < best):
-                best = sample
-        if best is None:
-            raise VenueReadError("GET time", Unknown("our clock ran backwards"))
-        self.timestamp_offset = best[1]
-        return best[1]
 
     async def klines(
         self,

@@ -7,7 +7,7 @@ from libs.common.runtime.venue_http import Look
 from libs.common.runtime.venue_transport import RequestParameters, VenueTransport
 from libs.common.venue.outcome_table import Reason
 from libs.common.venue.outcomes import Accepted, Outcome, Rejected, Unknown, describe
-from libs.common.venue.payloads import PayloadError, decode_payload
+from libs.common.venue.payloads import PayloadError, ServerTime, decode_payload
 
 T = TypeVar("T")
 
@@ -59,7 +59,36 @@ class VenueReader(VenueTransport):
         version: int = 1,
     ) -> T:
         outcome = await self._call("get", path, data or {}, signed=signed, version=version)
+        if signed and isinstance(outcome, Rejected) and outcome.reason is Reason.TIMESTAMP:
+            # A clock was set, ours or the venue's: no read would be answered until it is measured.
+            await self.sync_time()
+            outcome = await self._call("get", path, data or {}, signed=signed, version=version)
         return parse_answer(f"GET {path}", outcome, kind)
+
+    # -- the clock that requests are signed by ---------------------------------------------------
+
+    async def server_time(self) -> int:
+        """GET time: the venue's clock in milliseconds."""
+        return (await self._read("time", ServerTime)).server_time_ms
+
+    async def sync_time(self) -> int:
+        """Measure the venue's clock against ours and return the new `offset_ms`.
+
+        Of several samples the one with the shortest round trip counts; the venue is taken to have
+        read its clock half way. Raises VenueReadError when a sample fails.
+        """
+        best: tuple[int, int] | None = None
+        for _ in range(self.limits.clock_samples):
+            before = self._now_ns()
+            server_ms = await self.server_time()
+            after = self._now_ns()
+            sample = (after - before, server_ms - (before + after) // 2_000_000)
+            if after >= before and (best is None or sample < best):
+                best = sample
+        if best is None:
+            raise VenueReadError("GET time", Unknown("our clock ran backwards"))
+        self.timestamp_offset = best[1]
+        return best[1]
 
 
 def parse_answer(what: str, outcome: Outcome, kind: type[T]) -> T:

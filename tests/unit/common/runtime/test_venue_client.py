@@ -216,14 +216,43 @@ async def test_an_answer_becomes_its_outcome(
 async def test_an_order_that_does_not_exist_is_none(venue: ScriptedVenue) -> None:
     venue.answers = [
         answer(400, b'{"code":-2013,"msg":"Order does not exist."}'),
-        answer(400, b'{"code":-1021,"msg":"Timestamp for this request was 1000ms ahead."}'),
+        answer(400, b'{"code":-1121,"msg":"Invalid symbol."}'),
     ]
     async with client_of(venue.url) as client:
         assert await client.query_order("BTCUSDT", "x") is None
         with pytest.raises(VenueReadError) as caught:
             await client.query_order("BTCUSDT", "x")
     assert isinstance(caught.value.outcome, Rejected)
-    assert caught.value.outcome.reason is Reason.TIMESTAMP
+    assert caught.value.outcome.reason is Reason.SYMBOL
+
+
+LATE = answer(400, b'{"code":-1021,"msg":"Timestamp for this request is outside of recvWindow."}')
+
+
+async def test_a_read_whose_timestamp_is_refused_measures_the_clock_and_asks_once_more(
+    venue: ScriptedVenue,
+) -> None:
+    """Our clock was set back: no signed read would ever be answered again."""
+    time = answer(200, b'{"serverTime":%d}' % (NOW_MS + 9_000))
+    venue.answers = [LATE, time, answer(200, ACK)]
+    async with client_of(venue.url, limits=VenueLimits(clock_samples=1)) as client:
+        found = await client.query_order("BTCUSDT", "p:intent/7-1")
+        assert client.offset_ms == 9_000
+    assert found is not None
+    assert [one.target.partition("?")[0].rpartition("/")[2] for one in venue.heard] == [
+        "order",
+        "time",
+        "order",
+    ]
+    assert f"timestamp={NOW_MS + 9_000}" in venue.heard[-1].target
+
+
+async def test_a_timestamp_refused_again_is_an_error_and_not_a_loop(venue: ScriptedVenue) -> None:
+    venue.answers = [LATE, answer(200, b'{"serverTime":%d}' % NOW_MS), LATE]
+    async with client_of(venue.url, limits=VenueLimits(clock_samples=1)) as client:
+        with pytest.raises(VenueReadError, match="1021"):
+            await client.query_order("BTCUSDT", "x")
+    assert len(venue.heard) == 3
 
 
 async def test_a_read_with_missing_fields_is_an_error_that_names_them(venue: ScriptedVenue) -> None:
