@@ -26,6 +26,10 @@ Headers = Mapping[str, str]
 BAN_MIN_MS = 120_000
 """Shortest ban the venue documents for 418 (2 minutes to 3 days); used when it names no end."""
 
+BAN_MAX_MS = 259_200_000
+"""Longest ban the venue documents (3 days). A header or text that names more holds for this long:
+a mistaken one would hold for years, and if it is true the next request is told so again."""
+
 OVERLOAD_WAIT_MS = 1_000
 """Pause after -1008 or 503 "Service Unavailable." when the venue names none."""
 
@@ -177,10 +181,11 @@ def throttled_until_ms(outcome: Throttled, venue_now_ms: int) -> int:
     Without a word from the venue: the end of the fixed minute for limits (of the ten seconds when
     the text of an order limit names them), two minutes for a ban, one second for overload.
     """
+    latest_ms = venue_now_ms + BAN_MAX_MS
     if outcome.banned_until_ms is not None:
-        return max(outcome.banned_until_ms, venue_now_ms)
-    if outcome.retry_after_ms is not None:
-        return venue_now_ms + outcome.retry_after_ms
+        return min(max(outcome.banned_until_ms, venue_now_ms), latest_ms)
+    if outcome.retry_after_ms:
+        return min(venue_now_ms + outcome.retry_after_ms, latest_ms)
     if outcome.kind is ThrottleKind.BANNED:
         return venue_now_ms + BAN_MIN_MS
     if outcome.kind is ThrottleKind.OVERLOADED:

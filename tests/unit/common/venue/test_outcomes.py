@@ -272,6 +272,24 @@ def test_retry_after_counts_from_the_venue_time() -> None:
     assert throttled_until_ms(throttled, 61_000) == 66_000
 
 
+@pytest.mark.parametrize("kind", list(ThrottleKind))
+def test_a_wait_of_nothing_is_no_word_of_an_end(kind: ThrottleKind) -> None:
+    said = Throttled(429, 0, "", kind, retry_after_ms=0)
+    assert throttled_until_ms(said, 61_000) == throttled_until_ms(
+        Throttled(429, 0, "", kind), 61_000
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"retry_after_ms": 999_999_999_000}, {"banned_until_ms": 9_999_999_999_999}],
+)
+def test_no_word_holds_for_longer_than_the_longest_ban(said: dict[str, int]) -> None:
+    three_days_ms = 3 * 86_400_000
+    throttled = Throttled(418, -1003, "", T.BANNED, **said)
+    assert throttled_until_ms(throttled, 61_000) == 61_000 + three_days_ms
+
+
 def test_what_was_not_sent_may_be_sent_again() -> None:
     outcome = not_sent("ClientConnectorError")
     assert outcome.reason is R.NOT_SENT
