@@ -53,6 +53,7 @@ class Reports:
         self._clock = clock
         self._queued_max = queued_max
         self._queue: deque[JournalEvent] = deque()
+        self._latched: dict[LatchKind, VenueLatched] = {}
         self._lost = 0
         self._venue: VenueClient | None = None
         self._usage_at_ns = 0
@@ -69,7 +70,8 @@ class Reports:
             return
         now_ns = self._clock.now_ns() if self._clock.is_set else 0
         if isinstance(outcome, Throttled) and call.latch is not None:
-            self._put(read_latch(outcome, now_ns))
+            latch = read_latch(outcome, now_ns)
+            self._latched[latch.kind] = latch  # never too much: a restart has to keep to it
         self._put(_error_of(call, outcome, now_ns))
 
     def on_retry(self, what: str, attempt: int, wait_s: float, outcome: Outcome) -> None:
@@ -126,15 +128,19 @@ class Reports:
             BusError: it was not journaled.
         """
         self._observe_usage()
-        while self._queue or self._lost:
+        while self._queue or self._lost or self._latched:
+            latched = tuple(self._latched.values())
             batch = tuple(self._queue)[:BATCH_MAX]
             lost = self._lost
-            told = (*batch, *((self._loss(lost),) if lost else ()))
+            told = (*latched, *batch, *((self._loss(lost),) if lost else ()))
             await gate.transact(
                 lambda told=told: Decision(events=_news(gate, told)),  # type: ignore[misc]
                 causation_id="reports",
                 correlation_id="reports",
             )
+            for one in latched:
+                if self._latched.get(one.kind) is one:
+                    del self._latched[one.kind]
             for _ in batch:
                 self._queue.popleft()
             self._lost -= lost
