@@ -345,9 +345,11 @@ class OrderDesk:
                 limit=TRADES_PER_PAGE,
             )
             await self.journal_fills([read_fill(trade) for trade in page], f"trades-{symbol}")
-            if len(page) < TRADES_PER_PAGE:
+            next_id = max((trade.trade_id for trade in page), default=0) + 1
+            is_stuck = from_id is not None and next_id <= from_id
+            if len(page) < TRADES_PER_PAGE or is_stuck:
                 return
-            from_id = page[-1].trade_id + 1
+            from_id = next_id
 
     async def fetch_missing_fills(self, older_than_ns: int) -> None:
         """Fetch the fills of orders that filled more than we have seen, some time ago.

@@ -1,5 +1,6 @@
 """An order without an answer: what is believed, for how long, and what ends it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -201,6 +202,16 @@ async def test_an_order_that_only_its_trade_shows_is_found_too(replica: Replica)
     replica.venue.answers |= {"userTrades": (200, [TRADE]), "order": behind_the_trade(order)}
     await look(replica, PROVABLE_S + 1)
     assert replica.status(order) is OrderStatus.FILLED
+
+
+async def test_a_venue_that_repeats_a_page_of_trades_for_ever_is_not_asked_for_ever(
+    replica: Replica,
+) -> None:
+    page = [{**TRADE, "id": number + 1, "time": NOW_MS} for number in range(1_000)]
+    replica.venue.answers["userTrades"] = (200, page)
+    async with asyncio.timeout(20):
+        await replica.desk.fetch_fills("BTCUSDT")
+    assert replica.venue.paths() == ["userTrades"] * 2
 
 
 async def test_meanwhile_its_symbol_takes_no_risk_its_margin_is_held_and_exits_may_leave(
