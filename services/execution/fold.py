@@ -12,11 +12,8 @@ from libs.common.messages.algo_events import (
 )
 from libs.common.messages.audit_events import KillProven, OperatorActed
 from libs.common.messages.guard_events import (
-    CooldownScope,
     CooldownStarted,
-    Guard,
     GuardCleared,
-    LatchKind,
     SafeModeEntered,
     VenueLatched,
 )
@@ -47,6 +44,7 @@ from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
 from services.execution.admin_fold import apply_operator
 from services.execution.config import RATE_WINDOW_MS_MAX
+from services.execution.fold_guards import apply_guard
 from services.execution.fold_protection import (
     apply_protection,
     claim_fill,
@@ -56,7 +54,6 @@ from services.execution.fold_protection import (
 )
 from services.execution.state import (
     PROTECTION,
-    ExitCooldown,
     IntentMemory,
     Lock,
     OrderState,
@@ -71,6 +68,9 @@ from services.execution.state import (
 UNCLAIMED_MAX = 500
 #: Margin refusals remembered; safe mode needs far fewer.
 MARGIN_REFUSALS_MAX = 100
+#: Of recent orders so many are kept however long ago they seem to be, for a clock may run ahead
+#: and be set back; and no more than so many, for the first may lie in a far future.
+RECENT_ORDERS_KEPT, RECENT_ORDERS_MAX = 50, 10_000
 #: The venue's reason that counts toward safe mode like a refusal of our own.
 VENUE_MARGIN_REASON = "MARGIN_INSUFFICIENT"
 NS_PER_MS = 1_000_000
@@ -103,7 +103,7 @@ def _apply_event(state: State, event: JournalEvent, now_ns: int) -> None:
         case FillReceived():
             _apply_fill(state, event, now_ns)
         case CooldownStarted() | SafeModeEntered() | VenueLatched() | GuardCleared():
-            _apply_guard(state, event)
+            apply_guard(state, event)
         case AlgoOrderRecorded() | AlgoOrderUpdated() | AlgoCancelRequested() | ProtectionFailed():
             apply_protection(state, event, now_ns)
         case _:
@@ -191,8 +191,10 @@ def _apply_recorded(state: State, event: OrderRecorded, now_ns: int) -> None:
         )
     )
     horizon_ns = now_ns - RATE_WINDOW_MS_MAX * NS_PER_MS
-    while state.recent_orders[0].at_ns < horizon_ns:
-        del state.recent_orders[0]
+    recent = state.recent_orders
+    while len(recent) > RECENT_ORDERS_KEPT and recent[0].at_ns < horizon_ns:
+        del recent[0]
+    del recent[:-RECENT_ORDERS_MAX]
     state.changed_at_ns = now_ns
 
 
@@ -328,55 +330,6 @@ def _settle_down(state: State, order: OrderState) -> None:
     is_settled = order.status.is_terminal and not order.margin_reserved
     if is_settled and order.client_order_id in state.live_order_ids:
         state.live_order_ids.remove(order.client_order_id)
-
-
-# -- guards --------------------------------------------------------------------------------------
-
-
-def _apply_guard(
-    state: State, event: CooldownStarted | SafeModeEntered | VenueLatched | GuardCleared
-) -> None:
-    match event:
-        case CooldownStarted(scope=CooldownScope.GLOBAL):
-            state.cooldown_global_until_ns = max(state.cooldown_global_until_ns, event.until_ns)
-            state.cooldown_global_cause = event.cause
-        case CooldownStarted(scope=CooldownScope.SYMBOL):
-            known_ns = state.cooldown_symbols.get(event.symbol, 0)
-            state.cooldown_symbols[event.symbol] = max(known_ns, event.until_ns)
-        case CooldownStarted():
-            state.cooldown_exits[event.symbol] = ExitCooldown(
-                until_ns=event.until_ns, failures=event.failures
-            )
-        case SafeModeEntered():
-            state.safe_mode_until_ns = event.until_ns
-            state.margin_refusals = []
-        case VenueLatched():
-            state.latches[event.kind] = max(state.latches.get(event.kind, 0), event.until_ns)
-        case GuardCleared():
-            _clear(state, event)
-
-
-def _clear(state: State, event: GuardCleared) -> None:
-    match event.guard:
-        case Guard.COOLDOWN_GLOBAL:
-            state.cooldown_global_until_ns, state.cooldown_global_cause = 0, ""
-        case Guard.COOLDOWN_SYMBOL:
-            _drop(state.cooldown_symbols, event.key)
-        case Guard.COOLDOWN_EXITS:
-            _drop(state.cooldown_exits, event.key)
-        case Guard.SAFE_MODE:
-            state.safe_mode_until_ns, state.margin_refusals = 0, []
-        case Guard.LATCH:
-            _drop(state.latches, LatchKind(event.key) if event.key else None)
-        case Guard.LOCK:
-            _drop(state.locks, event.key)
-
-
-def _drop(entries: dict, key: object) -> None:  # type: ignore[type-arg]
-    if key:
-        entries.pop(key, None)
-    else:
-        entries.clear()
 
 
 def forget(state: State, now_ns: int, idempotency_ms: int) -> None:

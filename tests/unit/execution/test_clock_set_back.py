@@ -5,16 +5,21 @@ from decimal import Decimal
 from libs.common.messages.algo_events import AlgoOrderRecorded
 from libs.common.messages.journal import OrderRecorded, OrderRejected
 from libs.common.model.algo_order import AlgoStatus
+from libs.common.model.verdict import Reason
 from libs.common.testing.builders import NOW_NS, S
 from services.execution.answers import decide_answer
-from services.execution.state import State
+from services.execution.fold import RECENT_ORDERS_MAX
+from services.execution.state import RecentOrder, State
 from tests.unit.execution.gate_cases import (
     LIMITS,
     a_ready_state,
+    an_entry,
     an_exit,
+    answered,
     decide,
     failed,
     fold,
+    reason_of,
     recorded,
     refreshed,
 )
@@ -70,3 +75,23 @@ def test_a_closing_that_failed_then_is_tried_again_now() -> None:
     reject(world.state, closing, world.now_ns)
     world.wait(-AHEAD_MS)
     assert len(world.closings()) == 1
+
+
+def test_an_exit_recorded_then_makes_no_room_for_an_entry_now() -> None:
+    state = a_ready_state()
+    first_ns = NOW_NS + S
+    answered(state, recorded(state, an_entry("first"), now_ns=first_ns), first_ns)
+    answered(state, recorded(state, an_exit("then", AHEAD_NS), now_ns=AHEAD_NS), AHEAD_NS)
+    soon_ns = NOW_NS + 11 * S
+    second = decide(refreshed(state, soon_ns), an_entry("second", soon_ns), now_ns=soon_ns)
+    assert reason_of(second) is Reason.RATE_SYMBOL
+
+
+def test_recent_orders_are_bounded_although_one_lies_in_the_future() -> None:
+    state = a_ready_state()
+    recorded(state, an_exit("then", AHEAD_NS), now_ns=AHEAD_NS)
+    for number in range(RECENT_ORDERS_MAX + 10):
+        one = RecentOrder(intent_id=f"{number}", symbol="ETHUSDT", is_exit=True, at_ns=NOW_NS)
+        state.recent_orders.append(one)
+    recorded(state, an_exit("now", symbol="ETHUSDT"))
+    assert len(state.recent_orders) == RECENT_ORDERS_MAX

@@ -8,7 +8,7 @@ from libs.common.model.verdict import Reason
 from libs.common.testing.builders import NOW_NS, S, a_record
 from services.execution.config import ExecutionConfig, SymbolOverrides
 from services.execution.core import Decision
-from services.execution.fold import apply
+from services.execution.fold import RECENT_ORDERS_KEPT, apply
 from services.execution.state import State
 from tests.unit.execution.gate_cases import (
     LIMITS,
@@ -164,7 +164,13 @@ def everyone_folds(states: list[State], events: tuple[JournalEvent, ...], at_ns:
 
 
 def test_the_memory_of_orders_is_as_long_as_the_longest_window_and_no_longer() -> None:
+    """But for a few, which a clock that ran ahead must not have made forgotten."""
     state = a_ready_state()
-    for n in range(40):
+    for n in range(RECENT_ORDERS_KEPT + 30):
         enter(state, "BTCUSDT", START_NS + n * 60 * S)
-    assert len(state.recent_orders) == 11
+    assert len(state.recent_orders) == RECENT_ORDERS_KEPT
+    now_ns = START_NS + (RECENT_ORDERS_KEPT + 30) * 60 * S
+    ample = ExecutionConfig(rate_symbol_orders_max=1_000, rate_global_orders_max=1_000)
+    for n in range(2 * RECENT_ORDERS_KEPT):
+        enter(state, "BTCUSDT", now_ns + n * 10 * S, ample)
+    assert len(state.recent_orders) == 61
