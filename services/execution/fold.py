@@ -1,5 +1,6 @@
 """Folds the journal into the state: what each event means, and nothing else."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
@@ -71,6 +72,8 @@ MARGIN_REFUSALS_MAX = 100
 #: Of recent orders so many are kept however long ago they seem to be, for a clock may run ahead
 #: and be set back; and no more than so many, for the first may lie in a far future.
 RECENT_ORDERS_KEPT, RECENT_ORDERS_MAX = 50, 10_000
+#: Of intents and keys the newest so many are remembered however old they seem, as orders are.
+REMEMBERED_MIN = 200
 #: The venue's reason that counts toward safe mode like a refusal of our own.
 VENUE_MARGIN_REASON = "MARGIN_INSUFFICIENT"
 NS_PER_MS = 1_000_000
@@ -333,7 +336,10 @@ def _settle_down(state: State, order: OrderState) -> None:
 
 
 def forget(state: State, now_ns: int, idempotency_ms: int) -> None:
-    """Drop what ended longer ago than the idempotency memory; the journal keeps it for ever."""
+    """Drop what ended longer ago than the idempotency memory; the journal keeps it for ever.
+
+    What may be brought once more at any moment is what was decided last, so that is never dropped.
+    """
     horizon_ns = now_ns - idempotency_ms * NS_PER_MS
     for client_order_id, order in list(state.orders.items()):
         ended = order.status.is_terminal and order.is_settled and not is_guarded(state, order)
@@ -344,10 +350,19 @@ def forget(state: State, now_ns: int, idempotency_ms: int) -> None:
     for client_algo_id, algo_order in list(state.algo_orders.items()):
         if algo_order.status.is_terminal and algo_order.changed_at_ns < horizon_ns:
             del state.algo_orders[client_algo_id]
+    decided = [memory.decided_at_ns for memory in state.intents.values()]
+    before_ns = min(horizon_ns, _oldest_kept_ns(decided))
     for intent_id, memory in list(state.intents.items()):
         gone = memory.client_order_id not in state.orders
-        if gone and memory.decided_at_ns < horizon_ns:
+        if gone and memory.decided_at_ns < before_ns:
             del state.intents[intent_id]
+    before_ns = min(horizon_ns, _oldest_kept_ns(state.operator_keys.values()))
     for key, at_ns in list(state.operator_keys.items()):
-        if at_ns < horizon_ns:
+        if at_ns < before_ns:
             del state.operator_keys[key]
+
+
+def _oldest_kept_ns(times_ns: Iterable[int]) -> int:
+    """When the oldest of the newest few was; 0 if there are no more than that."""
+    newest = sorted(times_ns)[-REMEMBERED_MIN:]
+    return newest[0] if len(newest) == REMEMBERED_MIN else 0

@@ -3,13 +3,14 @@
 from decimal import Decimal
 
 from libs.common.messages.algo_events import AlgoOrderRecorded
+from libs.common.messages.audit_events import OperatorActed
 from libs.common.messages.journal import OrderRecorded, OrderRejected
 from libs.common.model.algo_order import AlgoStatus
 from libs.common.model.verdict import Reason
 from libs.common.testing.builders import NOW_NS, S
 from services.execution.answers import decide_answer
-from services.execution.fold import RECENT_ORDERS_MAX
-from services.execution.state import RecentOrder, State
+from services.execution.fold import RECENT_ORDERS_MAX, REMEMBERED_MIN, forget
+from services.execution.state import IntentMemory, RecentOrder, State
 from tests.unit.execution.gate_cases import (
     LIMITS,
     a_ready_state,
@@ -22,6 +23,7 @@ from tests.unit.execution.gate_cases import (
     reason_of,
     recorded,
     refreshed,
+    restarted,
 )
 from tests.unit.execution.protection_cases import Protected
 
@@ -95,3 +97,26 @@ def test_recent_orders_are_bounded_although_one_lies_in_the_future() -> None:
         state.recent_orders.append(one)
     recorded(state, an_exit("now", symbol="ETHUSDT"))
     assert len(state.recent_orders) == RECENT_ORDERS_MAX
+
+
+def test_what_is_forgotten_then_is_not_decided_a_second_time_now() -> None:
+    """A snapshot in the leap: hours seem to have passed since each order and command."""
+    state = a_ready_state()
+    intent = an_entry("once")
+    answered(state, recorded(state, intent), NOW_NS + S)
+    fold(state, OperatorActed(actor="p", verb="reconcile", reason="r", target="", key="k1"))
+    refreshed(state, NOW_NS + 2 * S)
+    forget(state, NOW_NS + 7_200 * S, LIMITS.idempotency_ms)
+    again = decide(restarted(state), intent, now_ns=NOW_NS + 3 * S)
+    assert again.events == ()
+    assert "k1" in state.operator_keys
+
+
+def test_of_what_is_older_than_the_memory_only_the_newest_few_are_kept() -> None:
+    state = a_ready_state()
+    for number in range(REMEMBERED_MIN + 10):
+        state.intents[f"{number}"] = IntentMemory(client_order_id="", decided_at_ns=number)
+        state.operator_keys[f"{number}"] = number
+    forget(state, NOW_NS, LIMITS.idempotency_ms)
+    newest = {f"{number}" for number in range(10, REMEMBERED_MIN + 10)}
+    assert state.intents.keys() == state.operator_keys.keys() == newest

@@ -222,5 +222,5 @@ def test_orders_whose_fills_are_missing_are_not_forgotten() -> None:
     fold(state, fill(2))
     forget(state, later, 3_600_000)
     assert state.orders == {}
-    assert state.intents == {}
+    assert len(state.intents) == 1  # the newest few are remembered however old they seem
     assert state.has_trade("BTCUSDT", 1)
