@@ -70,6 +70,7 @@ class ProtectionDesk:
         self._evidence = Evidence(gate, venue, orders, clock, settings, self._journal_update)
         self._changed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._defect: Exception | None = None
         self._canceled_at_ns: dict[str, int] = {}
 
     @property
@@ -82,10 +83,16 @@ class ProtectionDesk:
         self._changed.set()
 
     async def run(self) -> None:
-        """Tend for ever; what cannot be journaled now is decided again at the next tick."""
+        """Tend for ever; what cannot be journaled now is decided again at the next tick.
+
+        What no trying again would heal (a defect, a damaged journal) is raised, whichever of the
+        tasks met it.
+        """
         try:
             while True:
                 await self._wait()
+                if self._defect is not None:
+                    raise self._defect
                 try:
                     await self.tend()
                 except BusError as error:
@@ -173,6 +180,8 @@ class ProtectionDesk:
             await work()
         except (BusError, VenueReadError) as error:  # found in doubt, or asked again, later
             log.warning("protection postponed", what=name, error=str(error))
+        except Exception as error:
+            self._defect = error
         finally:
             self._tasks.pop(name, None)
         self._changed.set()
