@@ -158,6 +158,8 @@ class ProtectionDesk:
             case AlgoOrderRecorded():
                 self._start(event.client_algo_id, lambda: self._place(event))
             case OrderRecorded():
+                # Ours to send from now on: upkeep must not take it for left behind meanwhile.
+                self._orders.sending.add(event.client_order_id)
                 self._start(event.client_order_id, lambda: self._close(event))
             case ProtectionFailed():
                 PROTECTION_FAILED.inc()

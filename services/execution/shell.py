@@ -11,6 +11,7 @@ from typing import Any
 from libs.common.messages import subjects
 from libs.common.messages.account import ReconcileReport
 from libs.common.messages.codec import UndecodableError, decode, encode
+from libs.common.messages.guard_events import LatchKind
 from libs.common.messages.market import Mark
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.bus import Delivery
@@ -95,6 +96,7 @@ class Execution:
         self._heard = asyncio.Event()
         self._started_at_ns = 0
         self._is_stopping = False
+        self._latches_kept: set[LatchKind] = set()
         writer = writer or secrets.token_hex(WRITER_BYTES)
         account, settings, clock = context.common.account, context.settings, context.clock
         self._gate = Gate(
@@ -233,8 +235,12 @@ class Execution:
 
     def _keep_latches(self) -> None:
         """What an earlier life or another replica was told by the venue holds for our calls too."""
-        for kind, until_ns in self._gate.state.latches.items():
+        latches = self._gate.state.latches
+        for kind in self._latches_kept - latches.keys():  # a person lifted it, perhaps elsewhere
+            self._venue.latches.lift(ThrottleKind(kind.value))
+        for kind, until_ns in latches.items():
             self._venue.latch(ThrottleKind(kind.value), until_ns // NS_PER_MS)
+        self._latches_kept = set(latches)
 
     def _on_change(self) -> None:
         self._keep_latches()
