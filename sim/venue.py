@@ -184,7 +184,7 @@ class Venue:
     ) -> None:
         """A process sends a request; what happens to it on the way is up to fate."""
         asked = _Asked(
-            life.key, self.now_ns(), self.now_ns() + life.offset_ns,
+            life, self.now_ns(), self.now_ns() + life.offset_ns,
             Request(method, path, api_key, _parameters(method, form)), timeout_ns, reply,
         )  # fmt: skip
         self.requests[f"{method} {path}"] += 1
@@ -263,11 +263,13 @@ class Venue:
             self.loop.after(delay_ns, self._reach, asked, reply)
 
     def _reach(self, asked: "_Asked", reply: Reply) -> None:
-        if not asked.reply.done():
-            self.traffic.told_of_orders(asked.life, asked.sent_ns, reply.headers)
+        if asked.reply.done():
+            return
+        if not asked.life.is_paused:  # who stands still has not heard it yet
+            self.traffic.told_of_orders(asked.life.key, asked.sent_ns, reply.headers)
             if reply.status == HTTP_BANNED:
-                self.traffic.told_of_ban(asked.life, self.banned_until_ns)
-            asked.reply.set_result(reply)
+                self.traffic.told_of_ban(asked.life.key, self.banned_until_ns)
+        asked.reply.set_result(reply)
 
     # -- what the exchange does ------------------------------------------------------------------
 
@@ -302,7 +304,7 @@ class Venue:
         values, body = asked.request.parameters.values, found.body
         order_id = body.get("orderId", 0) if found.status == 200 and isinstance(body, dict) else 0
         sent = OrderSent(
-            life=asked.life,
+            life=asked.life.key,
             sent_ns=asked.sent_ns,
             sender_now_ns=asked.sender_now_ns,
             arrived_ns=self.now_ns(),
@@ -370,7 +372,7 @@ class Venue:
 
 
 class _Asked(NamedTuple):
-    life: str
+    life: Life
     sent_ns: int
     sender_now_ns: int
     request: Request
