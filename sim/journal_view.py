@@ -13,6 +13,8 @@ import msgspec
 from sim.jetstream import Stored
 
 ZERO = Decimal(0)
+ATTEMPTS_MAX = 15
+"""Nothing that goes well, and nothing that fails for good, is tried so often."""
 ENDED = frozenset({"FILLED", "CANCELED", "EXPIRED", "REJECTED", "NOT_PLACED"})
 NEVER_PLACED = frozenset({"REJECTED", "NOT_PLACED"})
 _RANK = {"RECORDED": 0, "UNKNOWN": 1, "OPEN": 2, "PARTIALLY_FILLED": 3}
@@ -88,6 +90,11 @@ class JournalView:
             self.trading.append((stored_ns, event["state"], event["actor"]))
         elif kind == "AlgoOrderRecorded":
             self.algos[event["client_algo_id"]] = (event["symbol"], "RECORDED")
+            if event["attempt"] == ATTEMPTS_MAX:
+                self.faults.append(
+                    f"STORM the {event['kind']} of intent {event['intent_id']} was tried"
+                    f" {ATTEMPTS_MAX} times"
+                )
         elif kind == "AlgoOrderUpdated":
             known = self.algos.get(event["client_algo_id"])
             if known is not None:
