@@ -54,8 +54,17 @@ def entries_to_tend(state: State) -> list[str]:
     return [
         order.client_order_id
         for order in state.orders.values()
-        if order.wants_protection and (order.exposure > ZERO or order.intent_id in alive)
+        if order.wants_protection
+        and (order.exposure > ZERO or (order.intent_id in alive and not _is_exposed(state, order)))
     ]
+
+
+def _is_exposed(state: State, order: OrderState) -> bool:
+    """Whether the intent's entry is, at whichever attempt: stops and targets are the intent's."""
+    return any(
+        other.intent_id == order.intent_id and other.exposure > ZERO
+        for other in state.orders.values()
+    )
 
 
 def decide_protection(
@@ -74,7 +83,8 @@ def decide_protection(
     if order is None or not order.wants_protection:
         return NOTHING
     algos = state.algo_orders_of(order.intent_id)
-    spent = [algo for algo in algos if algo.is_spent or order.exposure <= ZERO]
+    is_over = not _is_exposed(state, order)
+    spent = [algo for algo in algos if algo.is_spent or is_over]
     events: list[JournalEvent] = [*_cancels(spent, "the position it was for is closed")]
     if order.exposure > ZERO and not _kill_is_under_way(state, order.symbol):
         live = [algo for algo in algos if not algo.is_spent]
@@ -169,7 +179,7 @@ def _place(
     if (
         triggered
         or awaited
-        or abs(facts.now_ns - newest_ns) < limits.protection_retry_ms * NS_PER_MS
+        or _is_too_soon(limits, newest_ns, facts.now_ns)
         or len(_failures(mine)) >= limits.protection_attempts_max
         or attempts >= ALGO_ATTEMPTS_MAX
         or banned(state, facts.now_ns)
@@ -191,6 +201,15 @@ def _place(
             writer=facts.writer,
         ),
     )
+
+
+def _is_too_soon(limits: ExecutionConfig, newest_ns: int, now_ns: int) -> bool:
+    """Whether the last attempt was a moment ago, by this clock or by one a little ahead of it.
+
+    One far ahead was set back since: nothing may wait until it is so late again.
+    """
+    age_ns = now_ns - newest_ns
+    return -limits.stop_grace_ms * NS_PER_MS < age_ns < limits.protection_retry_ms * NS_PER_MS
 
 
 def quantise_trigger(
