@@ -39,6 +39,7 @@ class GuardCheck:
         self._margin_refusals: list[int] = []
         self._balance_at_ns = 0
         self._filters_at_ns = 0
+        self._latched: dict[str, int] = {}
         self._holds: list[tuple[int, int, str, bool, str]] = []
 
     def read(self, events: list[Journaled]) -> None:
@@ -56,6 +57,8 @@ class GuardCheck:
                 case "InstrumentsLoaded":
                     self._filters_at_ns = event["loaded_at_ns"]
                 case "VenueLatched":
+                    until_ns = max(event["until_ns"], self._latched.get(event["kind"], 0))
+                    self._latched[event["kind"]] = until_ns
                     is_total = event["kind"] in STOPS_EVERYTHING
                     self._hold(stored_ns, event["until_ns"], "", event["kind"], is_total=is_total)
                 case "SafeModeEntered":
@@ -81,6 +84,11 @@ class GuardCheck:
                 is_kill = event["intent"]["strategy_id"] in OWN_STRATEGIES
                 if not is_kill:
                     self._blame(f"LOCK order {name} was recorded while {other} held the lock")
+        if event["intent"]["strategy_id"] not in OWN_STRATEGIES:
+            for kind, until_ns in self._latched.items():
+                is_held = kind in STOPS_EVERYTHING or not order["reduce_only"]
+                if is_held and ts_ns < until_ns:
+                    self._blame(f"LATCH order {name} was recorded during {kind}")
         self._orders[name], self._status[name] = event, "RECORDED"
         if event["attempt"] > 1:  # what was not placed is tried again at once: that is no failure
             self._symbol_until.pop(order["symbol"], None)
