@@ -9,7 +9,11 @@ import pytest
 
 PURE_NAMES = (
     "core checks sizing strategies indicators ledger matching filters authentication accounts "
-    "user_events book market instruments"
+    "user_events book market instruments "
+    "answers consequences fold fold_guards fold_protection guards holds kill_core protection "
+    "question state trading admin_core admin_fold view "
+    "algo_orders algo_placement algo_queries triggers venue_state exchange doorkeeper surprises "
+    "effects modification conditions"
 )
 
 
