@@ -137,8 +137,14 @@ async def test_asked_to_stop_it_waits_for_the_answer_of_an_order_under_way(world
     await world.sim("POST", "/sim/faults", slow)
     entered = await world.approve(Side.BUY, life_ms=60_000)
     await world.wait_for(entered, OrderRecorded)
+    stopping = asyncio.create_task(world.children["execution"].stop(5_000))
+
+    async def is_stopping() -> bool:
+        return '"event":"stopping"' in (world.directory / "execution.log").read_text()
+
+    await world.until(is_stopping, "execution to stop taking approvals")
     late = await world.approve(Side.SELL, purpose=Purpose.EXIT, life_ms=60_000)
-    await world.children["execution"].stop(5_000)
+    await stopping
     outcomes = {type(event) for event in await world.events_of(entered)}
     assert OrderAnswered in outcomes
     assert OrderBecameUnknown not in outcomes
