@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from libs.common.model.order import Ignored
+from libs.common.model.lifecycle import Ignored, Lifecycle, parse_word
 
 
 class AlgoKind(StrEnum):
@@ -112,15 +112,11 @@ ALGO_LIFECYCLE: dict[AlgoStatus, dict[AlgoEvent, AlgoStatus | Ignored]] = {
 }
 _TOLD_BY: dict[AlgoStatus, AlgoEvent] = dict(zip(_BEGINNING, AlgoEvent, strict=True))
 
+_ALGO_ORDERS = Lifecycle(ALGO_LIFECYCLE, _TOLD_BY)
 #: state -> other states that may follow it, read from the table.
-ALGO_TRANSITIONS: dict[AlgoStatus, frozenset[AlgoStatus]] = {
-    status: frozenset(
-        follows
-        for follows in row.values()
-        if isinstance(follows, AlgoStatus) and follows is not status
-    )
-    for status, row in ALGO_LIFECYCLE.items()
-}
+ALGO_TRANSITIONS = _ALGO_ORDERS.transitions()
+#: Whether an algo order in one state may be told it is in another, and whether it is impossible.
+algo_may_follow, algo_contradicts = _ALGO_ORDERS.may_follow, _ALGO_ORDERS.contradicts
 
 _VENUE_WORDS = {
     "NEW": AlgoStatus.WORKING,
@@ -133,28 +129,10 @@ _VENUE_WORDS = {
 }
 
 
-def algo_may_follow(current: AlgoStatus, update: AlgoStatus) -> bool:
-    """Whether an algo order in ``current`` may be told it is in ``update``; staying it may."""
-    return current is update or isinstance(_algo_cell(current, update), AlgoStatus)
-
-
-def algo_contradicts(current: AlgoStatus, update: AlgoStatus) -> bool:
-    """Whether being in ``update`` is impossible for an algo order known to be in ``current``."""
-    return current is not update and _algo_cell(current, update) is Ignored.IMPOSSIBLE
-
-
-def _algo_cell(current: AlgoStatus, update: AlgoStatus) -> AlgoStatus | Ignored:
-    event = _TOLD_BY.get(update)
-    return Ignored.IMPOSSIBLE if event is None else ALGO_LIFECYCLE[current][event]
-
-
 def parse_algo_status(word: str) -> AlgoStatus:
     """Translate the venue's algoStatus word.
 
     Raises:
         ValueError: a word this version does not know; nothing is guessed.
     """
-    try:
-        return _VENUE_WORDS[word]
-    except KeyError:
-        raise ValueError(f"unknown venue algo status {word!r}") from None
+    return parse_word(_VENUE_WORDS, word, "algo")

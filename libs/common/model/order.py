@@ -5,6 +5,8 @@ from enum import StrEnum
 
 import msgspec
 
+from libs.common.model.lifecycle import Ignored, Lifecycle, parse_word
+
 
 class Side(StrEnum):
     """The side of an order."""
@@ -81,18 +83,6 @@ class OrderEvent(StrEnum):
     EXPIRED = "EXPIRED"
 
 
-class Ignored(StrEnum):
-    """Why an event changes nothing.
-
-    STALE: old news, overtaken by what is known already; the venue's messages repeat and overtake
-    one another. IMPOSSIBLE: it contradicts what is known, so that somebody is wrong; the order
-    stays as it is, and it has to be said aloud.
-    """
-
-    STALE = "STALE"
-    IMPOSSIBLE = "IMPOSSIBLE"
-
-
 _STALE, _IMPOSSIBLE = Ignored.STALE, Ignored.IMPOSSIBLE
 _UNKNOWN, _REJECTED, _NOT_PLACED = (
     OrderStatus.UNKNOWN,
@@ -151,15 +141,11 @@ _TOLD_BY: dict[OrderStatus, OrderEvent] = {status: event for event, status in _T
 #: States that nothing but a late last fill can follow.
 TERMINAL = frozenset({_FILLED, _CANCELED, _EXPIRED, _REJECTED, _NOT_PLACED})
 
+_ORDERS = Lifecycle(LIFECYCLE, _TOLD_BY)
 #: state -> other states that may follow it, read from the table.
-TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
-    status: frozenset(
-        follows
-        for follows in row.values()
-        if isinstance(follows, OrderStatus) and follows is not status
-    )
-    for status, row in LIFECYCLE.items()
-}
+TRANSITIONS = _ORDERS.transitions()
+#: Whether an order in one state may be told it is in another, and whether that is impossible.
+may_follow, contradicts = _ORDERS.may_follow, _ORDERS.contradicts
 
 _VENUE_WORDS = {
     "NEW": OrderStatus.OPEN,
@@ -172,31 +158,13 @@ _VENUE_WORDS = {
 }
 
 
-def may_follow(current: OrderStatus, update: OrderStatus) -> bool:
-    """Whether an order in ``current`` may be told it is in ``update``; staying it may."""
-    return current is update or isinstance(_cell(current, update), OrderStatus)
-
-
-def contradicts(current: OrderStatus, update: OrderStatus) -> bool:
-    """Whether being in ``update`` is impossible for an order known to be in ``current``."""
-    return current is not update and _cell(current, update) is Ignored.IMPOSSIBLE
-
-
-def _cell(current: OrderStatus, update: OrderStatus) -> OrderStatus | Ignored:
-    event = _TOLD_BY.get(update)
-    return Ignored.IMPOSSIBLE if event is None else LIFECYCLE[current][event]
-
-
 def parse_venue_status(word: str) -> OrderStatus:
     """Translate the venue's status word.
 
     Raises:
         ValueError: a word this version does not know; nothing is guessed.
     """
-    try:
-        return _VENUE_WORDS[word]
-    except KeyError:
-        raise ValueError(f"unknown venue order status {word!r}") from None
+    return parse_word(_VENUE_WORDS, word, "order")
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,11 +15,11 @@ from libs.common.model.algo_order import (
     algo_may_follow,
     parse_algo_status,
 )
+from libs.common.model.lifecycle import Ignored
 from libs.common.model.order import (
     LIFECYCLE,
     TERMINAL,
     TRANSITIONS,
-    Ignored,
     OrderEvent,
     OrderStatus,
     contradicts,
