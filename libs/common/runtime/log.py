@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from stamina.instrumentation import set_on_retry_hooks
 
 _RESERVED = ("secret", "signature", "password", "token")
 
@@ -38,6 +39,7 @@ def configure_logging(service: str, level: str = "info") -> None:
         logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
         cache_logger_on_first_use=False,
     )
+    set_on_retry_hooks(())  # retry_read tells each retry itself; stamina would tell it once more
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)
 

@@ -1,4 +1,6 @@
 import random
+import subprocess
+import sys
 
 import pytest
 import stamina._core
@@ -156,3 +158,29 @@ async def test_a_read_of_the_client_is_retried_over_the_network(
         assert await retry_read(random.Random(1))(client.server_time)() == 7
     assert len(venue.heard) == len(calls) == 4
     assert len(waits) == 3
+
+
+TOLD_ONCE = """
+import asyncio, random
+from libs.common.runtime.log import configure_logging
+from libs.common.runtime.retry_read import RetryLimits, retry_read
+from libs.common.runtime.venue_client import VenueReadError
+from libs.common.venue.outcomes import Unknown
+
+async def fails() -> None:
+    raise VenueReadError("GET x", Unknown("timeout"))
+
+configure_logging("test")
+patient = retry_read(random.Random(1), RetryLimits(retries_max=1, wait_initial_s=0))
+try:
+    asyncio.run(patient(fails)())
+except VenueReadError:
+    pass
+"""
+
+
+def test_each_retry_is_one_line_of_the_log() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD_ONCE], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert len(done.stdout.splitlines()) == 1, done.stdout
