@@ -37,7 +37,9 @@ async def doors(tmp_path_factory) -> AsyncIterator[dict[str, str]]:
     await run.start(environment)
     try:
         await until_said(run, "armed; Ctrl-C")
-        yield {name: f"http://{HOST}:{ports[name]}" for name in ALL}
+        addresses = {name: f"http://{HOST}:{ports[name]}" for name in ALL}
+        await until_ready(addresses)
+        yield addresses
     finally:
         await run.stop(STOP_MS)
 
@@ -54,6 +56,17 @@ async def until_said(run: Child, words: str) -> None:
         assert run.process_id is not None, run.log_path.read_text()
         assert asyncio.get_running_loop().time() < deadline, run.log_path.read_text()
         await asyncio.sleep(0.05)
+
+
+async def until_ready(addresses: dict[str, str]) -> None:
+    """Checks are made twice a second: a service may be armed before its first round trip is seen."""
+    async with aiohttp.ClientSession() as session, asyncio.timeout(DEADLINE_S):
+        for address in addresses.values():
+            while True:
+                async with session.get(f"{address}/readyz") as answer:
+                    if answer.status == 200:
+                        break
+                await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ALL)
