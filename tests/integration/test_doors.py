@@ -59,7 +59,7 @@ async def until_said(run: Child, words: str) -> None:
 
 
 async def until_ready(addresses: dict[str, str]) -> None:
-    """Checks are made twice a second: a service may be armed before its first round trip is seen."""
+    """Checks are made twice a second: a service may be armed before its first one is."""
     async with aiohttp.ClientSession() as session, asyncio.timeout(DEADLINE_S):
         for address in addresses.values():
             while True:
