@@ -133,7 +133,7 @@ def plan_market(options: RunOptions) -> MarketPlan:
         )
     if not (options.tapes or options.klines):
         return MarketPlan("generator", (), (), "1s")
-    from services.paper_exchange.instruments import UnknownSymbolError
+    from services.paper_exchange.market.instruments import UnknownSymbolError
     from services.paper_exchange.sources.event import SourceError
     from services.paper_exchange.sources.klines import KlineSource
     from services.paper_exchange.sources.tape import TapeSource

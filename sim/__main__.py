@@ -21,8 +21,8 @@ from libs.common.runtime.config import CommonConfig, load_config
 from libs.common.runtime.errors import ConfigError
 from libs.common.venue.payloads import ExchangeInfo, decode_payload
 from services.execution.config import ExecutionConfig
-from services.paper_exchange.candles import INTERVALS_MS
-from services.paper_exchange.instruments import exchange_info, select_instruments
+from services.paper_exchange.market.candles import INTERVALS_MS
+from services.paper_exchange.market.instruments import exchange_info, select_instruments
 from services.paper_exchange.sources.event import ClosedBar, SourceError
 from services.paper_exchange.sources.klines import KlineSource
 from services.risk.config import RiskConfig

@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.paper_exchange.authentication import ApiKey, Permission
-from services.paper_exchange.book import Book
 from services.paper_exchange.config import Limits
 from services.paper_exchange.core import ENDPOINTS, ORDER_COUNTED, Answer, Request, answer
 from services.paper_exchange.demo_keys import (
@@ -24,11 +22,13 @@ from services.paper_exchange.demo_keys import (
     DEMO_TRADE_SECRET,
 )
 from services.paper_exchange.exchange import Exchange
-from services.paper_exchange.instruments import exchange_info, select_instruments
-from services.paper_exchange.orders import CANCELED
-from services.paper_exchange.parameters import Parameters
-from services.paper_exchange.placement import place_order
-from services.paper_exchange.refusals import RefusalError
+from services.paper_exchange.market.book import Book
+from services.paper_exchange.market.instruments import exchange_info, select_instruments
+from services.paper_exchange.state.orders import CANCELED
+from services.paper_exchange.trading.placement import place_order
+from services.paper_exchange.wire.authentication import ApiKey, Permission
+from services.paper_exchange.wire.parameters import Parameters
+from services.paper_exchange.wire.refusals import RefusalError
 from sim.loop import NS_PER_S, Life, VirtualLoop
 from sim.traffic import ORDERS_HEADER, WEIGHT_HEADER, Traffic
 from sim.user_socket import UserSockets

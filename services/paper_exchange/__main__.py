@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from libs.common.runtime.log import configure_logging
 from services.paper_exchange.clock import ClockError
 from services.paper_exchange.config import Settings
-from services.paper_exchange.instruments import UnknownSymbolError
+from services.paper_exchange.market.instruments import UnknownSymbolError
 from services.paper_exchange.shell import PaperExchange, open_source
 from services.paper_exchange.sources.event import SourceError
 

@@ -9,20 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from services.paper_exchange import (
-    account_reports,
-    account_settings,
-    algo_queries,
-    order_queries,
-)
-from services.paper_exchange.accounts import Account
-from services.paper_exchange.algo_placement import place_algo_order
-from services.paper_exchange.authentication import ApiKey, Security, authenticate
 from services.paper_exchange.exchange import NS_PER_MS, Exchange
-from services.paper_exchange.modification import modify_order
-from services.paper_exchange.parameters import Parameters
-from services.paper_exchange.placement import place_order
-from services.paper_exchange.refusals import RefusalError
+from services.paper_exchange.money import account_reports, account_settings
+from services.paper_exchange.state.accounts import Account
+from services.paper_exchange.trading import algo_queries, order_queries
+from services.paper_exchange.trading.algo_placement import place_algo_order
+from services.paper_exchange.trading.modification import modify_order
+from services.paper_exchange.trading.placement import place_order
+from services.paper_exchange.wire.authentication import ApiKey, Security, authenticate
+from services.paper_exchange.wire.parameters import Parameters
+from services.paper_exchange.wire.refusals import RefusalError
 
 Body = Mapping[str, object] | list[dict[str, object]]
 Handler = Callable[[Exchange, Account, Parameters, int], Body]

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from services.paper_exchange.clock import MarketClock
-from services.paper_exchange.hub import SEND_QUEUE_HIGH, Hub
-from services.paper_exchange.market import Market, MarketUpdate, Step
+from services.paper_exchange.doors.hub import SEND_QUEUE_HIGH, Hub
+from services.paper_exchange.market.market import Market, MarketUpdate, Step
 from services.paper_exchange.sources.event import Source, SourceEvent
-from services.paper_exchange.stream_names import SIM_CLOCK_STREAM
+from services.paper_exchange.wire.stream_names import SIM_CLOCK_STREAM
 
 NS_PER_MS: Final = 1_000_000
 NS_PER_SECOND: Final = 1_000_000_000

@@ -10,12 +10,12 @@ from __future__ import annotations
 import heapq
 from decimal import Decimal
 
-from services.paper_exchange.accounts import Account
-from services.paper_exchange.algo_orders import CONTRACT_PRICE, MARK_PRICE, AlgoStatus
-from services.paper_exchange.matching import Match, filled_by_quote, filled_by_trade
-from services.paper_exchange.orders import CANCELED, EXPIRED, Order
-from services.paper_exchange.triggers import trigger_reached
-from services.paper_exchange.venue_state import NS_PER_MS, UserEvent, VenueState
+from services.paper_exchange.state.accounts import Account
+from services.paper_exchange.state.algo_orders import CONTRACT_PRICE, MARK_PRICE, AlgoStatus
+from services.paper_exchange.state.orders import CANCELED, EXPIRED, Match, Order
+from services.paper_exchange.state.venue_state import NS_PER_MS, UserEvent, VenueState
+from services.paper_exchange.trading.matching import filled_by_quote, filled_by_trade
+from services.paper_exchange.trading.triggers import trigger_reached
 
 __all__ = ["NS_PER_MS", "Exchange", "UserEvent"]
 

@@ -15,32 +15,32 @@ from aiohttp.typedefs import Handler
 from libs.common.runtime.clock import monotonic_ns, wall_ns
 from libs.common.runtime.log import get_logger
 from services.paper_exchange import demo_keys
-from services.paper_exchange.authentication import ApiKey, Permission
 from services.paper_exchange.clock import MarketClock
 from services.paper_exchange.config import Settings
-from services.paper_exchange.docs_http import DocsHttp
-from services.paper_exchange.doorkeeper import Doorkeeper
+from services.paper_exchange.doors.docs_http import DocsHttp
+from services.paper_exchange.doors.doorkeeper import Doorkeeper
+from services.paper_exchange.doors.health_http import HealthHttp
+from services.paper_exchange.doors.hub import Hub
+from services.paper_exchange.doors.market_http import MarketHttp
+from services.paper_exchange.doors.request_log import RequestLog
+from services.paper_exchange.doors.request_weight import RequestWeight
+from services.paper_exchange.doors.sim_faults_http import SimFaultsHttp
+from services.paper_exchange.doors.sim_http import SimHttp
+from services.paper_exchange.doors.socket_api import SocketApi
+from services.paper_exchange.doors.streams import Streams
+from services.paper_exchange.doors.trade_desk import TradeDesk
+from services.paper_exchange.doors.trade_http import TradeHttp
 from services.paper_exchange.driver import Driver
-from services.paper_exchange.event_faults import EventFaults
 from services.paper_exchange.exchange import Exchange
-from services.paper_exchange.faults import Faults
-from services.paper_exchange.health_http import HealthHttp
-from services.paper_exchange.hub import Hub
-from services.paper_exchange.instruments import select_instruments
-from services.paper_exchange.market import Market, MarketUpdate, UpdateKind
-from services.paper_exchange.market_http import MarketHttp
-from services.paper_exchange.request_log import RequestLog
-from services.paper_exchange.request_weight import RequestWeight
-from services.paper_exchange.sim_faults_http import SimFaultsHttp
-from services.paper_exchange.sim_http import SimHttp
-from services.paper_exchange.socket_api import SocketApi
+from services.paper_exchange.faults.event_faults import EventFaults
+from services.paper_exchange.faults.rules import Faults
+from services.paper_exchange.market.instruments import select_instruments
+from services.paper_exchange.market.market import Market, MarketUpdate, UpdateKind
 from services.paper_exchange.sources.event import Source
 from services.paper_exchange.sources.generator import DEFAULT_SYMBOLS, GeneratorSource
 from services.paper_exchange.sources.klines import KlineSource
 from services.paper_exchange.sources.tape import TapeSource
-from services.paper_exchange.streams import Streams
-from services.paper_exchange.trade_desk import TradeDesk
-from services.paper_exchange.trade_http import TradeHttp
+from services.paper_exchange.wire.authentication import ApiKey, Permission
 
 _log = get_logger(__name__)
 _BOOK_CHANGES = frozenset({UpdateKind.SNAPSHOT, UpdateKind.DEPTH, UpdateKind.QUOTE})

@@ -12,7 +12,7 @@ MONEY_PATHS = re.compile(
     libs/common/(model|messages)/.*
     | services/[^/]+/core\.py
     | services/[^/]+/(.*/)?{NAMES}\.py
-    | services/paper_exchange/orders\.py
+    | services/paper_exchange/state/orders\.py
     | services/[^/]+/(strategies|indicators)(\.py|/.*)
     """,
     re.VERBOSE,

@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
-from services.paper_exchange.instruments import Instrument, select_instruments
+from services.paper_exchange.market.instruments import Instrument, select_instruments
 from services.paper_exchange.sources.event import (
     OPENING_NS,
     ClosedBar,

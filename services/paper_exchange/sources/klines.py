@@ -19,8 +19,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from services.paper_exchange.candles import INTERVALS_MS
-from services.paper_exchange.instruments import Instrument, select_instruments
+from services.paper_exchange.market.candles import INTERVALS_MS
+from services.paper_exchange.market.instruments import Instrument, select_instruments
 from services.paper_exchange.sources.event import (
     OPENING_NS,
     ClosedBar,

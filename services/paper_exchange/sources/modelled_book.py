@@ -8,7 +8,7 @@ with unbroken update ids.
 from decimal import Decimal
 from typing import Final
 
-from services.paper_exchange.instruments import Instrument
+from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.sources.event import DepthSnapshot, DepthUpdate, Levels, Quote
 
 LEVELS_PER_SIDE: Final = 20

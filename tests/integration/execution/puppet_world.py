@@ -37,8 +37,8 @@ from services.paper_exchange.demo_keys import (
     DEMO_TRADE_KEY,
     DEMO_TRADE_SECRET,
 )
-from services.paper_exchange.faults import FaultRule
-from services.paper_exchange.instruments import select_instruments
+from services.paper_exchange.faults.rules import FaultRule
+from services.paper_exchange.market.instruments import select_instruments
 from services.paper_exchange.shell import PaperExchange
 from services.paper_exchange.sources.event import ClosedBar, SourceError, SourceEvent, Trade
 from services.paper_exchange.sources.modelled_book import ModelledBook

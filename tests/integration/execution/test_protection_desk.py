@@ -18,7 +18,7 @@ from libs.common.venue.outcomes import Accepted
 from services.execution.changes import Change
 from services.execution.core import Decision
 from services.paper_exchange.demo_keys import DEMO_ACCOUNT_ID
-from services.paper_exchange.surprises import ForcedClosing, force_close
+from services.paper_exchange.money.surprises import ForcedClosing, force_close
 from tests.integration.execution.puppet_world import PRICE, SYMBOL, PuppetWorld
 
 PLACE_ALGO = "POST /fapi/v1/algoOrder"

@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 import pytest
 
-from services.paper_exchange.authentication import KeyType, Permission
-from services.paper_exchange.book import Book
 from services.paper_exchange.config import Limits
 from services.paper_exchange.core import Answer, Request, answer
 from services.paper_exchange.exchange import Exchange
-from services.paper_exchange.instruments import INSTRUMENTS
-from services.paper_exchange.parameters import Parameters
+from services.paper_exchange.market.book import Book
+from services.paper_exchange.market.instruments import INSTRUMENTS
+from services.paper_exchange.wire.authentication import KeyType, Permission
+from services.paper_exchange.wire.parameters import Parameters
 
 START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from services.paper_exchange.config import Limits
-from services.paper_exchange.decimal_text import java_double
+from services.paper_exchange.wire.decimal_text import java_double
 
 PATH = "/fapi/v1/algoOrder"
 GOOD = {

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.paper_exchange.core import ENDPOINTS, Request, answer
-from services.paper_exchange.parameters import Parameters
+from services.paper_exchange.wire.parameters import Parameters
 
 CENT8 = Decimal("0.00000001")
 WORDS = st.one_of(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.paper_exchange.authentication import (
+from services.paper_exchange.config import Limits
+from services.paper_exchange.wire.authentication import (
     ApiKey,
     Permission,
     Security,
@@ -10,9 +11,8 @@ from services.paper_exchange.authentication import (
     check_time_window,
     signed_payload,
 )
-from services.paper_exchange.config import Limits
-from services.paper_exchange.parameters import Parameters
-from services.paper_exchange.refusals import RefusalError
+from services.paper_exchange.wire.parameters import Parameters
+from services.paper_exchange.wire.refusals import RefusalError
 
 DOC_KEY = "dbefbc809e3e83c283a984c3a1459732ea7db1360ca80c5c2c8867408d28cc83"
 DOC_SECRET = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"

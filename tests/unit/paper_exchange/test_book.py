@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.paper_exchange.book import Book
+from services.paper_exchange.market.book import Book
 
 
 def _book() -> Book:

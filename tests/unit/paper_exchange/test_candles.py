@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from services.paper_exchange.candles import CANDLES_KEPT_MAX, Candles
+from services.paper_exchange.market.candles import CANDLES_KEPT_MAX, Candles
 from services.paper_exchange.sources.event import ClosedBar, Trade
 
 MINUTE_MS = 60_000

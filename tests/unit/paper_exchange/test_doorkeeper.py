@@ -3,7 +3,7 @@
 import pytest
 
 from services.paper_exchange.config import Limits
-from services.paper_exchange.doorkeeper import Doorkeeper
+from services.paper_exchange.doors.doorkeeper import Doorkeeper
 
 MINUTE_NS = 60_000_000_000
 START_NS = 1_700_000_000_000_000_000 // MINUTE_NS * MINUTE_NS

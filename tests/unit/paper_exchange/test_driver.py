@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from services.paper_exchange.clock import MarketClock
+from services.paper_exchange.doors.hub import Hub, Subscriber
 from services.paper_exchange.driver import Driver
-from services.paper_exchange.hub import Hub, Subscriber
-from services.paper_exchange.instruments import select_instruments
-from services.paper_exchange.market import Market, MarketUpdate, UpdateKind
+from services.paper_exchange.market.instruments import select_instruments
+from services.paper_exchange.market.market import Market, MarketUpdate, UpdateKind
 from services.paper_exchange.sources.event import SourceError
 from services.paper_exchange.sources.tape import TapeSource
-from services.paper_exchange.stream_names import Route
+from services.paper_exchange.wire.stream_names import Route
 
 TAPES = Path(__file__).parents[4] / "shared" / "data" / "tape"
 needs_tapes = pytest.mark.skipif(

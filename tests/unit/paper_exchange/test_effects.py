@@ -5,8 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from services.paper_exchange.core import Answer
-from services.paper_exchange.effects import Effect, told_instead
-from services.paper_exchange.faults import FaultRule, Faults
+from services.paper_exchange.faults.effects import Effect, told_instead
+from services.paper_exchange.faults.rules import FaultRule, Faults
 
 ORDER = "POST /fapi/v1/order"
 NOW_NS = 1_700_000_000_000_000_000

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from services.paper_exchange.event_faults import EventFaults, EventRule
-from services.paper_exchange.venue_state import UserEvent
+from services.paper_exchange.faults.event_faults import EventFaults, EventRule
+from services.paper_exchange.state.venue_state import UserEvent
 
 MS = 1_000_000
 

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from services.paper_exchange import hub as hub_module
-from services.paper_exchange.hub import SEND_QUEUE_MAX, Hub, Subscriber
-from services.paper_exchange.stream_names import Route
+from services.paper_exchange.doors import hub as hub_module
+from services.paper_exchange.doors.hub import SEND_QUEUE_MAX, Hub, Subscriber
+from services.paper_exchange.wire.stream_names import Route
 
 PAYLOAD = {"e": "trade", "p": "1.0"}
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.paper_exchange.instruments import (
+from services.paper_exchange.market.instruments import (
     INSTRUMENTS,
     UnknownSymbolError,
     exchange_info,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.paper_exchange.ledger import (
+from services.paper_exchange.state.ledger import (
     Ledger,
     Posting,
     apply_fill,

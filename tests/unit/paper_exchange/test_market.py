@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from itertools import pairwise
 
-from services.paper_exchange.instruments import select_instruments
-from services.paper_exchange.market import Market, MarketUpdate, Step, UpdateKind
+from services.paper_exchange.market.instruments import select_instruments
+from services.paper_exchange.market.market import Market, MarketUpdate, Step, UpdateKind
 from services.paper_exchange.sources.event import (
     ClosedBar,
     DepthSnapshot,

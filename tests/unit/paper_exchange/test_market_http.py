@@ -10,11 +10,11 @@ from aiohttp import web
 
 from services.paper_exchange.clock import MarketClock
 from services.paper_exchange.config import Limits
-from services.paper_exchange.doorkeeper import Doorkeeper
-from services.paper_exchange.instruments import select_instruments
-from services.paper_exchange.market import Market
-from services.paper_exchange.market_http import MarketHttp
-from services.paper_exchange.request_weight import RequestWeight
+from services.paper_exchange.doors.doorkeeper import Doorkeeper
+from services.paper_exchange.doors.market_http import MarketHttp
+from services.paper_exchange.doors.request_weight import RequestWeight
+from services.paper_exchange.market.instruments import select_instruments
+from services.paper_exchange.market.market import Market
 from services.paper_exchange.sources.event import DepthSnapshot, Quote, Trade
 
 START_MS = 1_700_000_040_000

@@ -8,7 +8,7 @@ from itertools import pairwise, takewhile
 
 import pytest
 
-from services.paper_exchange.instruments import INSTRUMENTS, UnknownSymbolError
+from services.paper_exchange.market.instruments import INSTRUMENTS, UnknownSymbolError
 from services.paper_exchange.sources.event import DepthUpdate, Quote, SourceEvent, Trade
 from services.paper_exchange.sources.generator import HISTORY_MINUTES, GeneratorSource
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.paper_exchange.instruments import UnknownSymbolError, select_instruments
-from services.paper_exchange.market import Market, Step
+from services.paper_exchange.market.instruments import UnknownSymbolError, select_instruments
+from services.paper_exchange.market.market import Market, Step
 from services.paper_exchange.sources.event import ClosedBar, DepthUpdate, Quote, SourceError, Trade
 from services.paper_exchange.sources.klines import QUOTE_PERIOD_MS, KlineSource
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.paper_exchange.book import Book
+from services.paper_exchange.market.book import Book
 from services.paper_exchange.sources.event import (
     DepthSnapshot,
     DepthUpdate,

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from services.paper_exchange import streams as streams_module
-from services.paper_exchange.hub import SEND_QUEUE_HIGH, Hub
-from services.paper_exchange.streams import STREAMS_MAX, Streams
+from services.paper_exchange.doors import streams as streams_module
+from services.paper_exchange.doors.hub import SEND_QUEUE_HIGH, Hub
+from services.paper_exchange.doors.streams import STREAMS_MAX, Streams
 
 QUOTE = {"e": "bookTicker", "s": "BTCUSDT"}
 CLOCK = {"e": "simClock", "E": 1, "n": 1_000_000, "v": "1", "l": None, "z": False}

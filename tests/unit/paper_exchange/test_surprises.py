@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.paper_exchange.refusals import RefusalError
-from services.paper_exchange.surprises import ForcedClosing, force_close, owner_trades
+from services.paper_exchange.money.surprises import ForcedClosing, force_close, owner_trades
+from services.paper_exchange.wire.refusals import RefusalError
 
 
 def close(venue, kind=ForcedClosing.LIQUIDATION, **more):

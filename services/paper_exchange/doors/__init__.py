@@ -1,0 +1,1 @@
+"""The sockets: HTTP and WebSocket handlers that carry requests in and answers and streams out."""

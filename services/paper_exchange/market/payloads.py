@@ -1,0 +1,201 @@
+"""The market's messages in the venue's shapes of late 2026: key order, ``st``, ``ps`` and ``nq``.
+
+``st`` is 1 for USD-M contracts; ``ps`` is the pair; ``nq`` is the quantity without retail price
+improvement orders, which this venue does not have, so it equals the quantity.
+"""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from services.paper_exchange.market.book import Book
+from services.paper_exchange.market.candles import INTERVALS_MS, Candle
+from services.paper_exchange.sources.event import DepthUpdate, Quote, Trade
+
+USD_MARGINED: Final = 1
+NS_PER_MS: Final = 1_000_000
+FUNDING_INTERVAL_MS: Final = 8 * 3_600_000
+FUNDING_RATE: Final = "0.00010000"
+
+Payload = dict[str, object]
+
+
+class AggregateTrade(msgspec.Struct):
+    """Trades of one taker at one price within 100 ms, counted as one."""
+
+    symbol: str
+    aggregate_id: int
+    price: Decimal
+    quantity: Decimal
+    first_trade_id: int
+    last_trade_id: int
+    transaction_ms: int
+    is_buyer_maker: bool
+
+
+def depth_update(event: DepthUpdate) -> Payload:
+    """Return a depthUpdate as the source gave it."""
+    return {
+        "e": "depthUpdate",
+        "E": event.ts_ns // NS_PER_MS,
+        "T": event.transaction_ms,
+        "s": event.symbol,
+        "ps": event.symbol,
+        "U": event.first_update_id,
+        "u": event.final_update_id,
+        "pu": event.previous_update_id,
+        "b": event.bids,
+        "a": event.asks,
+        "st": USD_MARGINED,
+    }
+
+
+def merged_depth(updates: Sequence[DepthUpdate], ts_ns: int) -> Payload:
+    """Return consecutive updates as one: the last quantity of each level, the outer update ids."""
+    first, last = updates[0], updates[-1]
+    return depth_update(
+        DepthUpdate(
+            ts_ns,
+            last.symbol,
+            last.transaction_ms,
+            first.first_update_id,
+            last.final_update_id,
+            first.previous_update_id,
+            tuple(dict(level for update in updates for level in update.bids).items()),
+            tuple(dict(level for update in updates for level in update.asks).items()),
+        )
+    )
+
+
+def book_ticker(event: Quote) -> Payload:
+    """Return a bookTicker in the key order since 2026."""
+    return {
+        "e": "bookTicker",
+        "u": event.update_id,
+        "E": event.ts_ns // NS_PER_MS,
+        "T": event.transaction_ms,
+        "s": event.symbol,
+        "ps": event.symbol,
+        "b": event.bid_price,
+        "B": event.bid_quantity,
+        "a": event.ask_price,
+        "A": event.ask_quantity,
+        "st": USD_MARGINED,
+    }
+
+
+def trade(event: Trade) -> Payload:
+    """Return one trade."""
+    return {
+        "e": "trade",
+        "E": event.ts_ns // NS_PER_MS,
+        "T": event.transaction_ms,
+        "s": event.symbol,
+        "t": event.trade_id,
+        "p": event.price,
+        "q": event.quantity,
+        "X": event.execution,
+        "m": event.is_buyer_maker,
+        "st": USD_MARGINED,
+    }
+
+
+def aggregate_trade(aggregate: AggregateTrade, ts_ns: int) -> Payload:
+    """Return one aggTrade, announced at ``ts_ns``."""
+    return {
+        "e": "aggTrade",
+        "E": ts_ns // NS_PER_MS,
+        "s": aggregate.symbol,
+        "a": aggregate.aggregate_id,
+        "p": aggregate.price,
+        "q": aggregate.quantity,
+        "nq": aggregate.quantity,
+        "f": aggregate.first_trade_id,
+        "l": aggregate.last_trade_id,
+        "T": aggregate.transaction_ms,
+        "m": aggregate.is_buyer_maker,
+        "st": USD_MARGINED,
+    }
+
+
+def mark_price_update(book: Book, ts_ns: int) -> Payload:
+    """Return a markPriceUpdate; the book must have a mark price."""
+    assert book.mark_price is not None, "a mark price is published once there is one"
+    mark_text = price_text(book.mark_price)
+    index_price = book.mark_price if book.index_price is None else book.index_price
+    return {
+        "e": "markPriceUpdate",
+        "E": ts_ns // NS_PER_MS,
+        "s": book.symbol,
+        "p": mark_text,
+        "ap": mark_text,
+        "P": mark_text,
+        "i": price_text(index_price),
+        "r": FUNDING_RATE,
+        "T": next_funding_ms(ts_ns),
+        "st": USD_MARGINED,
+    }
+
+
+def kline(symbol: str, interval: str, candle: Candle, ts_ns: int, *, is_closed: bool) -> Payload:
+    """Return a kline event; ``x`` true is the only mark of a closed candle."""
+    return {
+        "e": "kline",
+        "E": ts_ns // NS_PER_MS,
+        "s": symbol,
+        "k": {
+            "t": candle.open_ms,
+            "T": candle.open_ms + INTERVALS_MS[interval] - 1,
+            "s": symbol,
+            "i": interval,
+            "f": candle.first_trade_id,
+            "L": candle.last_trade_id,
+            "o": f"{candle.open:f}",
+            "c": f"{candle.close:f}",
+            "h": f"{candle.high:f}",
+            "l": f"{candle.low:f}",
+            "v": f"{candle.volume:f}",
+            "n": candle.count,
+            "x": is_closed,
+            "q": f"{candle.quote_volume:f}",
+            "V": f"{candle.taker_buy_volume:f}",
+            "Q": f"{candle.taker_buy_quote_volume:f}",
+            "B": "0",
+        },
+    }
+
+
+def kline_row(interval: str, candle: Candle) -> list[object]:
+    """Return the 12 values of one REST kline."""
+    return [
+        candle.open_ms,
+        f"{candle.open:f}",
+        f"{candle.high:f}",
+        f"{candle.low:f}",
+        f"{candle.close:f}",
+        f"{candle.volume:f}",
+        candle.open_ms + INTERVALS_MS[interval] - 1,
+        f"{candle.quote_volume:f}",
+        candle.count,
+        f"{candle.taker_buy_volume:f}",
+        f"{candle.taker_buy_quote_volume:f}",
+        "0",
+    ]
+
+
+def price_text(price: Decimal) -> str:
+    """Return a mark or index price with the venue's eight decimals."""
+    return f"{price:.8f}"
+
+
+def next_funding_ms(ts_ns: int) -> int:
+    """Return the next funding time after market time, every 8 hours from midnight UTC."""
+    now_ms = ts_ns // NS_PER_MS
+    return now_ms - now_ms % FUNDING_INTERVAL_MS + FUNDING_INTERVAL_MS
+
+
+def median_of_three(values: Iterable[Decimal]) -> Decimal:
+    """Return the middle one of three prices."""
+    return sorted(values)[1]

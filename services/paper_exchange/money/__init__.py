@@ -1,0 +1,1 @@
+"""What customers ask of accounts, and what the venue itself does to their money."""

@@ -1,0 +1,150 @@
+"""An order at the venue and its fills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from services.paper_exchange.state.algo_orders import CONTRACT_PRICE, AlgoOrder
+from services.paper_exchange.state.ledger import ZERO
+
+NEW: Final = "NEW"
+PARTIALLY_FILLED: Final = "PARTIALLY_FILLED"
+FILLED: Final = "FILLED"
+CANCELED: Final = "CANCELED"
+EXPIRED: Final = "EXPIRED"
+
+OPEN_STATUSES: Final = frozenset({NEW, PARTIALLY_FILLED})
+SIDES: Final = frozenset({"BUY", "SELL"})
+
+
+class Match(NamedTuple):
+    """One execution."""
+
+    price: Decimal
+    quantity: Decimal
+
+
+@dataclass(slots=True)
+class Order:
+    """One order; prices in quote currency, quantities in base units, times in ns of market time.
+
+    Attributes:
+        queue_ahead: quantity resting before this order at its price, modeled from the level's size
+            when the order came to rest.
+        origin: the conditional order that it was born of, if any.
+        amendments: how often its price or quantity was modified.
+        modify_id: the id of the latest modification; zero without one.
+    """
+
+    order_id: int
+    account_id: str
+    symbol: str
+    client_order_id: str
+    side: str
+    order_type: str
+    time_in_force: str
+    quantity: Decimal
+    price: Decimal
+    reduce_only: bool
+    self_trade_prevention: str
+    good_till_ms: int
+    created_ns: int
+    updated_ns: int
+    status: str = NEW
+    executed: Decimal = ZERO
+    quote: Decimal = ZERO
+    queue_ahead: Decimal = ZERO
+    origin: AlgoOrder | None = None
+    amendments: int = 0
+    modify_id: int = 0
+
+    @property
+    def original_type(self) -> str:
+        """The type that the customer asked for: STOP_MARKET where a stop made this MARKET order."""
+        return self.order_type if self.origin is None else self.origin.order_type
+
+    @property
+    def stop_price(self) -> Decimal:
+        """The price that triggered it; zero for an order that nothing triggered."""
+        return ZERO if self.origin is None else self.origin.trigger_price
+
+    @property
+    def working_type(self) -> str:
+        """Which price triggered it."""
+        return CONTRACT_PRICE if self.origin is None else self.origin.working_type
+
+    @property
+    def close_position(self) -> bool:
+        """Whether it was to close whatever was open."""
+        return self.origin is not None and self.origin.close_position
+
+    @property
+    def price_protect(self) -> bool:
+        """Whether it was to be triggered only near the mark price."""
+        return self.origin is not None and self.origin.price_protect
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the order may still fill."""
+        return self.status in OPEN_STATUSES
+
+    @property
+    def leaves(self) -> Decimal:
+        """The quantity still to be filled."""
+        return self.quantity - self.executed
+
+    @property
+    def sign(self) -> int:
+        """+1 for a BUY, -1 for a SELL."""
+        return 1 if self.side == "BUY" else -1
+
+    @property
+    def average_price(self) -> Decimal:
+        """Quote per base over all fills; zero without one."""
+        return self.quote / self.executed if self.executed else ZERO
+
+    def fill(self, quantity: Decimal, price: Decimal, now_ns: int) -> None:
+        """Book one fill; asserts that the order is open and not overfilled."""
+        assert self.is_open, f"fill of a closed order {self.order_id}"
+        assert ZERO < quantity <= self.leaves, f"overfill of order {self.order_id}"
+        self.executed += quantity
+        self.quote += quantity * price
+        self.status = FILLED if self.executed == self.quantity else PARTIALLY_FILLED
+        self.updated_ns = now_ns
+
+    def close(self, status: str, now_ns: int) -> None:
+        """End an open order as CANCELED or EXPIRED."""
+        assert self.is_open, f"second end of order {self.order_id}"
+        self.status = status
+        self.updated_ns = now_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One fill of a customer's order, as userTrades lists it."""
+
+    trade_id: int
+    order_id: int
+    symbol: str
+    side: str
+    price: Decimal
+    quantity: Decimal
+    realized: Decimal
+    commission: Decimal
+    is_maker: bool
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """One row of a customer's income: `amount` is signed, in the margin asset."""
+
+    income_type: str
+    symbol: str
+    amount: Decimal
+    info: str
+    transaction_id: int
+    trade_id: str
+    time_ns: int

@@ -1,0 +1,1 @@
+"""What customers ask of orders: place, modify, cancel, query; filters, matching and triggers."""

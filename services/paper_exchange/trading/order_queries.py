@@ -1,0 +1,206 @@
+"""Asking for orders, canceling them, and the histories that page: orders, fills, income.
+
+Retention follows the venue: an order that ended without a fill is forgotten 3 days after it was
+placed, any order 90 days after. Forgotten orders answer like orders that never were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from services.paper_exchange.state.accounts import Account
+from services.paper_exchange.state.algo_orders import AlgoOrder
+from services.paper_exchange.state.orders import CANCELED, Order
+from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
+from services.paper_exchange.trading.order_shapes import (
+    acknowledged_order,
+    listed_income,
+    listed_trade,
+    queried_order,
+)
+from services.paper_exchange.trading.placement import instrument_of
+from services.paper_exchange.wire.parameters import Parameters
+from services.paper_exchange.wire.refusals import RefusalError
+
+Row = TypeVar("Row")
+_HOUR_MS = 3_600_000
+_CANCELED_ALL = {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+
+def query_order(
+    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
+) -> dict[str, object]:
+    """GET /fapi/v1/order; raises -2013 for an order that never was or is forgotten."""
+    order = find_order(exchange, account, parameters)
+    if order is None or not is_retained(exchange, order, now_ns):
+        raise RefusalError(-2013)
+    if now_ns - order.created_ns < exchange.conditions.query_lag_ms * NS_PER_MS:
+        exchange.conditions.count("query_lag")
+        raise RefusalError(-2013)
+    return queried_order(exchange.instruments[order.symbol], order)
+
+
+def query_open_order(
+    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
+) -> dict[str, object]:
+    """GET /fapi/v1/openOrder; raises -2013 for an order that is not open."""
+    order = find_order(exchange, account, parameters)
+    if order is None or not order.is_open:
+        raise RefusalError(-2013)
+    return queried_order(exchange.instruments[order.symbol], order)
+
+
+def cancel_order(
+    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
+) -> dict[str, object]:
+    """DELETE /fapi/v1/order; raises -2011 for an order that is not open."""
+    order = find_order(exchange, account, parameters)
+    if order is None or not order.is_open:
+        raise RefusalError(-2011)
+    exchange.end_order(account, order, CANCELED, now_ns)
+    return acknowledged_order(exchange.instruments[order.symbol], order)
+
+
+def cancel_open_orders(
+    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
+) -> dict[str, object]:
+    """DELETE /fapi/v1/allOpenOrders of one symbol; succeeds without any order, too."""
+    symbol = instrument_of(exchange, parameters).symbol
+    for order in account.open_orders_of(symbol):
+        exchange.end_order(account, order, CANCELED, now_ns)
+    return dict(_CANCELED_ALL)
+
+
+def list_open_orders(
+    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
+) -> list[dict[str, object]]:
+    """GET /fapi/v1/openOrders of one symbol or of all."""
+    symbol = optional_symbol(exchange, parameters)
+    return [
+        queried_order(exchange.instruments[order.symbol], order)
+        for order in account.open_orders.values()
+        if symbol in (None, order.symbol)
+    ]
+
+
+def list_orders(
+    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
+) -> list[dict[str, object]]:
+    """GET /fapi/v1/allOrders: from `orderId` on, else those placed in the window."""
+    symbol = optional_symbol(exchange, parameters)
+    first_id = parameters.optional_integer("orderId")
+    limit = parameters.limit(exchange.limits.list_rows_default, exchange.limits.list_rows_max)
+    start_ms, end_ms, is_from_start = window(exchange, parameters, now_ns)
+    chosen = (
+        order
+        for order in account.orders.values()
+        if symbol in (None, order.symbol) and is_retained(exchange, order, now_ns)
+    )
+    if first_id is not None:
+        rows = [order for order in chosen if order.order_id >= first_id][:limit]
+    else:
+        placed = in_window(chosen, lambda order: order.created_ns, start_ms, end_ms)
+        rows = placed[:limit] if is_from_start else placed[-limit:]
+    return [queried_order(exchange.instruments[order.symbol], order) for order in rows]
+
+
+def list_trades(
+    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
+) -> list[dict[str, object]]:
+    """GET /fapi/v1/userTrades of one symbol: from `fromId` on, else those of the window."""
+    instrument = instrument_of(exchange, parameters)
+    from_id = parameters.optional_integer("fromId")
+    order_id = parameters.optional_integer("orderId")
+    limit = parameters.limit(exchange.limits.list_rows_default, exchange.limits.list_rows_max)
+    if from_id is not None and ("startTime" in parameters or "endTime" in parameters):
+        raise RefusalError(-1128)
+    start_ms, end_ms, is_from_start = window(exchange, parameters, now_ns)
+    chosen = (
+        trade
+        for trade in account.trades.get(instrument.symbol, ())
+        if order_id in (None, trade.order_id)
+    )
+    if from_id is not None:
+        rows = [trade for trade in chosen if trade.trade_id >= from_id][:limit]
+    elif order_id is not None and not is_from_start:
+        rows = list(chosen)[-limit:]
+    else:
+        placed = in_window(chosen, lambda trade: trade.time_ns, start_ms, end_ms)
+        rows = placed[:limit] if is_from_start else placed[-limit:]
+    return [listed_trade(instrument, trade) for trade in rows]
+
+
+def list_income(
+    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
+) -> list[dict[str, object]]:
+    """GET /fapi/v1/income: rows of the window (default: 7 days, the newest 100)."""
+    symbol = optional_symbol(exchange, parameters)
+    income_type = parameters.optional_text("incomeType")
+    limit = parameters.limit(100, exchange.limits.list_rows_max)
+    start_ms, end_ms, is_from_start = window(exchange, parameters, now_ns)
+    chosen = (
+        row
+        for row in account.income
+        if symbol in (None, row.symbol) and income_type in (None, row.income_type)
+    )
+    placed = in_window(chosen, lambda row: row.time_ns, start_ms, end_ms)
+    rows = placed[:limit] if is_from_start else placed[-limit:]
+    return [listed_income(row) for row in rows]
+
+
+def find_order(exchange: VenueState, account: Account, parameters: Parameters) -> Order | None:
+    """The order that `orderId` or `origClientOrderId` names; raises -1102 without either."""
+    symbol = instrument_of(exchange, parameters).symbol
+    order_id = parameters.optional_integer("orderId")
+    if order_id is not None:
+        order = account.orders.get(order_id)
+    else:
+        client_order_id = parameters.optional_text("origClientOrderId")
+        if client_order_id is None:
+            raise RefusalError(-1102, "orderId")
+        order = account.order_by_client_id(client_order_id)
+    return order if order is not None and order.symbol == symbol else None
+
+
+def is_retained(exchange: VenueState, order: Order | AlgoOrder, now_ns: int) -> bool:
+    """Whether the venue still remembers an order: any open one, others for days."""
+    if order.is_waiting if isinstance(order, AlgoOrder) else order.is_open:
+        return True
+    age_ns = now_ns - order.created_ns
+    if not order.executed and age_ns > exchange.limits.unfilled_order_retention_ns:
+        return False
+    return age_ns <= exchange.limits.order_retention_ns
+
+
+def optional_symbol(exchange: VenueState, parameters: Parameters) -> str | None:
+    """The symbol of a request that need not name one; raises -1121."""
+    return instrument_of(exchange, parameters).symbol if "symbol" in parameters else None
+
+
+def window(exchange: VenueState, parameters: Parameters, now_ns: int) -> tuple[int, int, bool]:
+    """Start and end in ms, both inclusive, and whether rows count from the start.
+
+    At most 7 days: around whichever end was sent, else the last 7 days. Raises -1023 and -1127.
+    """
+    width_ms = exchange.limits.history_window_ms_max
+    start_ms = parameters.optional_integer("startTime")
+    end_ms = parameters.optional_integer("endTime")
+    if start_ms is not None and end_ms is not None:
+        if start_ms > end_ms:
+            raise RefusalError(-1023)
+        if end_ms - start_ms > width_ms:
+            raise RefusalError(-1127, width_ms // _HOUR_MS)
+        return start_ms, end_ms, True
+    if start_ms is not None:
+        return start_ms, start_ms + width_ms, True
+    if end_ms is None:
+        end_ms = now_ns // NS_PER_MS
+    return end_ms - width_ms, end_ms, False
+
+
+def in_window(
+    rows: Iterable[Row], time_ns: Callable[[Row], int], start_ms: int, end_ms: int
+) -> list[Row]:
+    """The rows of a window, whose ends are inclusive."""
+    return [row for row in rows if start_ms <= time_ns(row) // NS_PER_MS <= end_ms]
