@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.paper_exchange.config import Limits
-from services.paper_exchange.core import ENDPOINTS, ORDER_COUNTED, Answer, Request, answer
+from services.paper_exchange.core import ENDPOINTS, Answer, Request, answer
 from services.paper_exchange.demo_keys import (
     DEMO_READ_KEY,
     DEMO_READ_SECRET,
@@ -293,7 +293,7 @@ class Venue:
         if request.path == ORDER_PATH and request.method != "GET":
             self._write_down(asked, found, client_order_id)
         headers = {**_JSON, WEIGHT_HEADER: str(used)}
-        if found.account is not None and door in ORDER_COUNTED:
+        if found.account is not None and ENDPOINTS[door].counts_orders:
             counts = found.account.counts
             headers["x-mbx-order-count-10s"] = str(counts.count_10s)
             headers[ORDERS_HEADER] = str(counts.count_1m)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from services.paper_exchange.clock import MarketClock
-from services.paper_exchange.core import ENDPOINTS, ORDER_COUNTED, Answer, Request, answer
+from services.paper_exchange.core import ENDPOINTS, Answer, Request, answer
 from services.paper_exchange.doors.doorkeeper import order_count_headers
 from services.paper_exchange.doors.hub import Hub
 from services.paper_exchange.doors.request_log import LoggedRequest, RequestLog
@@ -69,7 +69,10 @@ class TradeDesk:
         return Told(found.status, found.body, self._order_counts(asked, found))
 
     def deliver_events(self) -> None:
-        """Carry the user events said since the last call to whoever listens."""
+        """Carry the events said since the last call, public and private, to whoever listens."""
+        for stream, payload in self.exchange.announcements:
+            self._hub.publish(stream, payload)
+        self.exchange.announcements.clear()
         outbox, event_faults = self.exchange.outbox, self._event_faults
         if not outbox and not event_faults.is_holding:
             return
@@ -116,7 +119,7 @@ class TradeDesk:
         return found
 
     def _order_counts(self, asked: Request, found: Answer) -> Mapping[str, str]:
-        if found.account is None or (asked.method, asked.path) not in ORDER_COUNTED:
+        if found.account is None or not ENDPOINTS[asked.method, asked.path].counts_orders:
             return {}
         return order_count_headers(found.account, self.clock.now_ns())
 

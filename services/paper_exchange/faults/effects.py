@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from services.paper_exchange.core import Answer, Body
+from services.paper_exchange.core import Answer
+from services.paper_exchange.state.endpoint import Body
 from services.paper_exchange.wire.refusals import TEXTS, RefusalError
 
 NS_PER_MS: Final = 1_000_000

@@ -15,7 +15,8 @@ from services.paper_exchange.state.orders import CANCELED, Match, Order
 from services.paper_exchange.state.user_events import account_update
 from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
 from services.paper_exchange.trading.matching import best_counter_price
-from services.paper_exchange.trading.placement import OrderRequest, judge_order, match_order
+from services.paper_exchange.trading.order_request import OrderRequest
+from services.paper_exchange.trading.placement import judge_order, match_order
 from services.paper_exchange.wire.refusals import RefusalError
 
 

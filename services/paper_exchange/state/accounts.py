@@ -16,7 +16,9 @@ _NS_PER_MINUTE = 60_000_000_000
 
 @dataclass(slots=True)
 class Position:
-    """A one-way position: quantity in base units and cost in the margin asset, both signed.
+    """A position: quantity in base units and cost in the margin asset, both signed.
+
+    `position_side` is BOTH in one-way mode, LONG or SHORT in hedge mode.
 
     Attributes:
         realized: profit realized over the position's whole history.
@@ -30,6 +32,7 @@ class Position:
     updated_ns: int = 0
     realized: Decimal = ZERO
     carried: Decimal = ZERO
+    position_side: str = "BOTH"
 
     @property
     def entry_price(self) -> Decimal:
@@ -78,7 +81,7 @@ class Account:
     limits: Limits
     created_ns: int
     updated_ns: int = 0
-    positions: dict[str, Position] = field(default_factory=dict)
+    positions: dict[tuple[str, str], Position] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     open_orders: dict[int, Order] = field(default_factory=dict)
     open_by_client_id: dict[str, Order] = field(default_factory=dict)
@@ -93,14 +96,16 @@ class Account:
     margin_type: dict[str, str] = field(default_factory=dict)
     countdowns: dict[str, int] = field(default_factory=dict)
     counts: OrderCounts = field(default_factory=OrderCounts)
+    is_hedge_mode: bool = False
     listen_key: str | None = None
     listen_key_expires_ns: int = 0
 
-    def position(self, symbol: str) -> Position:
-        """The position of a symbol, a flat one where there was none."""
-        found = self.positions.get(symbol)
+    def position(self, symbol: str, position_side: str = "BOTH") -> Position:
+        """The position of a symbol and side, a flat one where there was none."""
+        found = self.positions.get((symbol, position_side))
         if found is None:
-            found = self.positions[symbol] = Position(symbol)
+            found = Position(symbol, position_side=position_side)
+            self.positions[symbol, position_side] = found
         return found
 
     def leverage_of(self, symbol: str) -> int:

@@ -80,6 +80,8 @@ class AlgoOrder:
     executed: Decimal = ZERO
     average_price: Decimal = ZERO
     reject_reason: str = ""
+    position_side: str = "BOTH"
+    price_match: str = "NONE"
 
     @property
     def is_waiting(self) -> bool:

@@ -108,7 +108,7 @@ def account_margin(account: Account, wallet: Decimal, mark_of: MarkOf) -> Accoun
     for order in account.open_orders.values():
         orders.setdefault(order.symbol, []).append(order)
     symbols: dict[str, SymbolMargin] = {}
-    for symbol in sorted(orders.keys() | account.positions.keys()):
+    for symbol in sorted(orders.keys() | {symbol for symbol, _ in account.positions}):
         position = account.position(symbol)
         if position.quantity == 0 and symbol not in orders:
             continue

@@ -59,6 +59,8 @@ class Order:
     origin: AlgoOrder | None = None
     amendments: int = 0
     modify_id: int = 0
+    position_side: str = "BOTH"
+    price_match: str = "NONE"
 
     @property
     def original_type(self) -> str:

@@ -69,6 +69,7 @@ class VenueState:
         self.keys: dict[str, ApiKey] = {}
         self.listen_keys: dict[str, str] = {}
         self.outbox: list[UserEvent] = []
+        self.announcements: list[tuple[str, Event]] = []
         self.resting: dict[str, dict[int, Order]] = {symbol: {} for symbol in instruments}
         self.conditional: dict[str, dict[int, AlgoOrder]] = {symbol: {} for symbol in instruments}
         self.conditions = Conditions()

@@ -7,16 +7,13 @@ and margin do not allow; only then does the exchange change. Nothing is changed 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from services.paper_exchange.market.instruments import TIMES_IN_FORCE, Instrument
 from services.paper_exchange.state.accounts import Account
-from services.paper_exchange.state.algo_orders import ALGO_TYPES, AlgoOrder
-from services.paper_exchange.state.brackets import notional_max
+from services.paper_exchange.state.algo_orders import ALGO_TYPES
 from services.paper_exchange.state.ledger import ZERO
-from services.paper_exchange.state.margin import order_cost
 from services.paper_exchange.state.orders import EXPIRED, SIDES, Match, Order
 from services.paper_exchange.state.user_events import IOC_NOT_FILLED, MARKET_NOT_FILLED
 from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
@@ -28,12 +25,14 @@ from services.paper_exchange.trading.filters import (
     check_quantity,
     take_bound,
 )
+from services.paper_exchange.trading.margin_check import check_margin
 from services.paper_exchange.trading.matching import (
     best_counter_price,
     resting_ahead,
     sweep,
     would_take,
 )
+from services.paper_exchange.trading.order_request import OrderRequest
 from services.paper_exchange.trading.order_shapes import acknowledged_order
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
@@ -51,38 +50,6 @@ _FOREIGN_TO_MARKET: Final = (
     "callbackRate",
 )
 _FOREIGN_TO_LIMIT: Final = ("stopPrice", "activationPrice", "callbackRate")
-
-
-@dataclass(frozen=True)
-class OrderRequest:
-    """An order as its parameters describe it; a MARKET order has price zero.
-
-    Attributes:
-        origin: the conditional order it is born of, which was let in when it was placed.
-    """
-
-    symbol: str
-    side: str
-    order_type: str
-    time_in_force: str
-    quantity: Decimal
-    price: Decimal
-    reduce_only: bool
-    client_order_id: str | None
-    self_trade_prevention: str
-    good_till_ms: int
-    wants_result: bool
-    origin: AlgoOrder | None = None
-
-    @property
-    def is_market(self) -> bool:
-        """Whether it takes whatever the book shows."""
-        return self.order_type == "MARKET"
-
-    @property
-    def sign(self) -> int:
-        """+1 for a BUY, -1 for a SELL."""
-        return 1 if self.side == "BUY" else -1
 
 
 def place_order(
@@ -235,7 +202,7 @@ def judge_order(exchange: VenueState, account: Account, request: OrderRequest) -
         return min(request.quantity, reducible)
     reference = (mark or ZERO) if request.is_market else request.price
     check_notional(instrument, request.quantity, reference)
-    _check_margin(exchange, account, request, mark or request.price, counter)
+    check_margin(exchange, account, request, mark or request.price, counter)
     return request.quantity
 
 
@@ -257,43 +224,6 @@ def check_order_counts(exchange: VenueState, account: Account, now_ns: int) -> N
         raise RefusalError(-1015, exchange.limits.orders_per_10_seconds_max, "10 SECOND")
     if account.counts.count_1m >= exchange.limits.orders_per_minute_max:
         raise RefusalError(-1015, exchange.limits.orders_per_minute_max, "1 MINUTE")
-
-
-def _check_margin(
-    exchange: VenueState,
-    account: Account,
-    request: OrderRequest,
-    mark: Decimal,
-    counter: Decimal | None,
-) -> None:
-    """Raise -2027 where the position would outgrow its leverage, -2019 where margin is short.
-
-    Assumed prices: LIMIT BUY its price, LIMIT SELL the better of price and mark, MARKET BUY the ask
-    and a margin on it, MARKET SELL the better of bid and mark.
-    """
-    position = account.position(request.symbol)
-    leverage = account.leverage_of(request.symbol)
-    resulting = abs(position.quantity + request.sign * request.quantity)
-    is_growing = resulting > abs(position.quantity)
-    if is_growing and resulting * mark > notional_max(request.symbol, leverage):
-        raise RefusalError(-2027)
-    if request.is_market and request.side == "BUY":
-        price = (counter or mark) * (1 + exchange.limits.market_assuming_price_margin)
-    elif request.side == "BUY":
-        price = request.price
-    else:
-        price = max((counter or mark) if request.is_market else request.price, mark)
-    cost = order_cost(
-        position,
-        account.open_orders_of(request.symbol),
-        mark,
-        leverage,
-        sign=request.sign,
-        quantity=request.quantity,
-        price=price,
-    )
-    if cost > 0 and cost > exchange.margin_of(account).free:
-        raise RefusalError(-2019)
 
 
 def match_order(

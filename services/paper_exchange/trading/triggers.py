@@ -12,7 +12,8 @@ from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.algo_orders import AlgoOrder, AlgoStatus
 from services.paper_exchange.state.orders import Order
 from services.paper_exchange.state.venue_state import VenueState
-from services.paper_exchange.trading.placement import OrderRequest, judge_order, match_order
+from services.paper_exchange.trading.order_request import OrderRequest
+from services.paper_exchange.trading.placement import judge_order, match_order
 from services.paper_exchange.wire.refusals import RefusalError
 
 PRICE_PROTECTED = "The last price is too far from the mark price for a price-protected order."
