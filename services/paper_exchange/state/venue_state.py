@@ -1,143 +1,32 @@
-"""The state of the venue and the only functions that change it.
+"""The state of the venue and the only functions that change it: orders and their fills.
 
-Accounts, keys, open and conditional orders, the ledger and the counters that ids come from. Nothing
-moves by itself here: `exchange` says what the market and the passing of time do.
+Nothing moves by itself here: `exchange` says what the market and the passing of time do.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
 
-from services.paper_exchange.config import Limits
-from services.paper_exchange.market.book import Book
-from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.algo_orders import AlgoOrder, AlgoStatus
-from services.paper_exchange.state.conditions import Conditions
 from services.paper_exchange.state.ledger import (
     ZERO,
-    Ledger,
     apply_fill,
-    deposit_postings,
     fill_postings,
     round_money,
-    wallet,
 )
-from services.paper_exchange.state.margin import AccountMargin, account_margin, symbol_margin
-from services.paper_exchange.state.orders import EXPIRED, Income, Match, Order, Trade
+from services.paper_exchange.state.orders import EXPIRED, Match, Order, Trade
 from services.paper_exchange.state.user_events import (
     NO_REASON,
     POSITION_GONE,
-    Event,
-    OpenInterest,
-    account_update,
-    algo_update,
-    listen_key_expired,
-    order_trade_update,
 )
-from services.paper_exchange.wire.authentication import ApiKey, KeyType, Permission, derive_key
+from services.paper_exchange.state.venue_records import NS_PER_MS, UserEvent, VenueRecords
 
-NS_PER_MS = 1_000_000
-
-
-class UserEvent(NamedTuple):
-    """An event for whoever listens with this listen key."""
-
-    listen_key: str
-    event: Event
+__all__ = ["NS_PER_MS", "UserEvent", "VenueState"]
 
 
-class VenueState:
-    """All of one venue: `instruments` and `books` by symbol, `limits`, and a seed for keys."""
-
-    def __init__(
-        self,
-        instruments: Mapping[str, Instrument],
-        books: Mapping[str, Book],
-        limits: Limits,
-        seed: int = 1,
-    ) -> None:
-        self.instruments = instruments
-        self.books = books
-        self.limits = limits
-        self.seed = seed
-        self.ledger = Ledger()
-        self.accounts: dict[str, Account] = {}
-        self.keys: dict[str, ApiKey] = {}
-        self.listen_keys: dict[str, str] = {}
-        self.outbox: list[UserEvent] = []
-        self.announcements: list[tuple[str, Event]] = []
-        self.resting: dict[str, dict[int, Order]] = {symbol: {} for symbol in instruments}
-        self.conditional: dict[str, dict[int, AlgoOrder]] = {symbol: {} for symbol in instruments}
-        self.conditions = Conditions()
-        self._deadlines: list[tuple[int, int, str, str, str]] = []
-        self._sequences: dict[str, int] = {}
-
-    def next_sequence(self, name: str) -> int:
-        """The next number of a named counter, starting at 1."""
-        self._sequences[name] = self._sequences.get(name, 0) + 1
-        return self._sequences[name]
-
-    # Accounts and keys
-
-    def open_account(self, account_id: str, balance: Decimal, now_ns: int) -> Account:
-        """Create an account and deposit its first balance."""
-        assert account_id not in self.accounts, f"account {account_id} exists"
-        account = Account(account_id, f"paper-{account_id}", self.limits, now_ns, now_ns)
-        self.accounts[account_id] = account
-        if balance:
-            self.deposit(account, balance, now_ns)
-        return account
-
-    def deposit(self, account: Account, amount: Decimal, now_ns: int) -> None:
-        """Add money from outside to a wallet."""
-        self.ledger.post(deposit_postings(account.account_id, amount))
-        account.updated_ns = now_ns
-        self.add_income(account, "TRANSFER", "", amount, "TRANSFER", "", now_ns)
-        event = account_update(
-            "DEPOSIT",
-            now_ns // NS_PER_MS,
-            wallet=self.wallet_of(account),
-            balance_change=amount,
-        )
-        self.tell(account, event)
-
-    def issue_key(
-        self, account_id: str, permissions: frozenset[Permission], key_type: KeyType
-    ) -> ApiKey:
-        """Give an account a new key."""
-        sequence = self.next_sequence("key")
-        key = ApiKey(
-            key=derive_key(self.seed, sequence, "key"),
-            account_id=account_id,
-            permissions=permissions,
-            key_type=key_type,
-            secret=derive_key(self.seed, sequence, "secret"),
-        )
-        self.keys[key.key] = key
-        return key
-
-    def wallet_of(self, account: Account) -> Decimal:
-        """The wallet balance: deposits, realized profit, commission and funding so far."""
-        return self.ledger.balance(wallet(account.account_id))
-
-    # Prices
-
-    def mark_of(self, symbol: str) -> Decimal | None:
-        """The mark price, else the middle of the book, else the last trade; None without any."""
-        book = self.books.get(symbol)
-        if book is None:
-            return None
-        return book.mark_price or book.mid_price or book.last_price
-
-    def margin_of(self, account: Account) -> AccountMargin:
-        """The margin figures of an account at current marks."""
-        return account_margin(account, self.wallet_of(account), self.mark_of)
-
-    # Orders
+class VenueState(VenueRecords):
+    """All of one venue."""
 
     def accept(self, account: Account, order: Order) -> None:
         """Take an order in as NEW."""
@@ -216,7 +105,7 @@ class VenueState:
         self._record_trade_income(account, trade)
         if not order.is_open:
             self._drop_open(account, order)
-        self._tell_position(account, order.symbol, now_ns)
+        self.tell_position(account, order.symbol, now_ns)
         self.tell_order(account, order, execution, now_ns, trade=trade)
         self._finish_origin(account, order, now_ns)
         self._expire_pointless_reductions(account, order.symbol, now_ns)
@@ -256,88 +145,6 @@ class VenueState:
         self._drop_waiting(account, algo)
         algo.status, algo.reject_reason, algo.updated_ns = status, reason, now_ns
         self.tell_algo(account, algo, now_ns)
-
-    # Deadlines and listen keys
-
-    def add_deadline(self, due_ns: int, kind: str, account_id: str, subject: str) -> None:
-        """Have `advance` look at something once market time has come to `due_ns`."""
-        heapq.heappush(
-            self._deadlines, (due_ns, self.next_sequence("deadline"), kind, account_id, subject)
-        )
-
-    def start_listen_key(self, account: Account, now_ns: int) -> str:
-        """The account's listen key, made or extended to the full validity from now."""
-        if account.listen_key is None:
-            sequence = self.next_sequence("listen key")
-            account.listen_key = derive_key(self.seed, sequence, "listen")
-            self.listen_keys[account.listen_key] = account.account_id
-            self.add_deadline(now_ns, "listen key", account.account_id, account.listen_key)
-        account.listen_key_expires_ns = now_ns + self.limits.listen_key_valid_ms * NS_PER_MS
-        return account.listen_key
-
-    def end_listen_key(self, account: Account, now_ns: int) -> None:
-        """Close the account's user stream, telling it so."""
-        listen_key = account.listen_key
-        if listen_key is not None:
-            self.tell(account, listen_key_expired(listen_key, now_ns // NS_PER_MS))
-            account.listen_key = None
-            del self.listen_keys[listen_key]
-
-    # Telling
-
-    def tell(self, account: Account, event: Event) -> None:
-        """Queue a user event; nobody without a listen key is told anything."""
-        if account.listen_key is not None:
-            self.outbox.append(UserEvent(account.listen_key, event))
-
-    def tell_order(
-        self,
-        account: Account,
-        order: Order,
-        execution: str,
-        now_ns: int,
-        *,
-        trade: Trade | None = None,
-        expiry_reason: str = NO_REASON,
-    ) -> None:
-        """Queue an ORDER_TRADE_UPDATE."""
-        if account.listen_key is None:
-            return
-        interest = symbol_margin(
-            account.position(order.symbol),
-            account.open_orders_of(order.symbol),
-            self.mark_of(order.symbol) or ZERO,
-            account.leverage_of(order.symbol),
-        )
-        event = order_trade_update(
-            self.instruments[order.symbol],
-            order,
-            execution,
-            now_ns // NS_PER_MS,
-            OpenInterest(interest.bid_notional, interest.ask_notional),
-            trade=trade,
-            expiry_reason=expiry_reason,
-        )
-        self.tell(account, event)
-
-    def tell_algo(self, account: Account, algo: AlgoOrder, now_ns: int) -> None:
-        """Queue an ALGO_UPDATE."""
-        if account.listen_key is not None:
-            self.tell(account, algo_update(algo, now_ns // NS_PER_MS))
-
-    # Details
-
-    def _tell_position(self, account: Account, symbol: str, now_ns: int) -> None:
-        event = account_update(
-            "ORDER",
-            now_ns // NS_PER_MS,
-            wallet=self.wallet_of(account),
-            position=account.position(symbol),
-            mark=self.mark_of(symbol),
-            margin_type=account.margin_type_of(symbol),
-            quantity_precision=self.instruments[symbol].quantity_precision,
-        )
-        self.tell(account, event)
 
     def _drop_open(self, account: Account, order: Order) -> None:
         account.order_closed(order)
@@ -381,17 +188,3 @@ class VenueState:
                 self.add_income(
                     account, income_type, trade.symbol, amount, trade_id, trade_id, trade.time_ns
                 )
-
-    def add_income(
-        self,
-        account: Account,
-        income_type: str,
-        symbol: str,
-        amount: Decimal,
-        info: str,
-        trade_id: str,
-        now_ns: int,
-    ) -> None:
-        """Write down a row of income; `amount` is signed."""
-        sequence = self.next_sequence("transaction")
-        account.add_income(Income(income_type, symbol, amount, info, sequence, trade_id, now_ns))
