@@ -19,6 +19,8 @@ from typing import Final
 Level = Sequence[str]
 """Price and quantity as decimal text; quantity zero removes the level."""
 
+PRICE_KEYS_MAX: Final = 65_536
+"""Price texts whose key is remembered per book: most levels come back again and again."""
 EARLY_UPDATES_MAX: Final = 1_000
 """Depth updates kept until the first snapshot, which may be older than some of them."""
 
@@ -35,7 +37,7 @@ class _Side:
 
     def set(self, key: int, quantity: str) -> None:
         """Set or remove one level; deleting an absent level is normal."""
-        if quantity.strip("0.") == "":
+        if quantity[:1] in "0." and quantity.strip("0.") == "":
             if self.quantities.pop(key, None) is not None:
                 del self.keys[bisect_left(self.keys, key)]
             return
@@ -69,6 +71,7 @@ class Book:
         self.ts_ns = 0
         self._precision = price_precision
         self._unit = Decimal(1).scaleb(-price_precision)
+        self._keys: dict[str, int] = {}
         self._bids = _Side(1)
         self._asks = _Side(-1)
         self._quote_update_id = -1
@@ -156,10 +159,11 @@ class Book:
         return [(f"{side.sign * key * self._unit:f}", side.quantities[key]) for key in best_first]
 
     def _set_levels(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+        known, set_bid, set_ask = self._keys, self._bids.set, self._asks.set
         for price, quantity in bids:
-            self._bids.set(self._key(price), quantity)
+            set_bid(known.get(price) or self._key(price), quantity)
         for price, quantity in asks:
-            self._asks.set(-self._key(price), quantity)
+            set_ask(-(known.get(price) or self._key(price)), quantity)
 
     def _trim_by_quote(self) -> None:
         if self._quote is None:
@@ -172,15 +176,26 @@ class Book:
             self._asks.set(-ask_key, ask_quantity)
 
     def _key(self, price: str) -> int:
-        whole, _, fraction = price.partition(".")
-        missing = self._precision - len(fraction)
-        digits = whole + fraction
-        if not digits.isdigit():
-            raise ValueError(f"{price!r} is not a price")
-        if missing == 0:
-            return int(digits)
-        if missing > 0:
-            return int(digits + "0" * missing)
-        if fraction[self._precision :].strip("0"):
-            raise ValueError(f"{self.symbol}: price {price} has over {self._precision} decimals")
-        return int(digits[:missing])
+        """The price in units of the symbol's precision; raises ValueError for what is no price."""
+        key = self._keys.get(price)
+        if key is None:
+            key = _scaled_to(price, self._precision, self.symbol)
+            if len(self._keys) >= PRICE_KEYS_MAX:
+                self._keys.clear()
+            self._keys[price] = key
+        return key
+
+
+def _scaled_to(price: str, precision: int, symbol: str) -> int:
+    whole, _, fraction = price.partition(".")
+    missing = precision - len(fraction)
+    digits = whole + fraction
+    if not digits.isdigit():
+        raise ValueError(f"{price!r} is not a price")
+    if missing == 0:
+        return int(digits)
+    if missing > 0:
+        return int(digits + "0" * missing)
+    if fraction[precision:].strip("0"):
+        raise ValueError(f"{symbol}: price {price} has over {precision} decimals")
+    return int(digits[:missing])
