@@ -61,6 +61,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     maintenance_margin_percent: Decimal = Decimal("2.5000")
     required_margin_percent: Decimal = Decimal("5.0000")
     onboard_date_ms: int = 1_569_398_400_000
+    funding_interval_hours: int = 8
+    funding_rate_cap: Decimal = Decimal("0.02")
 
 
 def _listed(symbol: str, precisions: tuple[int, int], *values: str) -> Instrument:
