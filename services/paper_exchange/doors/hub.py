@@ -8,7 +8,7 @@ when nobody does.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -41,6 +41,10 @@ class Subscriber:
         self.frames: deque[bytes] = deque()
         self.is_too_slow = False
         self.is_closing = False
+        self.is_silent = False
+        """A fault: what is queued is thrown away instead of sent, and nothing is answered."""
+        self.goodbye: tuple[int, bytes] | None = None
+        """Code and reason of a close frame that is still to be sent."""
         self.on_close: Callable[[], None] | None = None
         self._ready = asyncio.Event()
 
@@ -64,9 +68,14 @@ class Subscriber:
         if self.on_close is not None:
             self.on_close()
 
+    def say_goodbye(self, code: int, reason: bytes) -> None:
+        """Close the socket with a close frame, behind what is queued."""
+        self.goodbye = (code, reason)
+        self._ready.set()
+
     async def wait_ready(self) -> None:
         """Return when there is a frame to send or the socket is to be closed."""
-        if not self.frames and not self.is_closing:
+        if not self.frames and not self.is_closing and self.goodbye is None:
             self._ready.clear()
             await self._ready.wait()
 
@@ -82,6 +91,8 @@ class Hub:
         self.published: Counter[str] = Counter()
         self.delivered: Counter[str] = Counter()
         self.slow_disconnects = 0
+        self.disturb: Callable[[str, bytes, Sequence[Subscriber]], None] | None = None
+        """Stands between a payload and its listeners while faults are asked for."""
 
     def attach(self, subscriber: Subscriber) -> None:
         """Register a socket."""
@@ -134,7 +145,15 @@ class Hub:
         listeners = self._listeners.get(stream)
         if listeners:
             self.delivered[kind] += len(listeners)
-            _fan_out(listeners, stream, _encode(payload() if callable(payload) else payload))
+            raw = _encode(payload() if callable(payload) else payload)
+            if self.disturb is None:
+                _fan_out(listeners, stream, raw)
+            else:
+                self.disturb(stream, raw, listeners)
+
+    def listeners_of(self, stream: str) -> Sequence[Subscriber]:
+        """Who listens to a market stream now."""
+        return self._listeners.get(stream, ())
 
     def send(self, subscriber: Subscriber, stream: str, payload: Mapping[str, object]) -> None:
         """Send one payload to one socket, whatever it is subscribed to."""

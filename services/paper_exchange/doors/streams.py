@@ -152,6 +152,8 @@ class _Session:
 
     async def _receive(self) -> None:
         async for message in self._socket:
+            if self._subscriber.is_silent:
+                continue
             if not self._is_within_rate():
                 await self._socket.close(
                     code=WSCloseCode.POLICY_VIOLATION, message=b"Too many requests"
@@ -270,9 +272,15 @@ class _Session:
         while True:
             await subscriber.wait_ready()
             while frames and not subscriber.is_closing:
-                await socket.send_frame(frames.popleft(), WSMsgType.TEXT)
+                frame = frames.popleft()
+                if not subscriber.is_silent:
+                    await socket.send_frame(frame, WSMsgType.TEXT)
                 self._hub.note_drained()
             if subscriber.is_closing:
+                return
+            if subscriber.goodbye is not None:
+                code, reason = subscriber.goodbye
+                await socket.close(code=code, message=reason)
                 return
 
     async def _keep_alive(self) -> None:
@@ -284,7 +292,8 @@ class _Session:
             if is_deaf or now_ns - started_ns > LIFE_SECONDS_MAX * NS_PER_SECOND:
                 self._subscriber.close()
                 return
-            await self._socket.ping()
+            if not self._subscriber.is_silent:
+                await self._socket.ping()
 
 
 def _parse(text: str | bytes) -> _Request:
