@@ -7,6 +7,7 @@ cannot be read on, the venue stops too and says why.
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from random import Random
 
 from aiohttp import web
@@ -36,6 +37,7 @@ from services.paper_exchange.faults.event_faults import EventFaults
 from services.paper_exchange.faults.rules import Faults
 from services.paper_exchange.market.instruments import select_instruments
 from services.paper_exchange.market.market import Market, MarketUpdate, UpdateKind
+from services.paper_exchange.market.reports import MarketView
 from services.paper_exchange.sources.event import Source
 from services.paper_exchange.sources.generator import DEFAULT_SYMBOLS, GeneratorSource
 from services.paper_exchange.sources.klines import KlineSource
@@ -69,6 +71,22 @@ def add_demo_account(exchange: Exchange, settings: Settings, now_ns: int) -> Non
         exchange.keys[key] = ApiKey(key, account_id, permissions, secret=secret)
 
 
+def open_interest(exchange: Exchange, symbol: str) -> Decimal:
+    """What all accounts hold of a symbol, in the base asset.
+
+    Longs and shorts add up: the other side of each is the source's crowd, who has no account.
+    """
+    return sum(
+        (
+            abs(position.quantity)
+            for account in exchange.accounts.values()
+            for (name, _side), position in account.positions.items()
+            if name == symbol
+        ),
+        Decimal(0),
+    )
+
+
 class PaperExchange:
     """One venue, built from its settings and its source; `run` serves it until cancelled."""
 
@@ -81,7 +99,20 @@ class PaperExchange:
         self.market = Market(instruments, start_ns)
         self.hub = Hub()
         books = {symbol: self.market.book(symbol) for symbol in instruments}
-        self.exchange = Exchange(instruments, books, settings.limits, settings.seed)
+        self.exchange = Exchange(
+            instruments,
+            books,
+            settings.limits,
+            settings.seed,
+            settings.quirks,
+            self.market.funding_rates,
+        )
+        self.view = MarketView(
+            self.market,
+            settings.limits,
+            lambda: self.exchange.conditions.clock_offset_ms,
+            lambda symbol: open_interest(self.exchange, symbol),
+        )
         add_demo_account(self.exchange, settings, start_ns)
         self.doorkeeper = Doorkeeper(settings.limits)
         self.faults = Faults()
@@ -129,13 +160,7 @@ class PaperExchange:
             client_max_size=self.settings.limits.request_body_bytes_max,
             middlewares=[self._no_fault_of_our_own, weight.middleware],
         )
-        market_http = MarketHttp(
-            self.market,
-            self.clock,
-            self.exchange.keys.__contains__,
-            self.settings.limits,
-            lambda: self.exchange.conditions.clock_offset_ms,
-        )
+        market_http = MarketHttp(self.view, self.clock, self.exchange.keys.__contains__)
         streams = Streams(self.hub, self.driver.clock_frame, monotonic_ns)
         sim_faults_http = SimFaultsHttp(
             self.desk, self.hub, self.faults, self.event_faults, self.doorkeeper

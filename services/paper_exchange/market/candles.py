@@ -94,8 +94,24 @@ class Candle:
             self.count += later.count
 
     def overrule(self, bar: ClosedBar) -> None:
-        """Take prices and volume from a source that knows them to be final."""
+        """Take prices and volume from a source that knows them to be final.
+
+        What the source does not tell follows from the trades seen, in proportion; without any,
+        takers bought half of the volume, all of it at the middle of the candle's prices.
+        """
         self.open, self.high, self.low, self.close = bar.open, bar.high, bar.low, bar.close
+        if self.volume == bar.volume:
+            return
+        if self.volume:
+            share = bar.volume / self.volume
+            self.quote_volume *= share
+            self.taker_buy_volume *= share
+            self.taker_buy_quote_volume *= share
+        else:
+            middle = (bar.open + bar.high + bar.low + bar.close) / 4
+            self.quote_volume = bar.volume * middle
+            self.taker_buy_volume = bar.volume / 2
+            self.taker_buy_quote_volume = self.quote_volume / 2
         self.volume = bar.volume
 
     def copy(self) -> "Candle":

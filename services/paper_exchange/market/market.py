@@ -16,6 +16,7 @@ import msgspec
 from services.paper_exchange.market import payloads
 from services.paper_exchange.market.book import Book
 from services.paper_exchange.market.candles import INTERVALS_MS, Candle, Candles
+from services.paper_exchange.market.funding_rates import FundingRates
 from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.market.payloads import AggregateTrade
 from services.paper_exchange.sources.event import (
@@ -27,6 +28,7 @@ from services.paper_exchange.sources.event import (
     SourceEvent,
     Trade,
 )
+from services.paper_exchange.wire.decimal_text import scaled
 
 NS_PER_MS: Final = 1_000_000
 AGGREGATE_PERIOD_NS: Final = 100 * NS_PER_MS
@@ -116,6 +118,14 @@ class SymbolMarket:
             )
         }
 
+    def price_text(self, price: Decimal) -> str:
+        """A price with the decimals of this symbol."""
+        return scaled(price, self.instrument.price_precision)
+
+    def quantity_text(self, quantity: Decimal) -> str:
+        """A quantity with the decimals of this symbol."""
+        return scaled(quantity, self.instrument.quantity_precision)
+
     def derive_mark(self) -> None:
         """Take the median of best bid, best ask and last price where the source has no mark."""
         book = self.book
@@ -135,6 +145,7 @@ class Market:
     def __init__(self, instruments: Mapping[str, Instrument], start_ns: int) -> None:
         self.instruments = instruments
         self.symbols = {name: SymbolMarket(listed) for name, listed in instruments.items()}
+        self.funding_rates = FundingRates(instruments)
         self.applied: Counter[UpdateKind] = Counter()
         self._ts_ns = start_ns
         self._is_pending = False

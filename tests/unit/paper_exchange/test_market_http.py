@@ -15,6 +15,7 @@ from services.paper_exchange.doors.market_http import MarketHttp
 from services.paper_exchange.doors.request_weight import RequestWeight
 from services.paper_exchange.market.instruments import select_instruments
 from services.paper_exchange.market.market import Market
+from services.paper_exchange.market.reports import MarketView
 from services.paper_exchange.sources.event import DepthSnapshot, Quote, Trade
 
 START_MS = 1_700_000_040_000
@@ -70,7 +71,8 @@ async def venue() -> AsyncIterator[_Venue]:
     now_ms = START_MS + TRADES * 20_000
     clock = MarketClock(lambda: 0, now_ms * NS)
     app = web.Application(middlewares=[RequestWeight(clock, Doorkeeper(Limits())).middleware])
-    app.add_routes(MarketHttp(_market(), clock, lambda key: key == "known").routes())
+    view = MarketView(_market())
+    app.add_routes(MarketHttp(view, clock, lambda key: key == "known").routes())
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -188,7 +190,15 @@ async def test_bad_requests_get_the_code_and_text_of_the_venue(
 async def test_trades_come_oldest_first_and_from_an_id(venue: _Venue) -> None:
     trades = await venue.get("/fapi/v1/trades", symbol="BTCUSDT", limit=3)
     assert [trade["id"] for trade in trades] == [28, 29, 30]
-    assert list(trades[0]) == ["id", "price", "qty", "quoteQty", "time", "isBuyerMaker"]
+    assert list(trades[0]) == [
+        "id",
+        "price",
+        "qty",
+        "quoteQty",
+        "time",
+        "isBuyerMaker",
+        "isRPITrade",
+    ]
     old = await venue.get(
         "/fapi/v1/historicalTrades", {"X-MBX-APIKEY": "known"}, symbol="BTCUSDT", fromId=4, limit=2
     )
@@ -208,11 +218,11 @@ async def test_tickers_and_marks_answer_for_one_symbol_or_for_all(venue: _Venue)
     mark = await venue.get("/fapi/v1/premiumIndex", symbol="BTCUSDT")
     assert mark["markPrice"] == "100.10000000"
     price = await venue.get("/fapi/v2/ticker/price", symbol="BTCUSDT")
-    assert price["price"] == "102.9"
+    assert price["price"] == "102.90"
     book = await venue.get("/fapi/v1/ticker/bookTicker", symbol="BTCUSDT")
     assert (book["bidPrice"], book["askPrice"]) == ("100.00", "100.10")
     day = await venue.get("/fapi/v1/ticker/24hr", symbol="BTCUSDT")
-    assert (day["openPrice"], day["lastPrice"], day["count"]) == ("100", "102.9", TRADES)
+    assert (day["openPrice"], day["lastPrice"], day["count"]) == ("100.00", "102.90", TRADES)
     for path in ("premiumIndex", "ticker/price", "ticker/bookTicker", "ticker/24hr"):
         rows = await venue.get(f"/fapi/v1/{path}")
         assert [row["symbol"] for row in rows] == ["BTCUSDT", "ETHUSDT"]

@@ -1,0 +1,99 @@
+"""Public reports of trades: the newest, older ones by id, and aggregates of one taker's trades."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+from services.paper_exchange.market.market import SymbolMarket
+from services.paper_exchange.market.payloads import AggregateTrade
+from services.paper_exchange.market.report_view import (
+    NS_PER_MS,
+    ROWS_DEFAULT,
+    ROWS_MAX,
+    MarketView,
+    Row,
+    state_of,
+    window,
+)
+from services.paper_exchange.sources.event import Trade
+from services.paper_exchange.wire.parameters import Parameters
+from services.paper_exchange.wire.refusals import RefusalError
+
+HOUR_MS: Final = 3_600_000
+AGGREGATE_LOOKBACK_MS: Final = 48 * HOUR_MS
+"""Aggregates older than this are not told, even where they are still known."""
+MARKET_EXECUTION: Final = "MARKET"
+
+
+def trades(view: MarketView, sent: Parameters, _now_ns: int) -> list[Row]:
+    """GET /fapi/v1/trades: the newest trades, oldest first."""
+    state = state_of(view, sent)
+    return _rows(state, _last(state.trades, sent.limit(ROWS_DEFAULT, ROWS_MAX)))
+
+
+def historical_trades(view: MarketView, sent: Parameters, _now_ns: int) -> list[Row]:
+    """GET /fapi/v1/historicalTrades: from an id on, or the newest."""
+    state = state_of(view, sent)
+    limit, from_id = sent.limit(ROWS_DEFAULT, ROWS_MAX), sent.optional_integer("fromId")
+    if from_id is None:
+        return _rows(state, _last(state.trades, limit))
+    later = (trade for trade in state.trades if trade.trade_id >= from_id)
+    return _rows(state, list(islice(later, limit)))
+
+
+def aggregate_trades(view: MarketView, sent: Parameters, now_ns: int) -> list[Row]:
+    """GET /fapi/v1/aggTrades: by id, by time or the newest, none older than 48 hours."""
+    state = state_of(view, sent)
+    limit, from_id = sent.limit(ROWS_DEFAULT, ROWS_MAX), sent.optional_integer("fromId")
+    start_ms, end_ms = window(sent)
+    if from_id is not None and (start_ms is not None or end_ms is not None):
+        raise RefusalError(-1128)
+    if start_ms is not None and end_ms is not None and end_ms - start_ms > HOUR_MS:
+        raise RefusalError(-1127, 1)
+    oldest_ms = now_ns // NS_PER_MS - AGGREGATE_LOOKBACK_MS
+    earliest_ms = oldest_ms if start_ms is None else max(start_ms, oldest_ms)
+    chosen = [
+        aggregate
+        for aggregate in state.aggregates
+        if aggregate.transaction_ms >= earliest_ms
+        and (from_id is None or aggregate.aggregate_id >= from_id)
+        and (end_ms is None or aggregate.transaction_ms <= end_ms)
+    ]
+    is_forward = from_id is not None or start_ms is not None
+    rows = chosen[:limit] if is_forward else chosen[-limit:]
+    return [_aggregate_row(state, aggregate) for aggregate in rows]
+
+
+def _last(known: Sequence[Trade], limit: int) -> list[Trade]:
+    return list(islice(known, max(len(known) - limit, 0), None))
+
+
+def _rows(state: SymbolMarket, chosen: list[Trade]) -> list[Row]:
+    """Trades of the order book only: those of the insurance fund are not told here."""
+    return [
+        {
+            "id": trade.trade_id,
+            "price": state.price_text(trade.price),
+            "qty": state.quantity_text(trade.quantity),
+            "quoteQty": state.price_text(trade.price * trade.quantity),
+            "time": trade.transaction_ms,
+            "isBuyerMaker": trade.is_buyer_maker,
+            "isRPITrade": False,
+        }
+        for trade in chosen
+        if trade.execution == MARKET_EXECUTION
+    ]
+
+
+def _aggregate_row(state: SymbolMarket, aggregate: AggregateTrade) -> Row:
+    quantity = state.quantity_text(aggregate.quantity)
+    return {
+        "a": aggregate.aggregate_id,
+        "p": state.price_text(aggregate.price),
+        "q": quantity,
+        "nq": quantity,
+        "f": aggregate.first_trade_id,
+        "l": aggregate.last_trade_id,
+        "T": aggregate.transaction_ms,
+        "m": aggregate.is_buyer_maker,
+    }
