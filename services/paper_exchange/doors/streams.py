@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
+from services.paper_exchange.doors.frames import take_frames
 from services.paper_exchange.doors.hub import Hub, Subscriber
 from services.paper_exchange.wire.stream_names import SIM_CLOCK_STREAM, Route
 
@@ -98,7 +99,9 @@ class Streams:
                 autoping=False, compress=False, max_msg_size=INCOMING_BYTES_MAX
             )
             await socket.prepare(request)
-            session = _Session(self._hub, subscriber, socket, self._wall, self._clock_frame)
+            session = _Session(
+                self._hub, subscriber, socket, request, self._wall, self._clock_frame
+            )
             transport = request.transport
             if transport is not None:
                 subscriber.on_close = transport.abort
@@ -122,12 +125,14 @@ class _Session:
         hub: Hub,
         subscriber: Subscriber,
         socket: web.WebSocketResponse,
+        request: web.Request,
         wall: Callable[[], int],
         clock_frame: Callable[[], Mapping[str, object]],
     ) -> None:
         self._hub = hub
         self._subscriber = subscriber
         self._socket = socket
+        self._request = request
         self._wall = wall
         self._clock_frame = clock_frame
         self._arrivals: deque[int] = deque(maxlen=INCOMING_PER_SECOND_MAX)
@@ -268,14 +273,18 @@ class _Session:
             self._hub.send(self._subscriber, SIM_CLOCK_STREAM, self._clock_frame())
 
     async def _send(self) -> None:
+        """Write what is queued, many messages at once; what cannot leave yet stays queued."""
         subscriber, socket, frames = self._subscriber, self._socket, self._subscriber.frames
         while True:
             await subscriber.wait_ready()
             while frames and not subscriber.is_closing:
-                frame = frames.popleft()
+                transport, written = self._request.transport, take_frames(frames)
+                if transport is None:
+                    return
                 if not subscriber.is_silent:
-                    await socket.send_frame(frame, WSMsgType.TEXT)
+                    transport.write(written)
                 self._hub.note_drained()
+                await self._request.writer.drain()
             if subscriber.is_closing:
                 return
             if subscriber.goodbye is not None:
