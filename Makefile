@@ -8,7 +8,7 @@ VENV = .venv/bin
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards clean
+.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
@@ -23,6 +23,7 @@ help:
 	@echo 'make bench    measure the pipeline (ARGS="--seconds 10")'
 	@echo 'make bench-orders  what a client costs an order, beside python-binance and aiohttp'
 	@echo 'make bench-guards  what a decision costs, beside eight Redis commands (needs redis-server)'
+	@echo 'make conformance  let clients that others wrote judge the paper exchange (ARGS="--client ccxt")'
 	@echo 'make clean    remove .venv and every cache'
 	@echo 'PYTHON=python3.12 chooses the Python for .venv; otherwise the newest of 3.13, 3.12, 3.11.'
 
@@ -72,6 +73,9 @@ bench-orders: setup
 bench-guards: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.guard_cost $(ARGS)
 
+conformance: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m conformance $(ARGS)
+
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-conformance build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
