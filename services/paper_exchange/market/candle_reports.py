@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from services.paper_exchange.market.candles import INTERVALS_MS, Candle
+from services.paper_exchange.market.candles import INTERVALS, Candle
 from services.paper_exchange.market.payloads import kline_row
 from services.paper_exchange.market.report_view import MarketView, state_of, window
 from services.paper_exchange.wire.parameters import Parameters
@@ -26,7 +26,7 @@ def klines(view: MarketView, sent: Parameters, _now_ns: int) -> Rows:
 def interval_of(sent: Parameters) -> str:
     """The interval asked for; raises -1120 for one the venue has no candles of."""
     interval = sent.text("interval")
-    if interval not in INTERVALS_MS:
+    if interval not in INTERVALS:
         raise RefusalError(-1120, text="Invalid interval.")
     return interval
 

@@ -7,6 +7,7 @@ candle itself overrules what its trades added up to. Minutes without trades have
 
 from collections import deque
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -26,11 +27,39 @@ INTERVALS_MS: Final = {
     "8h": 480 * MINUTE_MS,
     "12h": 720 * MINUTE_MS,
     "1d": 1_440 * MINUTE_MS,
+    "3d": 3 * 1_440 * MINUTE_MS,
+    "1w": 7 * 1_440 * MINUTE_MS,
 }
-"""All intervals kept; the venue has no 1s on futures klines."""
+"""Intervals of one length."""
+MONTH: Final = "1M"
+INTERVALS: Final = (*INTERVALS_MS, MONTH)
+"""All intervals kept; the venue has no 1s on a symbol's klines."""
+FIRST_MONDAY_MS: Final = 4 * 1_440 * MINUTE_MS
+"""1970-01-05, from which weeks are counted."""
 CANDLES_KEPT_MAX: Final = 1_500
 """Closed candles kept per interval, as many as one request may ask for."""
 ZERO: Final = Decimal(0)
+
+
+def open_of(interval: str, ts_ms: int) -> int:
+    """When the candle that holds a moment opens: weeks on Monday, months on the first, in UTC."""
+    if interval == MONTH:
+        moment = datetime.fromtimestamp(ts_ms // 1_000, UTC)
+        return _month_ms(moment.year, moment.month)
+    first_ms = FIRST_MONDAY_MS if interval == "1w" else 0
+    return ts_ms - (ts_ms - first_ms) % INTERVALS_MS[interval]
+
+
+def end_of(interval: str, open_ms: int) -> int:
+    """The first moment after a candle: the one at which the next opens."""
+    if interval == MONTH:
+        moment = datetime.fromtimestamp(open_ms // 1_000, UTC)
+        return _month_ms(moment.year + moment.month // 12, moment.month % 12 + 1)
+    return open_ms + INTERVALS_MS[interval]
+
+
+def _month_ms(year: int, month: int) -> int:
+    return int(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 1_000
 
 
 class Candle:
@@ -76,6 +105,15 @@ class Candle:
         if self.count == 0:
             self.first_trade_id = trade.trade_id
         self.last_trade_id = trade.trade_id
+        self.count += 1
+
+    def add_price(self, price: Decimal) -> None:
+        """Count one more reading of a price that nobody traded at, such as a mark price."""
+        if price > self.high:
+            self.high = price
+        elif price < self.low:
+            self.low = price
+        self.close = price
         self.count += 1
 
     def add_candle(self, later: "Candle") -> None:
@@ -129,7 +167,7 @@ class Candles:
         self._minute: Candle | None = None
         self._partial: dict[str, Candle] = {}
         self._closed: dict[str, deque[Candle]] = {
-            interval: deque(maxlen=CANDLES_KEPT_MAX) for interval in INTERVALS_MS
+            interval: deque(maxlen=CANDLES_KEPT_MAX) for interval in INTERVALS
         }
         self.is_changed = False
 
@@ -143,6 +181,13 @@ class Candles:
         minute.add_trade(trade)
         self.is_changed = True
 
+    def add_price(self, price: Decimal, ts_ms: int) -> None:
+        """Count a reading of a price at ``ts_ms``; close what is due before."""
+        self.close_due(ts_ms)
+        if self._minute is None:
+            self._minute = Candle(ts_ms - ts_ms % MINUTE_MS, price)
+        self._minute.add_price(price)
+
     def close_due(self, ts_ms: int) -> list[tuple[str, Candle]]:
         """Close every candle that ended at or before ``ts_ms``; shorter intervals come first."""
         closed: list[tuple[str, Candle]] = []
@@ -152,7 +197,7 @@ class Candles:
             closed.append(self._close("1m", minute))
             self._pass_on(minute)
         for interval, candle in list(self._partial.items()):
-            if candle.open_ms + INTERVALS_MS[interval] <= ts_ms:
+            if end_of(interval, candle.open_ms) <= ts_ms:
                 del self._partial[interval]
                 closed.append(self._close(interval, candle))
         return closed
@@ -185,7 +230,7 @@ class Candles:
         if minute is None:
             return partial
         if partial is None:
-            merged = Candle(_aligned(minute, interval), minute.open)
+            merged = Candle(open_of(interval, minute.open_ms), minute.open)
         else:
             merged = partial.copy()
         merged.add_candle(minute)
@@ -211,14 +256,11 @@ class Candles:
         return interval, candle
 
     def _pass_on(self, minute: Candle) -> None:
-        for interval in INTERVALS_MS:
+        for interval in INTERVALS:
             if interval == "1m":
                 continue
             partial = self._partial.get(interval)
             if partial is None:
-                self._partial[interval] = partial = Candle(_aligned(minute, interval), minute.open)
+                open_ms = open_of(interval, minute.open_ms)
+                self._partial[interval] = partial = Candle(open_ms, minute.open)
             partial.add_candle(minute)
-
-
-def _aligned(minute: Candle, interval: str) -> int:
-    return minute.open_ms - minute.open_ms % INTERVALS_MS[interval]

@@ -18,6 +18,20 @@ from services.paper_exchange.config import DEFAULT_LIMITS, Limits
 
 DELIVERY_DATE_PERPETUAL_MS: Final = 4_133_404_800_000
 
+TRADING: Final = "TRADING"
+STATUSES: Final = frozenset(
+    {
+        TRADING,
+        "PENDING_TRADING",
+        "PRE_SETTLE",
+        "SETTLING",
+        "CLOSE",
+        "TRADING_HALT",
+        "TRADING_CANCEL_ONLY",
+    }
+)
+"""What a symbol can be in exchangeInfo; orders are taken in the first one only."""
+
 ORDER_TYPES: Final = (
     "LIMIT",
     "MARKET",
@@ -40,7 +54,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     base_asset: str
     quote_asset: str = "USDT"
-    status: str = "TRADING"
+    status: str = TRADING
+    contract_type: str = "PERPETUAL"
+    delivery_date_ms: int = DELIVERY_DATE_PERPETUAL_MS
     price_precision: int
     quantity_precision: int
     price_tick: Decimal
@@ -156,8 +172,8 @@ def _symbol_entry(instrument: Instrument) -> dict[str, object]:
     return {
         "symbol": instrument.symbol,
         "pair": instrument.symbol,
-        "contractType": "PERPETUAL",
-        "deliveryDate": DELIVERY_DATE_PERPETUAL_MS,
+        "contractType": instrument.contract_type,
+        "deliveryDate": instrument.delivery_date_ms,
         "onboardDate": instrument.onboard_date_ms,
         "status": instrument.status,
         "maintMarginPercent": str(instrument.maintenance_margin_percent),

@@ -15,9 +15,9 @@ import msgspec
 
 from services.paper_exchange.market import payloads
 from services.paper_exchange.market.book import Book
-from services.paper_exchange.market.candles import INTERVALS_MS, Candle, Candles
+from services.paper_exchange.market.candles import INTERVALS, Candle, Candles, end_of
 from services.paper_exchange.market.funding_rates import FundingRates
-from services.paper_exchange.market.instruments import Instrument
+from services.paper_exchange.market.instruments import STATUSES, Instrument
 from services.paper_exchange.market.payloads import AggregateTrade
 from services.paper_exchange.sources.event import (
     ClosedBar,
@@ -114,7 +114,7 @@ class SymbolMarket:
                 "aggTrade",
                 "markPrice",
                 "markPrice@1s",
-                *(f"kline_{interval}" for interval in INTERVALS_MS),
+                *(f"kline_{interval}" for interval in INTERVALS),
             )
         }
 
@@ -142,24 +142,44 @@ class SymbolMarket:
 class Market:
     """The market of ``instruments``; ``applied`` counts source events by kind."""
 
-    def __init__(self, instruments: Mapping[str, Instrument], start_ns: int) -> None:
+    def __init__(self, instruments: dict[str, Instrument], start_ns: int) -> None:
         self.instruments = instruments
         self.symbols = {name: SymbolMarket(listed) for name, listed in instruments.items()}
         self.funding_rates = FundingRates(instruments)
         self.applied: Counter[UpdateKind] = Counter()
         self._ts_ns = start_ns
         self._is_pending = False
+        self._contract_news: list[Instrument] = []
 
     def book(self, symbol: str) -> Book:
         """Return the book of a listed symbol; raises KeyError for another."""
         return self.symbols[symbol].book
+
+    def set_status(
+        self, symbol: str, status: str, *, delivery_date_ms: int | None = None
+    ) -> Instrument:
+        """Change what can be done with a symbol, and announce it (`!contractInfo`) at once.
+
+        The new instrument takes the place of the old one in ``instruments``, which is the venue's
+        own list of them. Raises KeyError for an unknown symbol, ValueError for an unknown status.
+        """
+        if status not in STATUSES:
+            raise ValueError(f"{status!r} is not a status; known: {', '.join(sorted(STATUSES))}")
+        state = self.symbols[symbol]
+        listed = msgspec.structs.replace(state.instrument, status=status)
+        if delivery_date_ms is not None:
+            listed = msgspec.structs.replace(listed, delivery_date_ms=delivery_date_ms)
+        self.instruments[symbol] = state.instrument = listed
+        self._contract_news.append(listed)
+        self._is_pending = True
+        return listed
 
     def seed_history(self, bars: Iterable[ClosedBar]) -> None:
         """Remember candles from before the start, so that clients can warm up."""
         for bar in bars:
             candles = self.symbols[bar.symbol].candles
             candles.close_bar(bar)
-            candles.close_due(bar.open_ms + INTERVALS_MS[bar.interval])
+            candles.close_due(end_of(bar.interval, bar.open_ms))
 
     def apply(self, event: SourceEvent) -> Step:
         """Fold one source event; everything due before it must have been advanced to."""
@@ -201,6 +221,13 @@ class Market:
         """Let market time reach a tick (`next_due_ns`, or later when the source is silent)."""
         self._ts_ns = ts_ns
         steps: list[Step] = []
+        if self._contract_news:
+            news = [
+                ("!contractInfo", payloads.contract_info(listed, ts_ns))
+                for listed in self._contract_news
+            ]
+            self._contract_news.clear()
+            steps.append(Step(None, list(news)))
         is_pending = False
         for state in self.symbols.values():
             is_second = ts_ns % MARK_PERIOD_NS == 0
@@ -288,7 +315,7 @@ def _flush(state: SymbolMarket, ts_ns: int) -> list[Message]:
         state.candles.is_changed = False
         messages += [
             (state.stream[f"kline_{interval}"], _kline_maker(state, interval, ts_ns))
-            for interval in INTERVALS_MS
+            for interval in INTERVALS
             if state.candles.has_open(interval)
         ]
     return messages

@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from services.paper_exchange.market.book import Book
-from services.paper_exchange.market.candles import INTERVALS_MS, Candle
+from services.paper_exchange.market.candles import Candle, end_of
+from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.sources.event import DepthUpdate, Quote, Trade
 
 USD_MARGINED: Final = 1
@@ -139,6 +140,21 @@ def mark_price_update(book: Book, ts_ns: int) -> Payload:
     }
 
 
+def contract_info(instrument: Instrument, ts_ns: int) -> Payload:
+    """Return a contractInfo: what can be done with a symbol has changed."""
+    return {
+        "e": "contractInfo",
+        "E": ts_ns // NS_PER_MS,
+        "s": instrument.symbol,
+        "ps": instrument.symbol,
+        "ct": instrument.contract_type,
+        "dt": instrument.delivery_date_ms,
+        "ot": instrument.onboard_date_ms,
+        "cs": instrument.status,
+        "st": USD_MARGINED,
+    }
+
+
 def kline(symbol: str, interval: str, candle: Candle, ts_ns: int, *, is_closed: bool) -> Payload:
     """Return a kline event; ``x`` true is the only mark of a closed candle."""
     return {
@@ -147,7 +163,7 @@ def kline(symbol: str, interval: str, candle: Candle, ts_ns: int, *, is_closed: 
         "s": symbol,
         "k": {
             "t": candle.open_ms,
-            "T": candle.open_ms + INTERVALS_MS[interval] - 1,
+            "T": end_of(interval, candle.open_ms) - 1,
             "s": symbol,
             "i": interval,
             "f": candle.first_trade_id,
@@ -176,7 +192,7 @@ def kline_row(interval: str, candle: Candle) -> list[object]:
         f"{candle.low:f}",
         f"{candle.close:f}",
         f"{candle.volume:f}",
-        candle.open_ms + INTERVALS_MS[interval] - 1,
+        end_of(interval, candle.open_ms) - 1,
         f"{candle.quote_volume:f}",
         candle.count,
         f"{candle.taker_buy_volume:f}",

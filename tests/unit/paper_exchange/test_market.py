@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from itertools import pairwise
 
+import pytest
+
 from services.paper_exchange.market.instruments import select_instruments
 from services.paper_exchange.market.market import Market, MarketUpdate, Step, UpdateKind
 from services.paper_exchange.sources.event import (
@@ -199,3 +201,24 @@ def test_history_is_remembered_and_not_announced() -> None:
     )
     assert len(market.symbols["BTCUSDT"].candles.closed("1m")) == 2
     assert not [name for name, _ in _advance(market, 1_000)]
+
+
+def test_a_changed_status_is_in_the_list_of_the_venue_and_announced_once() -> None:
+    listed = select_instruments(["BTCUSDT"])
+    market = Market(listed, START_MS * NS)
+    market.set_status("BTCUSDT", "SETTLING", delivery_date_ms=START_MS + 5_000)
+    assert listed["BTCUSDT"].status == "SETTLING"
+    assert market.symbols["BTCUSDT"].instrument is listed["BTCUSDT"]
+    [step] = market.advance(START_MS * NS + 100 * NS)
+    [(stream, payload)] = step.messages
+    assert isinstance(payload, Mapping)
+    assert stream == "!contractInfo"
+    assert list(payload) == ["e", "E", "s", "ps", "ct", "dt", "ot", "cs", "st"]
+    assert (payload["cs"], payload["dt"]) == ("SETTLING", START_MS + 5_000)
+    assert market.advance(START_MS * NS + 200 * NS) == []
+
+
+def test_a_status_nobody_knows_is_refused() -> None:
+    market = _market()
+    with pytest.raises(ValueError, match="ASLEEP"):
+        market.set_status("BTCUSDT", "ASLEEP")
