@@ -9,6 +9,7 @@ how a speed no machine can hold becomes the fastest speed this one can.
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Final
 
 from services.paper_exchange.clock import MarketClock
@@ -24,6 +25,10 @@ BURST_NS: Final = 2 * NS_PER_MS
 CLOCK_FRAME_SECONDS: Final = 0.25
 IDLE_SECONDS_MIN: Final = 0.001
 """After the end of the source nothing but marks is due: no reason to be faster than this."""
+
+
+Bend = Callable[[Iterator[SourceEvent]], Iterator[SourceEvent]]
+"""What a source's events pass through on their way to the market."""
 
 
 class Driver:
@@ -48,6 +53,7 @@ class Driver:
         self._announced_limit_ns: int | None = None
         self._next_event: SourceEvent | None = None
         self._events: Iterator[SourceEvent] = iter(())
+        self._bend: Bend | None = None
         self.source_ended = False
         clock.hold_at(clock.now_ns())
         clock.on_change(self.publish_clock)
@@ -66,6 +72,10 @@ class Driver:
                 await self._clock.sleep_until_flow(self._wake_ns())
         finally:
             frames.cancel()
+
+    def bend_events(self, bend: Bend) -> None:
+        """Let every event not yet applied pass through ``bend``, from the next instant on."""
+        self._bend = bend
 
     def clock_frame(self) -> dict[str, object]:
         """Return the clock as a stream payload: market time, speed, limit, end of the source."""
@@ -124,6 +134,8 @@ class Driver:
 
     def _work_through_instant(self, flow_ns: int) -> None:
         """Advance to the next due instant and apply everything of it."""
+        if self._bend is not None:
+            self._take_bent(self._bend)
         tick_ns, event = self._market.next_due_ns, self._next_event
         if self.source_ended:
             tick_ns = max(tick_ns, flow_ns - flow_ns % NS_PER_SECOND)
@@ -155,6 +167,12 @@ class Driver:
             self.source_ended = True
             self.publish_clock()
         return self._next_event
+
+    def _take_bent(self, bend: Bend) -> None:
+        self._bend = None
+        if self._next_event is not None:
+            self._events = bend(chain((self._next_event,), self._events))
+            self._take_next()
 
     def _wake_ns(self) -> int:
         """Return when to look again: the next instant, or the limit if that comes first."""

@@ -119,6 +119,11 @@ class Book:
         self._trim_by_quote()
 
     @property
+    def newest_update_id(self) -> int:
+        """The highest update id that quotes or depth have told."""
+        return max(self.last_update_id, self._quote_update_id)
+
+    @property
     def best_bid(self) -> tuple[Decimal, Decimal] | None:
         """Price and quantity of the highest bid."""
         return self._best(self._bids)
