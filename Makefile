@@ -24,6 +24,8 @@ help:
 	@echo 'make bench-orders  what a client costs an order, beside python-binance and aiohttp'
 	@echo 'make bench-guards  what a decision costs, beside eight Redis commands (needs redis-server)'
 	@echo 'make conformance  let clients that others wrote judge the paper exchange (ARGS="--client ccxt")'
+	@echo 'make bench-venue what the paper exchange bears: orders a second, subscribers'
+	@echo 'make bench-tape  replay tapes, and see that nothing is lost (ARGS="--path FILE")'
 	@echo 'make clean    remove .venv and every cache'
 	@echo 'PYTHON=python3.12 chooses the Python for .venv; otherwise the newest of 3.13, 3.12, 3.11.'
 
@@ -75,6 +77,12 @@ bench-guards: setup
 
 conformance: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m conformance $(ARGS)
+
+bench-venue: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.venue_load $(ARGS)
+
+bench-tape: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.tape_replay $(ARGS)
 
 clean:
 	rm -rf .venv .venv-conformance build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -32,6 +32,7 @@ from bench.open_loop import OpenLoop, OrderWriter, Outcome
 from libs.common.runtime.log import configure_logging
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "ADAUSDT", "DOGEUSDT")
+GENERATED = f"--symbols={','.join(SYMBOLS)}"
 TRADED = ("BTCUSDT", "ETHUSDT")
 """Whose smallest quantity fits the order that the load sends."""
 STREAMS = {
@@ -60,10 +61,10 @@ class Venue:
 
 
 @contextlib.asynccontextmanager
-async def running_venue() -> AsyncIterator[Venue]:
+async def running_venue(*options: str) -> AsyncIterator[Venue]:
     """The paper exchange in its own process, counting but never refusing orders."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.paper_exchange", "--symbols", ",".join(SYMBOLS),
+        sys.executable, "-m", "services.paper_exchange", *options,
         *(f"--limit={name}={MANY}" for name in COUNTED),
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
@@ -216,10 +217,10 @@ async def measure(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     async with running_echo() as echo:
         await load(echo, per_second, WARM_UP_S)
         found["bare aiohttp"] = figures(*await load(echo, per_second, seconds))
-    async with running_venue() as venue:
+    async with running_venue(GENERATED) as venue:
         await load(venue, per_second // 4, WARM_UP_S)
         found["paper exchange"] = figures(*await load(venue, per_second, seconds))
-    async with running_venue() as venue, subscribers(venue, options.sockets) as ears:
+    async with running_venue(GENERATED) as venue, subscribers(venue, options.sockets) as ears:
         found["subscribers"] = await listen(venue, ears, seconds / 2)
         found["orders beside subscribers"] = figures(
             *await load(venue, per_second // 4, seconds / 2)
