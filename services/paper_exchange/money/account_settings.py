@@ -1,7 +1,7 @@
-"""Settings a customer changes: leverage, margin type, position mode, listen key, dead-man switch.
+"""Settings a customer changes: leverage, margin type, modes, listen key, dead-man switch.
 
 "Nothing to change" is a refusal at the venue (-4046, -4059, -4171), which clients must treat as
-success. Hedge mode and multi-assets mode are not offered; turning them on is refused with -1020.
+success.
 """
 
 from __future__ import annotations
@@ -11,31 +11,37 @@ from typing import Final
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.brackets import brackets_of, notional_max
 from services.paper_exchange.state.ledger import ZERO
-from services.paper_exchange.state.user_events import leverage_update
+from services.paper_exchange.state.user_events import leverage_update, multi_assets_update
 from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
-from services.paper_exchange.trading.placement import instrument_of
+from services.paper_exchange.trading.order_reading import instrument_of
 from services.paper_exchange.wire.decimal_text import scaled
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
 
 Body = dict[str, object]
 _COUNTDOWN_MS_MAX: Final = 30 * 86_400_000
+_DONE: Final[Body] = {"code": 200, "msg": "success"}
 
 
 def change_leverage(
     exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
 ) -> Body:
-    """POST /fapi/v1/leverage; raises -4028, -2027 or -2028."""
+    """POST /fapi/v1/leverage; raises -4028, -4161, -2027 or -2028.
+
+    An isolated position keeps its wallet: a higher leverage leaves more of it to be taken out.
+    """
     symbol = instrument_of(exchange, parameters).symbol
     leverage = parameters.integer("leverage")
     if not 1 <= leverage <= brackets_of(symbol)[0].leverage_max:
         raise RefusalError(-4028, leverage)
-    position = account.position(symbol)
-    notional = abs(position.quantity) * (exchange.mark_of(symbol) or ZERO)
-    allowed = notional_max(symbol, leverage)
-    if notional > allowed:
-        raise RefusalError(-2027)
     previous = account.leverage_of(symbol)
+    if leverage < previous and account.is_isolated(symbol) and account.has_position(symbol):
+        raise RefusalError(-4161)
+    mark = exchange.mark_of(symbol) or ZERO
+    allowed = notional_max(symbol, leverage)
+    for side in account.position_sides:
+        if abs(account.position(symbol, side).quantity) * mark > allowed:
+            raise RefusalError(-2027)
     account.leverage[symbol] = leverage
     if leverage < previous and exchange.margin_of(account).free < 0:
         account.leverage[symbol] = previous
@@ -47,50 +53,79 @@ def change_leverage(
 def change_margin_type(
     exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
 ) -> Body:
-    """POST /fapi/v1/marginType; raises -4046, -4047 or -4048.
-
-    Isolated margin is stored and reported, but accounted like cross margin.
-    """
+    """POST /fapi/v1/marginType; raises -4046, -4168, -4047 or -4048."""
     symbol = instrument_of(exchange, parameters).symbol
     wanted = {"CROSSED": "cross", "ISOLATED": "isolated"}.get(parameters.text("marginType"))
     if wanted is None:
         raise RefusalError(-1130, "marginType")
     if wanted == account.margin_type_of(symbol):
         raise RefusalError(-4046)
+    if wanted == "isolated" and account.is_multi_assets_mode:
+        raise RefusalError(-4168)
     if account.open_orders_of(symbol):
         raise RefusalError(-4047)
-    if account.position(symbol).quantity:
+    if account.has_position(symbol):
         raise RefusalError(-4048)
     account.margin_type[symbol] = wanted
-    return {"code": 200, "msg": "success"}
+    positions = [account.position(symbol, side) for side in account.position_sides]
+    exchange.tell_account(
+        account, "MARGIN_TYPE_CHANGE", now_ns, positions=positions, with_balance=False
+    )
+    return dict(_DONE)
 
 
 def position_mode(
     exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
 ) -> Body:
-    """GET /fapi/v1/positionSide/dual: always one-way."""
-    return {"dualSidePosition": False}
+    """GET /fapi/v1/positionSide/dual: true in hedge mode."""
+    return {"dualSidePosition": account.is_hedge_mode}
 
 
 def change_position_mode(
     exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
 ) -> Body:
-    """POST /fapi/v1/positionSide/dual; one-way mode needs no change (-4059)."""
-    raise RefusalError(-1020 if parameters.boolean("dualSidePosition") else -4059)
+    """POST /fapi/v1/positionSide/dual; raises -4059, -4067 or -4068.
+
+    Orders of either kind and positions of any symbol bind the account to the mode they are of.
+    """
+    wanted = parameters.boolean("dualSidePosition")
+    if wanted == account.is_hedge_mode:
+        raise RefusalError(-4059)
+    if account.open_orders or account.waiting_algos:
+        raise RefusalError(-4067)
+    if account.has_position():
+        raise RefusalError(-4068)
+    account.is_hedge_mode = wanted
+    return dict(_DONE)
 
 
 def multi_assets_mode(
     exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
 ) -> Body:
-    """GET /fapi/v1/multiAssetsMargin: always single-asset."""
-    return {"multiAssetsMargin": False}
+    """GET /fapi/v1/multiAssetsMargin."""
+    return {"multiAssetsMargin": account.is_multi_assets_mode}
 
 
 def change_multi_assets_mode(
     exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
 ) -> Body:
-    """POST /fapi/v1/multiAssetsMargin; single-asset mode needs no change (-4171)."""
-    raise RefusalError(-1020 if parameters.boolean("multiAssetsMargin") else -4171)
+    """POST /fapi/v1/multiAssetsMargin; raises -4171, -4170, -4167 or -4169.
+
+    USDT is the only asset here, so that the mode changes nothing but what it forbids: isolated
+    margin.
+    """
+    wanted = parameters.boolean("multiAssetsMargin")
+    if wanted == account.is_multi_assets_mode:
+        raise RefusalError(-4171)
+    if account.open_orders:
+        raise RefusalError(-4170)
+    if wanted and any(map(account.is_isolated, account.margin_type)):
+        raise RefusalError(-4167)
+    if exchange.margin_of(account).cross_margin_balance < 0:
+        raise RefusalError(-4169)
+    account.is_multi_assets_mode = wanted
+    exchange.tell(account, multi_assets_update(wanted, now_ns // NS_PER_MS))
+    return dict(_DONE)
 
 
 def set_countdown(

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.paper_exchange.money import account_reports, account_settings
+from services.paper_exchange.money import (
+    account_reports,
+    account_settings,
+    configuration_reports,
+    position_margin,
+    position_reports,
+)
 from services.paper_exchange.state.endpoint import Endpoint, Endpoints
 from services.paper_exchange.wire.authentication import Security
 
@@ -16,15 +22,25 @@ MONEY: Final[Endpoints] = {
     ("GET", "/fapi/v3/account"): Endpoint(account_reports.account_v3, _READ, 5),
     ("GET", "/fapi/v2/balance"): Endpoint(account_reports.balances, _READ, 5),
     ("GET", "/fapi/v3/balance"): Endpoint(account_reports.balances, _READ, 5),
-    ("GET", "/fapi/v2/positionRisk"): Endpoint(account_reports.position_risk_v2, _READ, 5),
-    ("GET", "/fapi/v3/positionRisk"): Endpoint(account_reports.position_risk_v3, _READ, 5),
-    ("GET", "/fapi/v1/accountConfig"): Endpoint(account_reports.account_config, _READ, 5),
-    ("GET", "/fapi/v1/symbolConfig"): Endpoint(account_reports.symbol_config, _READ, 5),
-    ("GET", "/fapi/v1/leverageBracket"): Endpoint(account_reports.leverage_brackets, _READ, 1),
-    ("GET", "/fapi/v1/commissionRate"): Endpoint(account_reports.commission_rate, _READ, 20),
-    ("GET", "/fapi/v1/rateLimit/order"): Endpoint(account_reports.order_rate_limits, _READ, 1),
+    ("GET", "/fapi/v2/positionRisk"): Endpoint(position_reports.position_risk_v2, _READ, 5),
+    ("GET", "/fapi/v3/positionRisk"): Endpoint(position_reports.position_risk_v3, _READ, 5),
+    ("GET", "/fapi/v1/accountConfig"): Endpoint(configuration_reports.account_config, _READ, 5),
+    ("GET", "/fapi/v1/symbolConfig"): Endpoint(configuration_reports.symbol_config, _READ, 5),
+    ("GET", "/fapi/v1/leverageBracket"): Endpoint(
+        configuration_reports.leverage_brackets, _READ, 1
+    ),
+    ("GET", "/fapi/v1/commissionRate"): Endpoint(configuration_reports.commission_rate, _READ, 20),
+    ("GET", "/fapi/v1/rateLimit/order"): Endpoint(
+        configuration_reports.order_rate_limits, _READ, 1
+    ),
     ("POST", "/fapi/v1/leverage"): Endpoint(account_settings.change_leverage, _TRADE, 1),
     ("POST", "/fapi/v1/marginType"): Endpoint(account_settings.change_margin_type, _TRADE, 1),
+    ("POST", "/fapi/v1/positionMargin"): Endpoint(
+        position_margin.change_position_margin, _TRADE, 1
+    ),
+    ("GET", "/fapi/v1/positionMargin/history"): Endpoint(
+        position_margin.position_margin_history, _READ, 1
+    ),
     ("GET", "/fapi/v1/positionSide/dual"): Endpoint(account_settings.position_mode, _READ, 30),
     ("POST", "/fapi/v1/positionSide/dual"): Endpoint(
         account_settings.change_position_mode, _TRADE, 1

@@ -12,7 +12,6 @@ from enum import Enum
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.ledger import INSURANCE, ZERO, round_money, transfer_postings
 from services.paper_exchange.state.orders import CANCELED, Match, Order
-from services.paper_exchange.state.user_events import account_update
 from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
 from services.paper_exchange.trading.matching import best_counter_price
 from services.paper_exchange.trading.order_request import OrderRequest
@@ -139,8 +138,4 @@ def _settle_with_insurance(
         return
     state.ledger.post(transfer_postings(account.account_id, INSURANCE, paid))
     state.add_income(account, "INSURANCE_CLEAR", symbol, -paid, "INSURANCE_CLEAR", "", now_ns)
-    event = account_update(
-        "INSURANCE_CLEAR", now_ns // NS_PER_MS, wallet=state.wallet_of(account),
-        balance_change=-paid,
-    )  # fmt: skip
-    state.tell(account, event)
+    state.tell_account(account, "INSURANCE_CLEAR", now_ns, balance_change=-paid)

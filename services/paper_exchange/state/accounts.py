@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from services.paper_exchange.config import Limits
 from services.paper_exchange.state.algo_orders import AlgoOrder
 from services.paper_exchange.state.ledger import ZERO
 from services.paper_exchange.state.orders import Income, Order, Trade
+from services.paper_exchange.state.position_sides import BOTH, HEDGE_SIDES, ONE_WAY_SIDES
 
 _NS_PER_10_SECONDS = 10_000_000_000
 _NS_PER_MINUTE = 60_000_000_000
+
+
+PositionKey = tuple[str, str]
+"""Symbol and position side."""
+
+MARGIN_CHANGES_MAX: Final = 10_000
+"""Changes of isolated margin kept per account, in rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarginChange:
+    """A customer added (`is_addition`) or took margin of an isolated position."""
+
+    symbol: str
+    position_side: str
+    amount: Decimal
+    is_addition: bool
+    time_ns: int
 
 
 @dataclass(slots=True)
@@ -32,7 +52,12 @@ class Position:
     updated_ns: int = 0
     realized: Decimal = ZERO
     carried: Decimal = ZERO
-    position_side: str = "BOTH"
+    position_side: str = BOTH
+
+    @property
+    def key(self) -> PositionKey:
+        """What an account keeps it under."""
+        return self.symbol, self.position_side
 
     @property
     def entry_price(self) -> Decimal:
@@ -81,7 +106,7 @@ class Account:
     limits: Limits
     created_ns: int
     updated_ns: int = 0
-    positions: dict[tuple[str, str], Position] = field(default_factory=dict)
+    positions: dict[PositionKey, Position] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     open_orders: dict[int, Order] = field(default_factory=dict)
     open_by_client_id: dict[str, Order] = field(default_factory=dict)
@@ -92,21 +117,38 @@ class Account:
     latest_by_client_algo_id: dict[str, int] = field(default_factory=dict)
     trades: dict[str, list[Trade]] = field(default_factory=dict)
     income: list[Income] = field(default_factory=list)
+    margin_changes: list[MarginChange] = field(default_factory=list)
     leverage: dict[str, int] = field(default_factory=dict)
     margin_type: dict[str, str] = field(default_factory=dict)
     countdowns: dict[str, int] = field(default_factory=dict)
     counts: OrderCounts = field(default_factory=OrderCounts)
     is_hedge_mode: bool = False
+    is_multi_assets_mode: bool = False
     listen_key: str | None = None
     listen_key_expires_ns: int = 0
 
-    def position(self, symbol: str, position_side: str = "BOTH") -> Position:
-        """The position of a symbol and side, a flat one where there was none."""
+    def position(self, symbol: str, position_side: str = BOTH) -> Position:
+        """The position of a symbol and side; a flat one, which is not kept, where there is none."""
         found = self.positions.get((symbol, position_side))
-        if found is None:
-            found = Position(symbol, position_side=position_side)
-            self.positions[symbol, position_side] = found
-        return found
+        return Position(symbol, position_side=position_side) if found is None else found
+
+    def kept_position(self, symbol: str, position_side: str) -> Position:
+        """The position of a symbol and side, kept from now on: for whoever changes it."""
+        return self.positions.setdefault(
+            (symbol, position_side), Position(symbol, position_side=position_side)
+        )
+
+    @property
+    def position_sides(self) -> tuple[str, ...]:
+        """The sides that a list of all positions shows for each symbol."""
+        return HEDGE_SIDES if self.is_hedge_mode else ONE_WAY_SIDES
+
+    def has_position(self, symbol: str | None = None) -> bool:
+        """Whether a position is open, on one symbol or on any."""
+        return any(
+            position.quantity and symbol in (None, position.symbol)
+            for position in self.positions.values()
+        )
 
     def leverage_of(self, symbol: str) -> int:
         """The leverage set for a symbol, or the venue's default."""
@@ -115,6 +157,10 @@ class Account:
     def margin_type_of(self, symbol: str) -> str:
         """`cross` or `isolated`."""
         return self.margin_type.get(symbol, "cross")
+
+    def is_isolated(self, symbol: str) -> bool:
+        """Whether positions of a symbol have wallets of their own."""
+        return self.margin_type.get(symbol) == "isolated"
 
     def open_orders_of(self, symbol: str) -> list[Order]:
         """Open orders of a symbol in the order of their placing."""
@@ -147,6 +193,12 @@ class Account:
         self.income.append(row)
         if len(self.income) > self.limits.income_history_max:
             del self.income[: len(self.income) // 2]
+
+    def add_margin_change(self, change: MarginChange) -> None:
+        """Remember a change of isolated margin; halves the history when it outgrows the limit."""
+        self.margin_changes.append(change)
+        if len(self.margin_changes) > MARGIN_CHANGES_MAX:
+            del self.margin_changes[: len(self.margin_changes) // 2]
 
     def order_by_client_id(self, client_order_id: str) -> Order | None:
         """The open order of this client order id, else the latest one that had it."""

@@ -2,13 +2,14 @@
 
 Every event posts to two or more accounts, and the sum of all balances is exactly zero after every
 event. Therefore a wrong fee, a forgotten funding payment or a rounding slip cannot hide: the sum of
-`wallet:*` is what customers own, and every other account says where it came from.
+`wallet:*` and `isolated:*` is what customers own, and every other account says where it came from.
 
 | account | holds |
 |---|---|
 | `deposits` | minus everything customers brought |
-| `wallet:<account>` | the wallet balance of a customer |
-| `position:<account>:<symbol>` | the signed cost of the open position |
+| `wallet:<account>` | the cross wallet balance of a customer |
+| `isolated:<account>:<symbol>:<side>` | the wallet of an open position under isolated margin |
+| `position:<account>:<symbol>:<side>` | the signed cost of the open position |
 | `clearing` | minus all open cost: what the rest of the market holds against it |
 | `market` | minus all realized profit: what the rest of the market lost |
 | `fees`, `funding`, `insurance` | what the venue collected |
@@ -70,13 +71,18 @@ class Ledger:
 
 
 def wallet(account_id: str) -> str:
-    """Name of a customer's wallet account."""
+    """Name of the account that holds a customer's cross wallet."""
     return f"wallet:{account_id}"
 
 
-def position(account_id: str, symbol: str) -> str:
+def isolated(account_id: str, symbol: str, position_side: str) -> str:
+    """Name of the account that holds the wallet of an isolated position."""
+    return f"isolated:{account_id}:{symbol}:{position_side}"
+
+
+def position(account_id: str, symbol: str, position_side: str) -> str:
     """Name of the account that holds the cost of a customer's position."""
-    return f"position:{account_id}:{symbol}"
+    return f"position:{account_id}:{symbol}:{position_side}"
 
 
 def round_money(amount: Decimal) -> Decimal:
@@ -114,25 +120,38 @@ def apply_fill(
 
 
 def fill_postings(
-    account_id: str, symbol: str, cost_change: Decimal, realized: Decimal, commission: Decimal
+    cost_account: str,
+    money_account: str,
+    cost_change: Decimal,
+    realized: Decimal,
+    commission: Decimal,
 ) -> list[Posting]:
-    """The postings of one fill; `commission` is positive where the customer pays it."""
+    """The postings of one fill; `commission` is positive where the customer pays it.
+
+    `cost_account` holds the position's cost; `money_account` is the wallet that profit and
+    commission are settled in.
+    """
     postings = [
-        Posting(position(account_id, symbol), cost_change),
+        Posting(cost_account, cost_change),
         Posting(CLEARING, -cost_change),
-        Posting(wallet(account_id), -commission),
+        Posting(money_account, -commission),
         Posting(FEES, commission),
     ]
     if realized:
-        postings += [Posting(wallet(account_id), realized), Posting(MARKET, -realized)]
+        postings += [Posting(money_account, realized), Posting(MARKET, -realized)]
     return postings
 
 
 def deposit_postings(account_id: str, amount: Decimal) -> list[Posting]:
     """The postings of a customer bringing (or, negative, taking) money."""
-    return [Posting(wallet(account_id), amount), Posting(DEPOSITS, -amount)]
+    return move_postings(DEPOSITS, wallet(account_id), amount)
 
 
 def transfer_postings(account_id: str, to: str, amount: Decimal) -> list[Posting]:
-    """The postings of a customer paying the venue (or, negative, being paid by it)."""
-    return [Posting(wallet(account_id), -amount), Posting(to, amount)]
+    """The postings of a customer paying from the cross wallet (or, negative, being paid)."""
+    return move_postings(wallet(account_id), to, amount)
+
+
+def move_postings(source: str, target: str, amount: Decimal) -> list[Posting]:
+    """The postings of money going from one ledger account to another."""
+    return [Posting(source, -amount), Posting(target, amount)]

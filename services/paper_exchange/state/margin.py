@@ -1,19 +1,23 @@
 """Margin: what positions and open orders tie up, and what is left.
 
-Formulas of binance-usdm section 8 for cross margin in one-way mode. A position's initial margin is
-its notional at mark over the leverage. Open orders add what the larger of the two one-sided books
-would need: max(|position + bids|, |position - asks|) / leverage, so that closing costs nothing. A
-SELL is assumed to trade at the better of its price and the mark.
+Formulas of binance-usdm section 8. A position's initial margin is its notional at mark over the
+leverage. Open orders add what the larger of the two one-sided books would need: max(|position +
+bids|, |position - asks|) / leverage, so that closing costs nothing; in hedge mode each position has
+the book of the orders that open it. A SELL is assumed to trade at the better of its price and the
+mark.
+
+A position under isolated margin is backed by its own wallet and stands outside the cross figures;
+the open orders of its symbol do not, because their margin still lies in the cross wallet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.paper_exchange.state.accounts import Account, Position
-from services.paper_exchange.state.brackets import bracket_at, maintenance_margin
+from services.paper_exchange.state.accounts import Account, Position, PositionKey
+from services.paper_exchange.state.brackets import maintenance_margin
 from services.paper_exchange.state.ledger import ZERO
 from services.paper_exchange.state.orders import Order
 
@@ -21,8 +25,23 @@ MarkOf = Callable[[str], Decimal | None]
 """The mark price of a symbol, None while the source has given none."""
 
 
-class SymbolMargin(NamedTuple):
-    """One symbol of one account at one mark price; amounts in the margin asset."""
+class Wallets(NamedTuple):
+    """The money of one account: the cross wallet, and those of its open isolated positions."""
+
+    cross: Decimal
+    isolated: Mapping[PositionKey, Decimal]
+
+    @property
+    def total(self) -> Decimal:
+        """The wallet balance."""
+        return self.cross + sum(self.isolated.values(), ZERO)
+
+
+class PositionMargin(NamedTuple):
+    """One position of one account at one mark price, with the open orders on it.
+
+    Amounts are in the margin asset; `isolated_wallet` is zero under cross margin.
+    """
 
     mark: Decimal
     notional: Decimal
@@ -32,27 +51,55 @@ class SymbolMargin(NamedTuple):
     maintenance: Decimal
     bid_notional: Decimal
     ask_notional: Decimal
+    is_isolated: bool = False
+    isolated_wallet: Decimal = ZERO
 
     @property
     def initial(self) -> Decimal:
         """Initial margin of position and open orders together."""
         return self.position_initial + self.open_order_initial
 
+    @property
+    def isolated_margin(self) -> Decimal:
+        """What backs an isolated position: its wallet plus unrealized profit; else zero."""
+        return self.isolated_wallet + self.unrealized if self.is_isolated else ZERO
+
+    @property
+    def removable(self) -> Decimal:
+        """What a customer may take out of the wallet of an isolated position."""
+        beyond_initial = self.isolated_margin - self.position_initial
+        return max(ZERO, min(self.isolated_wallet - self.maintenance, beyond_initial))
+
 
 class AccountMargin(NamedTuple):
-    """All symbols of one account."""
+    """All positions of one account; names with `cross` leave isolated positions out."""
 
-    wallet: Decimal
+    cross_wallet: Decimal
+    isolated_wallet: Decimal
     unrealized: Decimal
+    cross_unrealized: Decimal
     position_initial: Decimal
+    cross_position_initial: Decimal
     open_order_initial: Decimal
+    isolated_open_order_initial: Decimal
     maintenance: Decimal
-    symbols: dict[str, SymbolMargin]
+    cross_maintenance: Decimal
+    positions: dict[PositionKey, PositionMargin]
+
+    @property
+    def wallet(self) -> Decimal:
+        """The wallet balance: cross and isolated."""
+        return self.cross_wallet + self.isolated_wallet
 
     @property
     def margin_balance(self) -> Decimal:
         """Wallet balance plus unrealized profit."""
         return self.wallet + self.unrealized
+
+    @property
+    def cross_margin_balance(self) -> Decimal:
+        """What backs all cross positions."""
+        return self.cross_wallet + self.cross_unrealized
 
     @property
     def initial(self) -> Decimal:
@@ -61,8 +108,8 @@ class AccountMargin(NamedTuple):
 
     @property
     def free(self) -> Decimal:
-        """Margin balance less all initial margin; negative where the account is over-used."""
-        return self.margin_balance - self.initial
+        """Cross margin balance less all that it must carry; negative for an over-used account."""
+        return self.cross_margin_balance - self.cross_position_initial - self.open_order_initial
 
     @property
     def available(self) -> Decimal:
@@ -71,17 +118,25 @@ class AccountMargin(NamedTuple):
 
     @property
     def withdrawable(self) -> Decimal:
-        """What may leave: unrealized profit may not."""
-        return max(ZERO, min(self.wallet, self.wallet + self.unrealized) - self.initial)
+        """What may leave the cross wallet: unrealized profit may not, whatever it backs."""
+        untouched = self.cross_wallet - self.isolated_open_order_initial - self.cross_maintenance
+        return max(ZERO, min(untouched, self.free))
 
 
-def symbol_margin(
-    position: Position, orders: Iterable[Order], mark: Decimal, leverage: int
-) -> SymbolMargin:
-    """The margin of one symbol; `orders` are its open orders."""
+def position_margin(
+    position: Position,
+    orders: Iterable[Order],
+    mark: Decimal,
+    leverage: int,
+    isolated_wallet: Decimal | None = None,
+) -> PositionMargin:
+    """The margin of one position; `orders` are the open orders of its symbol and side.
+
+    `isolated_wallet` is None under cross margin.
+    """
     bids = asks = ZERO
     for order in orders:
-        if order.reduce_only:
+        if order.is_reducing:
             continue
         if order.side == "BUY":
             bids += order.leaves * order.price
@@ -90,7 +145,7 @@ def symbol_margin(
     notional = position.quantity * mark
     position_initial = abs(notional) / leverage
     with_orders = max(abs(notional + bids), abs(notional - asks)) / leverage
-    return SymbolMargin(
+    return PositionMargin(
         mark=mark,
         notional=notional,
         unrealized=position.unrealized(mark),
@@ -99,37 +154,50 @@ def symbol_margin(
         maintenance=maintenance_margin(position.symbol, abs(notional)),
         bid_notional=bids,
         ask_notional=asks,
+        is_isolated=isolated_wallet is not None,
+        isolated_wallet=isolated_wallet or ZERO,
     )
 
 
-def account_margin(account: Account, wallet: Decimal, mark_of: MarkOf) -> AccountMargin:
+def account_margin(account: Account, wallets: Wallets, mark_of: MarkOf) -> AccountMargin:
     """The margin of an account; a symbol without a mark price is taken at its entry price."""
-    orders: dict[str, list[Order]] = {}
+    orders: dict[PositionKey, list[Order]] = {}
     for order in account.open_orders.values():
-        orders.setdefault(order.symbol, []).append(order)
-    symbols: dict[str, SymbolMargin] = {}
-    for symbol in sorted(orders.keys() | {symbol for symbol, _ in account.positions}):
-        position = account.position(symbol)
-        if position.quantity == 0 and symbol not in orders:
-            continue
-        mark = mark_of(symbol) or position.entry_price
-        leverage = account.leverage_of(symbol)
-        symbols[symbol] = symbol_margin(position, orders.get(symbol, ()), mark, leverage)
-    parts = symbols.values()
+        orders.setdefault((order.symbol, order.position_side), []).append(order)
+    held = {key for key, position in account.positions.items() if position.quantity}
+    positions: dict[PositionKey, PositionMargin] = {}
+    for key in sorted(orders.keys() | held):
+        symbol, position_side = key
+        position = account.position(symbol, position_side)
+        own = wallets.isolated.get(key, ZERO) if account.is_isolated(symbol) else None
+        positions[key] = position_margin(
+            position,
+            orders.get(key, ()),
+            mark_of(symbol) or position.entry_price,
+            account.leverage_of(symbol),
+            own,
+        )
+    parts = positions.values()
+    cross = [part for part in parts if not part.is_isolated]
+    isolated = [part for part in parts if part.is_isolated]
     return AccountMargin(
-        wallet=wallet,
+        cross_wallet=wallets.cross,
+        isolated_wallet=sum(wallets.isolated.values(), ZERO),
         unrealized=sum((part.unrealized for part in parts), ZERO),
+        cross_unrealized=sum((part.unrealized for part in cross), ZERO),
         position_initial=sum((part.position_initial for part in parts), ZERO),
+        cross_position_initial=sum((part.position_initial for part in cross), ZERO),
         open_order_initial=sum((part.open_order_initial for part in parts), ZERO),
+        isolated_open_order_initial=sum((part.open_order_initial for part in isolated), ZERO),
         maintenance=sum((part.maintenance for part in parts), ZERO),
-        symbols=symbols,
+        cross_maintenance=sum((part.maintenance for part in cross), ZERO),
+        positions=positions,
     )
 
 
 def order_cost(
-    position: Position,
-    orders: Iterable[Order],
-    mark: Decimal,
+    before: PositionMargin,
+    held: Decimal,
     leverage: int,
     *,
     sign: int,
@@ -138,30 +206,13 @@ def order_cost(
 ) -> Decimal:
     """What a new order (`sign` +1 BUY, -1 SELL) would tie up, its opening loss included.
 
-    `price` is the price the order is assumed to trade at. Closing quantity costs nothing; the rest
-    costs its share of initial margin and, where it would open at a loss to mark, that loss.
+    `before` is the margin of its position, which holds the quantity `held`; `price` is the price
+    the order is assumed to trade at. Closing quantity costs nothing; the rest costs its share of
+    initial margin and, where it would open at a loss to mark, that loss.
     """
-    before = symbol_margin(position, orders, mark, leverage)
     bids = before.bid_notional + (quantity * price if sign > 0 else ZERO)
     asks = before.ask_notional + (quantity * price if sign < 0 else ZERO)
     with_order = max(abs(before.notional + bids), abs(before.notional - asks)) / leverage
-    closing = min(quantity, max(ZERO, -sign * position.quantity))
-    open_loss = (quantity - closing) * max(ZERO, sign * (price - mark))
+    closing = min(quantity, max(ZERO, -sign * held))
+    open_loss = (quantity - closing) * max(ZERO, sign * (price - before.mark))
     return max(ZERO, with_order - before.initial) + open_loss
-
-
-def liquidation_price(position: Position, part: SymbolMargin, whole: AccountMargin) -> Decimal:
-    """The mark price at which a cross position would be liquidated; zero for none.
-
-    Uses the bracket of the current notional, which is exact unless the way to liquidation crosses
-    a bracket's border.
-    """
-    if position.quantity == 0:
-        return ZERO
-    bracket = bracket_at(position.symbol, abs(part.notional))
-    side = 1 if position.quantity > 0 else -1
-    quantity = abs(position.quantity)
-    others = (whole.unrealized - part.unrealized) - (whole.maintenance - part.maintenance)
-    numerator = whole.wallet + others + bracket.cumulative - position.cost
-    denominator = quantity * (bracket.maintenance_ratio - side)
-    return max(ZERO, numerator / denominator)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.state.accounts import Position
 from services.paper_exchange.state.algo_orders import AlgoOrder
-from services.paper_exchange.state.ledger import ZERO
+from services.paper_exchange.state.margin import Wallets
 from services.paper_exchange.state.orders import Order, Trade
 from services.paper_exchange.wire.decimal_text import (
     MONEY_STEP,
@@ -29,7 +29,9 @@ Event = dict[str, object]
 NS_PER_MS = 1_000_000
 
 NO_REASON = "0"
+SELF_TRADE = "1"
 IOC_NOT_FILLED = "2"
+IOC_SELF_TRADE = "3"
 POSITION_GONE = "4"
 MARKET_NOT_FILLED = "9"
 """Values of `er`, the reason an order expired."""
@@ -67,7 +69,7 @@ def order_trade_update(
         "x": execution,
         "X": order.status,
         "i": order.order_id,
-        **({"M": order.modify_id} if execution == "AMENDMENT" else {}),
+        **({} if order.modify_id is None else {"M": order.modify_id}),
         "l": "0" if trade is None else scaled(trade.quantity, quantities),
         "z": scaled(order.executed, quantities) if order.executed else "0",
         "L": "0" if trade is None else scaled(trade.price, prices),
@@ -81,14 +83,14 @@ def order_trade_update(
         "R": order.reduce_only,
         "wt": order.working_type,
         "ot": order.original_type,
-        "ps": "BOTH",
+        "ps": order.position_side,
         "cp": order.close_position,
         "rp": "0" if trade is None else money(trade.realized),
         "pP": order.price_protect,
         "si": 0,
         "ss": 0,
         "V": order.self_trade_prevention,
-        "pm": "NONE",
+        "pm": order.price_match,
         "gtd": order.good_till_ms,
         "er": expiry_reason,
     }
@@ -108,7 +110,7 @@ def algo_update(algo: AlgoOrder, now_ms: int) -> Event:
         "o": algo.order_type,
         "s": algo.symbol,
         "S": algo.side,
-        "ps": "BOTH",
+        "ps": algo.position_side,
         "f": algo.time_in_force,
         "q": plain(algo.quantity),
         "X": algo.status,
@@ -125,7 +127,7 @@ def algo_update(algo: AlgoOrder, now_ms: int) -> Event:
         "p": plain(algo.price),
         "V": algo.self_trade_prevention,
         "wt": algo.working_type,
-        "pm": "NONE",
+        "pm": algo.price_match,
         "cp": algo.close_position,
         "pP": algo.price_protect,
         "R": algo.reduce_only,
@@ -139,47 +141,49 @@ def algo_update(algo: AlgoOrder, now_ms: int) -> Event:
 
 
 def account_update(
-    reason: str,
-    now_ms: int,
-    *,
-    wallet: Decimal,
-    balance_change: Decimal = ZERO,
-    position: Position | None = None,
-    mark: Decimal | None = None,
-    margin_type: str = "cross",
-    quantity_precision: int = 8,
+    reason: str, now_ms: int, balances: list[Event], positions: list[Event]
 ) -> Event:
-    """ACCOUNT_UPDATE: the changed asset, and the changed position where there is one.
-
-    `balance_change` (`bc`) leaves profit and commission out, as documented.
-    """
-    balance = {
-        "a": "USDT",
-        "wb": money(wallet),
-        "cw": money(wallet),
-        "bc": money(balance_change) if balance_change else "0",
-    }
-    positions: list[Event] = []
-    if position is not None:
-        unrealized = position.unrealized(position.entry_price if mark is None else mark)
-        positions.append(
-            {
-                "s": position.symbol,
-                "pa": scaled(position.quantity, quantity_precision),
-                "ep": entry(position.entry_price),
-                "bep": entry(position.break_even_price),
-                "cr": money(position.realized),
-                "up": figure(unrealized),
-                "mt": margin_type,
-                "iw": "0",
-                "ps": "BOTH",
-            }
-        )
+    """ACCOUNT_UPDATE: what changed, as rows of `balance_row` and `position_row`."""
     return {
         "e": "ACCOUNT_UPDATE",
         "T": now_ms,
         "E": now_ms,
-        "a": {"m": reason, "B": [balance], "P": positions},
+        "a": {"m": reason, "B": balances, "P": positions},
+    }
+
+
+def balance_row(wallets: Wallets, change: Decimal) -> Event:
+    """One asset of an ACCOUNT_UPDATE: the wallet balance, and what of it is cross.
+
+    `change` leaves profit and commission out, as documented.
+    """
+    return {
+        "a": "USDT",
+        "wb": money(wallets.total),
+        "cw": money(wallets.cross),
+        "bc": money(change) if change else "0",
+    }
+
+
+def position_row(
+    position: Position,
+    mark: Decimal | None,
+    margin_type: str,
+    isolated_wallet: Decimal,
+    quantity_precision: int,
+) -> Event:
+    """One position of an ACCOUNT_UPDATE."""
+    unrealized = position.unrealized(position.entry_price if mark is None else mark)
+    return {
+        "s": position.symbol,
+        "pa": scaled(position.quantity, quantity_precision),
+        "ep": entry(position.entry_price),
+        "bep": entry(position.break_even_price),
+        "cr": money(position.realized),
+        "up": figure(unrealized),
+        "mt": margin_type,
+        "iw": money(isolated_wallet) if isolated_wallet else "0",
+        "ps": position.position_side,
     }
 
 
@@ -191,6 +195,11 @@ def leverage_update(symbol: str, leverage: int, now_ms: int) -> Event:
         "E": now_ms,
         "ac": {"s": symbol, "l": leverage},
     }
+
+
+def multi_assets_update(is_on: bool, now_ms: int) -> Event:
+    """ACCOUNT_CONFIG_UPDATE after a change between single-asset and multi-assets mode."""
+    return {"e": "ACCOUNT_CONFIG_UPDATE", "T": now_ms, "E": now_ms, "ai": {"j": is_on}}
 
 
 def listen_key_expired(listen_key: str, now_ms: int) -> Event:

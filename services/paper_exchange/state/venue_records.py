@@ -7,33 +7,40 @@ orders do to all this.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.paper_exchange.config import Limits
+from services.paper_exchange.config import IMMEDIATE_QUIRKS, Limits, Quirks
 from services.paper_exchange.market.book import Book
+from services.paper_exchange.market.funding_rates import FundingRates
 from services.paper_exchange.market.instruments import Instrument
-from services.paper_exchange.state.accounts import Account
+from services.paper_exchange.state.accounts import Account, Position
 from services.paper_exchange.state.algo_orders import AlgoOrder
 from services.paper_exchange.state.conditions import Conditions
-from services.paper_exchange.state.ledger import (
-    ZERO,
-    Ledger,
-    deposit_postings,
-    wallet,
+from services.paper_exchange.state.ledger import ZERO, Ledger, deposit_postings, isolated, wallet
+from services.paper_exchange.state.margin import (
+    AccountMargin,
+    PositionMargin,
+    Wallets,
+    account_margin,
+    position_margin,
 )
-from services.paper_exchange.state.margin import AccountMargin, account_margin, symbol_margin
 from services.paper_exchange.state.orders import Income, Order, Trade
+from services.paper_exchange.state.resting_orders import RestingOrders
+from services.paper_exchange.state.risk_watch import RiskWatch
 from services.paper_exchange.state.user_events import (
     NO_REASON,
     Event,
     OpenInterest,
     account_update,
     algo_update,
+    balance_row,
     listen_key_expired,
     order_trade_update,
+    position_row,
 )
+from services.paper_exchange.state.waiting_algos import WaitingAlgos
 from services.paper_exchange.wire.authentication import ApiKey, KeyType, Permission, derive_key
 
 NS_PER_MS = 1_000_000
@@ -55,20 +62,25 @@ class VenueRecords:
         books: Mapping[str, Book],
         limits: Limits,
         seed: int = 1,
+        quirks: Quirks = IMMEDIATE_QUIRKS,
+        funding_rates: FundingRates | None = None,
     ) -> None:
         self.instruments = instruments
         self.books = books
         self.limits = limits
         self.seed = seed
+        self.quirks = quirks
+        self.funding_rates = funding_rates or FundingRates(instruments)
+        self.risk = RiskWatch(instruments)
         self.ledger = Ledger()
         self.accounts: dict[str, Account] = {}
         self.keys: dict[str, ApiKey] = {}
         self.listen_keys: dict[str, str] = {}
         self.outbox: list[UserEvent] = []
         self.announcements: list[tuple[str, Event]] = []
-        self.resting: dict[str, dict[int, Order]] = {symbol: {} for symbol in instruments}
-        self.conditional: dict[str, dict[int, AlgoOrder]] = {symbol: {} for symbol in instruments}
-        self.conditions = Conditions()
+        self.resting = {symbol: RestingOrders() for symbol in instruments}
+        self.conditional = {symbol: WaitingAlgos() for symbol in instruments}
+        self.conditions = Conditions(algo_query_lag_ms=quirks.algo_read_lag_ms)
         self._deadlines: list[tuple[int, int, str, str, str]] = []
         self._sequences: dict[str, int] = {}
 
@@ -93,13 +105,7 @@ class VenueRecords:
         self.ledger.post(deposit_postings(account.account_id, amount))
         account.updated_ns = now_ns
         self.add_income(account, "TRANSFER", "", amount, "TRANSFER", "", now_ns)
-        event = account_update(
-            "DEPOSIT",
-            now_ns // NS_PER_MS,
-            wallet=self.wallet_of(account),
-            balance_change=amount,
-        )
-        self.tell(account, event)
+        self.tell_account(account, "DEPOSIT", now_ns, balance_change=amount)
 
     def issue_key(
         self, account_id: str, permissions: frozenset[Permission], key_type: KeyType
@@ -116,9 +122,28 @@ class VenueRecords:
         self.keys[key.key] = key
         return key
 
+    def wallets_of(self, account: Account) -> Wallets:
+        """The money of an account: its cross wallet and those of its isolated positions."""
+        own = {
+            key: self.isolated_wallet_of(account, *key)
+            for key, position in account.positions.items()
+            if position.quantity and account.is_isolated(position.symbol)
+        }
+        return Wallets(self.ledger.balance(wallet(account.account_id)), own)
+
     def wallet_of(self, account: Account) -> Decimal:
         """The wallet balance: deposits, realized profit, commission and funding so far."""
-        return self.ledger.balance(wallet(account.account_id))
+        return self.wallets_of(account).total
+
+    def isolated_wallet_of(self, account: Account, symbol: str, position_side: str) -> Decimal:
+        """The wallet of a position under isolated margin; zero for any other."""
+        return self.ledger.balance(isolated(account.account_id, symbol, position_side))
+
+    def money_account(self, account: Account, symbol: str, position_side: str) -> str:
+        """The ledger account that a position's profit, commission and funding are settled in."""
+        if account.is_isolated(symbol):
+            return isolated(account.account_id, symbol, position_side)
+        return wallet(account.account_id)
 
     # Prices
 
@@ -131,7 +156,25 @@ class VenueRecords:
 
     def margin_of(self, account: Account) -> AccountMargin:
         """The margin figures of an account at current marks."""
-        return account_margin(account, self.wallet_of(account), self.mark_of)
+        return account_margin(account, self.wallets_of(account), self.mark_of)
+
+    def position_margin_of(
+        self, account: Account, symbol: str, position_side: str, mark: Decimal
+    ) -> PositionMargin:
+        """The margin figures of one position and its open orders at this mark."""
+        return position_margin(
+            account.position(symbol, position_side),
+            (
+                order
+                for order in account.open_orders.values()
+                if order.symbol == symbol and order.position_side == position_side
+            ),
+            mark,
+            account.leverage_of(symbol),
+            self.isolated_wallet_of(account, symbol, position_side)
+            if account.is_isolated(symbol)
+            else None,
+        )
 
     # Deadlines and listen keys
 
@@ -179,11 +222,8 @@ class VenueRecords:
         """Queue an ORDER_TRADE_UPDATE."""
         if account.listen_key is None:
             return
-        interest = symbol_margin(
-            account.position(order.symbol),
-            account.open_orders_of(order.symbol),
-            self.mark_of(order.symbol) or ZERO,
-            account.leverage_of(order.symbol),
+        interest = self.position_margin_of(
+            account, order.symbol, order.position_side, self.mark_of(order.symbol) or ZERO
         )
         event = order_trade_update(
             self.instruments[order.symbol],
@@ -201,18 +241,35 @@ class VenueRecords:
         if account.listen_key is not None:
             self.tell(account, algo_update(algo, now_ns // NS_PER_MS))
 
-    def tell_position(self, account: Account, symbol: str, now_ns: int) -> None:
-        """Queue an ACCOUNT_UPDATE of one position and the wallet."""
-        event = account_update(
-            "ORDER",
-            now_ns // NS_PER_MS,
-            wallet=self.wallet_of(account),
-            position=account.position(symbol),
-            mark=self.mark_of(symbol),
-            margin_type=account.margin_type_of(symbol),
-            quantity_precision=self.instruments[symbol].quantity_precision,
-        )
-        self.tell(account, event)
+    def tell_position(self, account: Account, position: Position, now_ns: int) -> None:
+        """Queue an ACCOUNT_UPDATE of one position and the wallet after a fill."""
+        self.tell_account(account, "ORDER", now_ns, positions=(position,))
+
+    def tell_account(
+        self,
+        account: Account,
+        reason: str,
+        now_ns: int,
+        *,
+        balance_change: Decimal = ZERO,
+        positions: Iterable[Position] = (),
+        with_balance: bool = True,
+    ) -> None:
+        """Queue an ACCOUNT_UPDATE of the wallet and of these positions."""
+        if account.listen_key is None:
+            return
+        rows = [
+            position_row(
+                position,
+                self.mark_of(position.symbol),
+                account.margin_type_of(position.symbol),
+                self.isolated_wallet_of(account, position.symbol, position.position_side),
+                self.instruments[position.symbol].quantity_precision,
+            )
+            for position in positions
+        ]
+        balances = [balance_row(self.wallets_of(account), balance_change)] if with_balance else []
+        self.tell(account, account_update(reason, now_ns // NS_PER_MS, balances, rows))
 
     def add_income(
         self,

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from services.paper_exchange.state.accounts import Account
+from services.paper_exchange.state.accounts import Account, Position
 from services.paper_exchange.state.algo_orders import AlgoOrder, AlgoStatus
+from services.paper_exchange.state.isolated import isolated_move, isolated_postings
 from services.paper_exchange.state.ledger import (
     ZERO,
+    PositionChange,
     apply_fill,
     fill_postings,
     round_money,
 )
-from services.paper_exchange.state.orders import EXPIRED, Match, Order, Trade
-from services.paper_exchange.state.user_events import (
-    NO_REASON,
-    POSITION_GONE,
-)
+from services.paper_exchange.state.ledger import position as cost_account
+from services.paper_exchange.state.orders import EXPIRED, EXPIRED_IN_MATCH, Match, Order, Trade
+from services.paper_exchange.state.position_sides import BOTH
+from services.paper_exchange.state.user_events import NO_REASON, POSITION_GONE
 from services.paper_exchange.state.venue_records import NS_PER_MS, UserEvent, VenueRecords
 
 __all__ = ["NS_PER_MS", "UserEvent", "VenueState"]
@@ -36,7 +37,7 @@ class VenueState(VenueRecords):
     def rest(self, order: Order, queue_ahead: Decimal) -> None:
         """Put the rest of an accepted order into the queue at its price."""
         order.queue_ahead = queue_ahead
-        self.resting[order.symbol][order.order_id] = order
+        self.resting[order.symbol].add(order)
         if order.good_till_ms:
             self.add_deadline(
                 order.good_till_ms * NS_PER_MS, "order", order.account_id, str(order.order_id)
@@ -45,10 +46,11 @@ class VenueState(VenueRecords):
     def end_order(
         self, account: Account, order: Order, status: str, now_ns: int, reason: str = NO_REASON
     ) -> None:
-        """Cancel or expire an open order and say so."""
+        """Cancel or expire an open order, perhaps in match, and say so."""
         order.close(status, now_ns)
         self._drop_open(account, order)
-        self.tell_order(account, order, status, now_ns, expiry_reason=reason)
+        execution = EXPIRED if status == EXPIRED_IN_MATCH else status
+        self.tell_order(account, order, execution, now_ns, expiry_reason=reason)
         self._finish_origin(account, order, now_ns)
 
     def book_fill(
@@ -65,27 +67,19 @@ class VenueState(VenueRecords):
 
         `execution` is what the order event calls it: CALCULATED where the venue itself closes.
         """
-        position = account.position(order.symbol)
-        before_cost = position.cost
+        position = account.kept_position(order.symbol, order.position_side)
         change = apply_fill(
             position.quantity, position.cost, order.sign * match.quantity, match.price
         )
+        is_turned = position.quantity * change.quantity < 0
+        assert not is_turned or order.position_side == BOTH, f"{position.key} turned around"
         rate = self.limits.maker_rate if is_maker else self.limits.taker_rate
         commission = round_money(match.quantity * match.price * rate)
-        self.ledger.post(
-            fill_postings(
-                account.account_id,
-                order.symbol,
-                change.cost - before_cost,
-                change.realized,
-                commission,
-            )
-        )
-        is_flip = position.quantity * change.quantity < 0
+        self._settle_fill(account, position, change, match.price, commission, now_ns)
         position.quantity, position.cost = change.quantity, change.cost
         position.realized += change.realized
         position.carried = position.carried + change.realized - commission
-        if change.quantity == 0 or is_flip:
+        if change.quantity == 0 or is_turned:
             position.carried = ZERO
         position.updated_ns = account.updated_ns = now_ns
         order.fill(match.quantity, match.price, now_ns)
@@ -100,26 +94,69 @@ class VenueState(VenueRecords):
             commission=commission,
             is_maker=is_maker,
             time_ns=now_ns,
+            position_side=order.position_side,
         )
         account.add_trade(trade)
         self._record_trade_income(account, trade)
+        self.risk.note_fill(account, order.symbol)
         if not order.is_open:
             self._drop_open(account, order)
-        self.tell_position(account, order.symbol, now_ns)
+        self.tell_position(account, position, now_ns)
         self.tell_order(account, order, execution, now_ns, trade=trade)
         self._finish_origin(account, order, now_ns)
         self._expire_pointless_reductions(account, order.symbol, now_ns)
 
-    def reducible(self, account: Account, symbol: str, sign: int) -> Decimal:
-        """How much a reduce-only order of this direction may still close."""
-        return max(ZERO, -sign * account.position(symbol).quantity)
+    def reducible(
+        self, account: Account, symbol: str, sign: int, position_side: str = BOTH
+    ) -> Decimal:
+        """How much an order of this direction may still close of a position."""
+        return max(ZERO, -sign * account.position(symbol, position_side).quantity)
+
+    def _settle_fill(
+        self,
+        account: Account,
+        position: Position,
+        change: PositionChange,
+        price: Decimal,
+        commission: Decimal,
+        now_ns: int,
+    ) -> None:
+        """Post one fill; under isolated margin, also what it moves between the wallets.
+
+        Where an isolated position ends below zero, the insurance fund pays what is missing: so
+        whoever takes a fee of a liquidation takes it from the isolated wallet before the fill.
+        """
+        owner, symbol, side = account.account_id, position.symbol, position.position_side
+        postings = fill_postings(
+            cost_account(owner, symbol, side),
+            self.money_account(account, symbol, side),
+            change.cost - position.cost,
+            change.realized,
+            commission,
+        )
+        if not account.is_isolated(symbol):
+            self.ledger.post(postings)
+            return
+        move = isolated_move(
+            position.quantity,
+            self.isolated_wallet_of(account, symbol, side),
+            change,
+            price,
+            account.leverage_of(symbol),
+            commission,
+        )
+        self.ledger.post(postings + isolated_postings(owner, symbol, side, move))
+        if move.insured:
+            self.add_income(
+                account, "INSURANCE_CLEAR", symbol, move.insured, "INSURANCE_CLEAR", "", now_ns
+            )
 
     # Conditional orders
 
     def accept_algo(self, account: Account, algo: AlgoOrder) -> None:
         """Take a conditional order in to wait for its price."""
         account.add_algo(algo)
-        self.conditional[algo.symbol][algo.algo_id] = algo
+        self.conditional[algo.symbol].add(algo)
         if algo.good_till_ms:
             self.add_deadline(
                 algo.good_till_ms * NS_PER_MS, "algo", account.account_id, str(algo.algo_id)
@@ -148,11 +185,11 @@ class VenueState(VenueRecords):
 
     def _drop_open(self, account: Account, order: Order) -> None:
         account.order_closed(order)
-        self.resting[order.symbol].pop(order.order_id, None)
+        self.resting[order.symbol].remove(order)
 
     def _drop_waiting(self, account: Account, algo: AlgoOrder) -> None:
         account.algo_waits_no_more(algo)
-        self.conditional[algo.symbol].pop(algo.algo_id, None)
+        self.conditional[algo.symbol].remove(algo)
 
     def _finish_origin(self, account: Account, order: Order, now_ns: int) -> None:
         """A triggered conditional order is finished when the order born of it ends."""
@@ -164,20 +201,21 @@ class VenueState(VenueRecords):
         self.tell_algo(account, algo, now_ns)
 
     def _expire_pointless_reductions(self, account: Account, symbol: str, now_ns: int) -> None:
-        """What could only reduce the position ends with it.
+        """What could only reduce a position ends with it.
 
-        Reduce-only orders and close-position conditional orders do; a reduce-only conditional
-        order waits on and is rejected by the matching engine if its price comes.
+        Reduce-only orders, in hedge mode those that close, and close-position conditional orders
+        do; a reduce-only conditional order waits on and is rejected by the matching engine if its
+        price comes.
         """
-        for order in list(self.resting[symbol].values()):
-            if order.account_id != account.account_id or not order.reduce_only:
+        for order in account.open_orders_of(symbol):
+            if not order.is_reducing:
                 continue
-            if not self.reducible(account, symbol, order.sign):
+            if not self.reducible(account, symbol, order.sign, order.position_side):
                 self.end_order(account, order, EXPIRED, now_ns, POSITION_GONE)
-        for algo in list(self.conditional[symbol].values()):
-            if algo.account_id != account.account_id or not algo.ends_with_position:
+        for algo in list(account.waiting_algos.values()):
+            if algo.symbol != symbol or not algo.ends_with_position:
                 continue
-            if not self.reducible(account, symbol, algo.sign):
+            if not self.reducible(account, symbol, algo.sign, algo.position_side):
                 self.end_algo(account, algo, AlgoStatus.EXPIRED, now_ns)
 
     def _record_trade_income(self, account: Account, trade: Trade) -> None:

@@ -71,10 +71,17 @@ TEXTS: dict[int, str] = {
     -4046: "No need to change margin type.",
     -4047: "Margin type cannot be changed if there exists open orders.",
     -4048: "Margin type cannot be changed if there exists position.",
+    -4049: "Add margin only support for isolated position.",
+    -4050: "Cross balance insufficient.",
+    -4051: "Isolated balance insufficient.",
+    -4054: "Cannot add position margin: position is 0.",
+    -4055: "Amount must be positive.",
     -4059: "No need to change position side.",
     -4060: "Invalid position side.",
     -4061: "Order's position side does not match user's setting.",
     -4062: "Invalid or improper reduceOnly value.",
+    -4067: "Position side cannot be changed if there exists open orders.",
+    -4068: "Position side cannot be changed if there exists position.",
     -4116: "clientOrderId is duplicated",
     -4120: (
         "Order type not supported for this endpoint. Please use the Algo Order API "
@@ -87,8 +94,19 @@ TEXTS: dict[int, str] = {
     -4136: "Target strategy invalid for orderType {0},closePosition {1}",
     -4137: "Quantity must be zero with closePosition equals true",
     -4139: "Invalid symbol status for opening position.",
+    -4161: "Leverage reduction is not supported in Isolated Margin Mode with open positions",
     -4164: "Order's notional must be no smaller than {0} (unless you choose reduce only)",
-    -4171: "No need to change multi-assets mode.",
+    -4165: "Maximum time interval is {0} days",
+    -4167: (
+        "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under "
+        "isolated-margin mode."
+    ),
+    -4168: "Unable to adjust to isolated-margin mode under the Multi-Assets mode.",
+    -4169: (
+        "Unable to adjust Multi-Assets Mode with insufficient margin balance in USDⓈ-M Futures."
+    ),
+    -4170: "Unable to adjust Multi-Assets Mode with open orders in USDⓈ-M Futures.",
+    -4171: ("Adjusted asset mode is currently set and does not need to be adjusted repeatedly."),
     -4509: (
         "Time in Force (TIF) GTE can only be used with open positions. "
         "Please ensure that positions are available."
