@@ -20,8 +20,9 @@ from pydantic import ValidationError
 
 from libs.common.runtime.log import configure_logging
 from services.paper_exchange.clock import ClockError
-from services.paper_exchange.config import Settings
+from services.paper_exchange.config import Limits, Quirks, Settings
 from services.paper_exchange.market.instruments import UnknownSymbolError
+from services.paper_exchange.options import OptionError, describe_names, read_names
 from services.paper_exchange.shell import PaperExchange, open_source
 from services.paper_exchange.sources.event import SourceError
 
@@ -33,7 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = parse_settings(arguments)
         exchange = PaperExchange(settings, open_source(settings))
-    except (ValidationError, ClockError, SourceError, UnknownSymbolError, OSError) as error:
+    except (
+        ValidationError,
+        OptionError,
+        ClockError,
+        SourceError,
+        UnknownSymbolError,
+        OSError,
+    ) as error:
         return _refuse(error)
     configure_logging("paper_exchange")
     try:
@@ -48,6 +56,8 @@ def parse_settings(arguments: Sequence[str] | None) -> Settings:
     parser = argparse.ArgumentParser(
         prog="python -m services.paper_exchange",
         description="A Binance USD-M Futures venue on this machine: a simulation, no real money.",
+        epilog=f"{describe_names(Quirks, '--quirk')}\n\n{describe_names(Limits, '--limit')}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
@@ -59,6 +69,14 @@ def parse_settings(arguments: Sequence[str] | None) -> Settings:
     add("--seed", type=int, default=1, help="of the generator and of keys")
     add("--symbols", default="", help="comma-separated symbols of the generator")
     add("--balance", type=_decimal, default=Decimal(10_000), help="USDT of the demo account")
+    add(
+        "--quirk", action="append", default=[], metavar="NAME=VALUE",
+        help="switch a quirk of the venue; repeatable, names below",
+    )  # fmt: skip
+    add(
+        "--limit", action="append", default=[], metavar="NAME=VALUE",
+        help="change a limit of the venue; repeatable, names below",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     return Settings(
         host=options.host,
@@ -70,6 +88,8 @@ def parse_settings(arguments: Sequence[str] | None) -> Settings:
         seed=options.seed,
         symbols=tuple(name.strip() for name in options.symbols.split(",") if name.strip()),
         demo_balance=options.balance,
+        quirks=read_names(Quirks, "--quirk", options.quirk),
+        limits=read_names(Limits, "--limit", options.limit),
     )
 
 

@@ -1,4 +1,4 @@
-"""Every limit and setting of the paper exchange, with units, parsed once and frozen."""
+"""Every limit, quirk and setting of the paper exchange, with units, parsed once and frozen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 DAY_NS = 86_400_000_000_000
 
@@ -50,8 +50,56 @@ class Limits(BaseModel):
     request_log_rows_max: int = 200_000
     user_events_max: int = Field(default=100_000, description="undelivered user events kept")
 
+    @field_validator("*")
+    @classmethod
+    def _is_possible(cls, value: object) -> object:
+        """Refuse counts and times below zero; a rate below zero is a rebate."""
+        if isinstance(value, int) and value < 0:
+            raise ValueError("a limit is zero or more")
+        return value
+
 
 DEFAULT_LIMITS: Final = Limits()
+
+
+class Quirks(BaseModel):
+    """Where the venue differs from what its documentation leads one to expect.
+
+    As on the venue where nobody says otherwise; a switch is there to tell which of them a client
+    stumbles over.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    algo_read_lag_ms: int = Field(
+        default=1_200,
+        ge=0,
+        le=600_000,
+        description="market ms for which GET algoOrder trails what was placed or canceled",
+    )
+    exponent_format: bool = Field(
+        default=True, description="openAlgoOrders writes decimals as Java doubles, such as 7.0E-4"
+    )
+    code_as_string: bool = Field(
+        default=True, description='DELETE algoOrder answers with the code "200", a string'
+    )
+    retention: bool = Field(
+        default=True, description="orders are forgotten after 3 days (unfilled) or 90 days"
+    )
+    client_order_id_unique_among_open_only: bool = Field(
+        default=True, description="a client order id may be used again once its order has ended"
+    )
+    silent_wrong_routes: bool = Field(
+        default=True, description="a stream subscribed at the wrong route is acknowledged and mute"
+    )
+    accept_decoded_signatures: bool = Field(
+        default=False, description="a signature over the percent-decoded request is valid, too"
+    )
+
+
+DEFAULT_QUIRKS: Final = Quirks()
+IMMEDIATE_QUIRKS: Final = Quirks(algo_read_lag_ms=0)
+"""The venue's quirks but for its lag, for whoever drives an exchange without a clock."""
 
 
 class Settings(BaseModel):
@@ -69,6 +117,7 @@ class Settings(BaseModel):
     symbols: tuple[str, ...] = ()
     demo_balance: Decimal = Decimal(10_000)
     limits: Limits = DEFAULT_LIMITS
+    quirks: Quirks = DEFAULT_QUIRKS
 
     @model_validator(mode="after")
     def _source_has_its_files(self) -> Settings:

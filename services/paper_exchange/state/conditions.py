@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Conditions:
-    """Query lags and a wrong clock; all of it zero unless somebody sets it.
+    """Query lags and a wrong clock; zero unless a quirk of the venue or somebody sets it.
 
     Attributes:
         query_lag_ms: how long `GET order` does not find (-2013) an order that was just placed.
