@@ -1,10 +1,11 @@
-"""Bends a source: prices moved by a factor and books thinned, whatever the source is.
+"""Bends a source: prices moved by a factor, books thinned, symbols halted, whatever the source is.
 
 A tape or a file knows no crash on demand. From the moment the overlay is asked for, every event
 passes through `bend`: prices are multiplied (rounded to the tick, away from the spread), quantities
 of the book scaled, and where the factor has changed the whole book is moved by one depth update of
 our own, so that update ids and pu stay an unbroken chain. Candles that the source knows to be final
-are left out while prices are bent: the bent trades add up to their own.
+are left out while prices are bent: the bent trades add up to their own. A halted symbol tells
+nothing; when it trades again, one update carries its book to where the source has gone meanwhile.
 """
 
 from __future__ import annotations
@@ -74,6 +75,15 @@ class PriceOverlay:
         self._book_of = book_of
         self._bent: dict[str, _BentSymbol] = {}
         self._moves: dict[str, tuple[PriceMove, Decimal]] = {}
+        self._halted: set[str] = set()
+
+    def halt(self, symbol: str, *, is_halted: bool) -> None:
+        """Keep the source from telling of a symbol, or let it tell again."""
+        self._moves.setdefault(symbol, (PriceMove(), FULL_PERCENT))
+        if is_halted:
+            self._halted.add(symbol)
+        else:
+            self._halted.discard(symbol)
 
     def move(
         self,
@@ -107,7 +117,10 @@ class PriceOverlay:
             if symbol is None:
                 instrument, book = self._instruments[event.symbol], self._book_of(event.symbol)
                 symbol = self._bent[event.symbol] = _BentSymbol(instrument, book)
-            yield from symbol.bend(event, found[0].at(event.ts_ns), found[1])
+            if event.symbol in self._halted:
+                symbol.absorb(event)
+            else:
+                yield from symbol.bend(event, found[0].at(event.ts_ns), found[1])
 
 
 class _BentSymbol:
@@ -120,9 +133,10 @@ class _BentSymbol:
         self._factor = MILLION
         self._liquidity = FULL_PERCENT
         self._shift = 0
-        self._depth_id = book.last_update_id
-        self._quote_id = book.newest_update_id
+        self._depth_id = self._raw_depth_id = book.last_update_id
+        self._raw_quote_id = book.newest_update_id
         self._bent_ns = -1
+        self._is_behind = False
         self._sides = (_Side(1), _Side(-1))
         for side, levels in zip(self._sides, book.snapshot(LEVELS_MAX), strict=True):
             side.raw = {self._key(price): Decimal(quantity) for price, quantity in levels}
@@ -136,8 +150,8 @@ class _BentSymbol:
         """What becomes of an event under this factor, after the move of the book, if any."""
         if factor != MILLION or self._factor != MILLION:
             self._bent_ns = event.ts_ns
-        if factor != self._factor or liquidity != self._liquidity:
-            self._factor, self._liquidity = factor, liquidity
+        if factor != self._factor or liquidity != self._liquidity or self._is_behind:
+            self._factor, self._liquidity, self._is_behind = factor, liquidity, False
             yield from self._move_book(event.ts_ns)
         match event:
             case DepthSnapshot():
@@ -145,11 +159,8 @@ class _BentSymbol:
             case DepthUpdate():
                 yield self._bend_depth(event)
             case Quote():
-                self._best = (
-                    (event.bid_price, event.bid_quantity),
-                    (event.ask_price, event.ask_quantity),
-                )
-                yield self._quote(event.ts_ns, event.transaction_ms, event.update_id)
+                self._note_quote(event)
+                yield self._quote(event.ts_ns, event.transaction_ms)
             case Trade():
                 side = 1 if event.is_buyer_maker else -1
                 price = self._price(self._bent_key(self._key(event.price), side))
@@ -168,20 +179,34 @@ class _BentSymbol:
                 if event.open_ms * NS_PER_MS > self._bent_ns:
                     yield event
 
+    def absorb(self, event: SourceEvent) -> None:
+        """Take note of an event of a halted symbol, of which nobody is told."""
+        self._is_behind = True
+        self._bent_ns = event.ts_ns
+        if isinstance(event, Quote):
+            self._note_quote(event)
+        elif isinstance(event, DepthSnapshot):
+            depth_id = self._depth_id
+            self._bend_snapshot(event)
+            self._depth_id = depth_id
+        elif isinstance(event, DepthUpdate):
+            for side, levels in zip(self._sides, (event.bids, event.asks), strict=True):
+                for price, quantity in levels:
+                    _set(side.raw, self._key(price), Decimal(quantity))
+            self._raw_depth_id = event.final_update_id
+
     def _move_book(self, ts_ns: int) -> Iterator[SourceEvent]:
         """The quote and the whole book at the new factor, as one update behind all before."""
-        if self._depth_id == 0 and not any(side.raw for side in self._sides):
+        if not any(side.raw for side in self._sides):
             return
         ts_ms = ts_ns // NS_PER_MS
+        self._shift += 1
         if self._best is not None:
-            self._shift += 1
-            yield self._quote(ts_ns, ts_ms, self._quote_id - self._shift + 1)
-        else:
-            self._shift += 1
+            yield self._quote(ts_ns, ts_ms)
         changes = [self._rebuilt(side) for side in self._sides]
-        previous_id, self._depth_id = self._depth_id, self._depth_id + 1
+        previous_id, self._depth_id = self._depth_id, self._raw_depth_id + self._shift
         yield DepthUpdate(
-            ts_ns, self._instrument.symbol, ts_ms, self._depth_id, self._depth_id, previous_id,
+            ts_ns, self._instrument.symbol, ts_ms, previous_id + 1, self._depth_id, previous_id,
             changes[0], changes[1],
         )  # fmt: skip
 
@@ -201,6 +226,7 @@ class _BentSymbol:
             side.raw = {self._key(price): Decimal(quantity) for price, quantity in raw}
             side.bent = {}
             levels.append(self._rebuilt(side))
+        self._raw_depth_id = event.last_update_id
         self._depth_id = event.last_update_id + self._shift
         return DepthSnapshot(
             event.ts_ns, event.symbol, event.transaction_ms, self._depth_id, levels[0], levels[1]
@@ -211,6 +237,7 @@ class _BentSymbol:
             self._changed(side, levels)
             for side, levels in zip(self._sides, (event.bids, event.asks), strict=True)
         )
+        self._raw_depth_id = event.final_update_id
         self._depth_id = event.final_update_id + self._shift
         return DepthUpdate(
             event.ts_ns, event.symbol, event.transaction_ms, event.first_update_id + self._shift,
@@ -224,27 +251,24 @@ class _BentSymbol:
             key, quantity = self._key(price), Decimal(text)
             bent_key = self._bent_key(key, side.sign)
             change = quantity - side.raw.get(key, Decimal(0))
-            if quantity:
-                side.raw[key] = quantity
-            else:
-                side.raw.pop(key, None)
             total = side.bent.get(bent_key, Decimal(0)) + change
-            if total > 0:
-                side.bent[bent_key] = total
-            else:
-                side.bent.pop(bent_key, None)
+            _set(side.raw, key, quantity)
+            _set(side.bent, bent_key, max(Decimal(0), total))
             touched[bent_key] = None
         return tuple(
             (self._text(key), self._quantity_text(side.bent.get(key, Decimal(0))))
             for key in touched
         )
 
-    def _quote(self, ts_ns: int, transaction_ms: int, update_id: int) -> Quote:
+    def _note_quote(self, event: Quote) -> None:
+        self._best = ((event.bid_price, event.bid_quantity), (event.ask_price, event.ask_quantity))
+        self._raw_quote_id = event.update_id
+
+    def _quote(self, ts_ns: int, transaction_ms: int) -> Quote:
         assert self._best is not None, "a quote has been seen"
         (bid, bid_quantity), (ask, ask_quantity) = self._best
-        self._quote_id = update_id + self._shift
         return Quote(
-            ts_ns, self._instrument.symbol, transaction_ms, self._quote_id,
+            ts_ns, self._instrument.symbol, transaction_ms, self._raw_quote_id + self._shift,
             self._text(self._bent_key(self._key(bid), 1)),
             self._quantity_text(Decimal(bid_quantity)),
             self._text(self._bent_key(self._key(ask), -1)),
@@ -278,3 +302,10 @@ class _BentSymbol:
 
     def _text(self, key: int) -> str:
         return f"{self._price(key):.{self._precision}f}"
+
+
+def _set(levels: dict[int, Decimal], key: int, quantity: Decimal) -> None:
+    if quantity:
+        levels[key] = quantity
+    else:
+        levels.pop(key, None)

@@ -83,8 +83,7 @@ def test_the_chain_of_depth_updates_is_unbroken_and_quotes_never_go_back() -> No
     bent.play_to(14)
     updates = [event for event in bent.applied if isinstance(event, DepthUpdate)]
     assert all(
-        later.previous_update_id == earlier.final_update_id
-        for earlier, later in pairwise(updates)
+        later.previous_update_id == earlier.final_update_id for earlier, later in pairwise(updates)
     )
     quotes = [event.update_id for event in bent.applied if isinstance(event, Quote)]
     assert quotes == sorted(quotes)
@@ -141,3 +140,20 @@ def test_candles_known_to_the_source_are_left_out_while_prices_are_bent() -> Non
     assert next(bent) == bars[0]
     overlay.move([SYMBOL], Decimal(0), 0, 150 * S)
     assert list(bent) == bars[3:]
+
+
+def test_a_halted_symbol_tells_nothing_and_catches_up_when_it_trades_again() -> None:
+    bent = BentMarket("0")
+    bent.overlay.halt(SYMBOL, is_halted=True)
+    told = len(bent.applied)
+    bent.play_to(15)
+    assert len(bent.applied) == told
+    bent.overlay.halt(SYMBOL, is_halted=False)
+    bent.play_to(20)
+    updates = [event for event in bent.applied if isinstance(event, DepthUpdate)]
+    assert all(
+        later.previous_update_id == earlier.final_update_id for earlier, later in pairwise(updates)
+    )
+    free = BentMarket("0")
+    free.play_to(20)
+    assert bent.book.snapshot(1_000) == free.book.snapshot(1_000)
