@@ -21,6 +21,15 @@ class Limits(BaseModel):
     timestamp_ahead_ms_max: int = 1_000
     maker_rate: Decimal = Decimal("0.0002")
     taker_rate: Decimal = Decimal("0.0005")
+    rpi_rate: Decimal = Field(
+        default=Decimal("0.00005"), description="commission of retail price improvement orders"
+    )
+    insurance_fund: Decimal = Field(
+        default=Decimal(1_000_000_000), ge=0, description="USDT in the insurance fund at the start"
+    )
+    margin_call_ratio: Decimal = Field(
+        default=Decimal("0.8"), gt=0, description="maintenance over margin that is warned of"
+    )
     leverage_default: int = 20
     open_orders_per_symbol_max: int = 200
     algo_orders_max: int = Field(default=200, description="conditional orders waiting per account")
@@ -39,6 +48,7 @@ class Limits(BaseModel):
     unfilled_order_retention_ns: int = 3 * DAY_NS
     order_retention_ns: int = 90 * DAY_NS
     history_window_ms_max: int = 7 * 86_400_000
+    income_lookback_ms_max: int = 90 * 86_400_000
     list_rows_max: int = 1_000
     list_rows_default: int = 500
     listen_key_valid_ms: int = 3_600_000

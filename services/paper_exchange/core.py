@@ -61,6 +61,7 @@ def answer(exchange: Exchange, request: Request, now_ns: int) -> Answer:
         )
         account = exchange.accounts[key.account_id]
         body = endpoint.handler(exchange, account, request.parameters, now_ns)
+        exchange.settle_risk(now_ns)
     except RefusalError as refusal:
         return Answer(refusal.status, refusal.body(), account)
     return Answer(200, body, account)

@@ -1,8 +1,9 @@
 """The exchange: what the market and the passing of time do to the state of the venue.
 
 Everything is driven from outside: requests (through `core`), public trades, book and mark changes
-(`on_trade`, `on_book`, `on_mark`) and market time (`advance`). What customers are to be told piles
-up in `outbox`, in order, for the shell to carry away.
+(`on_trade`, `on_book`, `on_mark`) and market time (`advance`). After each of them `settle_risk`
+looks at whom it concerned. What customers are to be told piles up in `outbox`, and what everybody
+is to be told in `announcements`, in order, for the shell to carry away.
 """
 
 from __future__ import annotations
@@ -10,11 +11,19 @@ from __future__ import annotations
 import heapq
 from decimal import Decimal
 
+from services.paper_exchange.money import force_order_stream
+from services.paper_exchange.money.funding import next_funding_ns, settle_funding
+from services.paper_exchange.money.liquidation import examine
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.algo_orders import CONTRACT_PRICE, MARK_PRICE, AlgoStatus
-from services.paper_exchange.state.orders import CANCELED, EXPIRED, Match, Order
+from services.paper_exchange.state.orders import CANCELED, EXPIRED, Match
 from services.paper_exchange.state.venue_state import NS_PER_MS, UserEvent, VenueState
-from services.paper_exchange.trading.matching import filled_by_quote, filled_by_trade
+from services.paper_exchange.trading.matching import (
+    Share,
+    can_give,
+    shares_of_book,
+    shares_of_trade,
+)
 from services.paper_exchange.trading.triggers import trigger_reached
 
 __all__ = ["NS_PER_MS", "Exchange", "UserEvent"]
@@ -22,6 +31,8 @@ __all__ = ["NS_PER_MS", "Exchange", "UserEvent"]
 
 class Exchange(VenueState):
     """One venue: `instruments` and `books` by symbol, `limits`, and a seed for keys."""
+
+    _funding_due_ns = 0
 
     def on_trade(
         self,
@@ -34,32 +45,59 @@ class Exchange(VenueState):
     ) -> None:
         """A public trade printed: resting orders it reaches fill, then conditional ones trigger."""
         self.books[symbol].last_price = price
-        for order in list(self.resting[symbol].values()):
-            filled = filled_by_trade(order, price, quantity, is_buyer_maker=is_buyer_maker)
-            self._fill_resting(order, filled, now_ns)
+        resting = self.resting[symbol]
+        if resting:
+            for share in shares_of_trade(resting, price, quantity, is_buyer_maker=is_buyer_maker):
+                self._fill_resting(share, now_ns)
         if self.conditional[symbol]:
             trigger_reached(self, symbol, CONTRACT_PRICE, price, now_ns)
+        self.settle_risk(now_ns)
 
     def on_book(self, symbol: str, now_ns: int) -> None:
         """The book changed: resting orders that the opposite side has reached fill."""
         resting = self.resting[symbol]
-        if not resting:
-            return
-        book = self.books[symbol]
-        for order in list(resting.values()):
-            self._fill_resting(order, filled_by_quote(order, book), now_ns)
+        if resting:
+            for share in shares_of_book(resting, self.books[symbol]):
+                self._fill_resting(share, now_ns)
+            self.settle_risk(now_ns)
 
     def on_mark(self, symbol: str, now_ns: int) -> None:
-        """The mark price changed: conditional orders that wait for it trigger."""
+        """The mark price changed: conditional orders trigger, used-up margins are liquidated."""
+        mark = self.mark_of(symbol)
+        if mark is None:
+            return
+        self.funding_rates.sample(symbol, mark, self.books[symbol].index_price, now_ns)
         if self.conditional[symbol]:
-            mark = self.mark_of(symbol)
-            if mark is not None:
-                trigger_reached(self, symbol, MARK_PRICE, mark, now_ns)
+            trigger_reached(self, symbol, MARK_PRICE, mark, now_ns)
+        if self.risk.holders[symbol]:
+            self.risk.unsettled.update(self.risk.holders[symbol])
+        self.settle_risk(now_ns)
 
     def advance(self, now_ns: int) -> None:
-        """Let market time pass: GTD orders, countdowns and listen keys that are due, end."""
+        """Let market time pass: funding is paid, and what has an end and is due, ends."""
+        while now_ns >= self._funding_due_ns:
+            due_ns = self._funding_due_ns
+            if due_ns:
+                self._pass_deadlines(due_ns)
+                settle_funding(self, due_ns)
+                self.settle_risk(due_ns)
+            self._funding_due_ns = next_funding_ns(self, due_ns or now_ns)
+        self._pass_deadlines(now_ns)
+
+    def settle_risk(self, now_ns: int) -> None:
+        """Look at everybody whose money, positions or mark prices changed, until all is well."""
+        risk = self.risk
+        while risk.unsettled:
+            for account_id in risk.take_unsettled():
+                examine(self, self.accounts[account_id], now_ns)
+
+    def _pass_deadlines(self, now_ns: int) -> None:
+        """Let end what is due: GTD orders, countdowns, listen keys, seconds with a liquidation."""
         while self._deadlines and self._deadlines[0][0] <= now_ns:
             due_ns, _, kind, account_id, subject = heapq.heappop(self._deadlines)
+            if kind == force_order_stream.DEADLINE:
+                force_order_stream.publish(self, subject, due_ns)
+                continue
             account = self.accounts[account_id]
             if kind == "order":
                 order = account.open_orders.get(int(subject))
@@ -74,13 +112,11 @@ class Exchange(VenueState):
             else:
                 self._listen_key_due(account, subject, due_ns)
 
-    def _fill_resting(self, order: Order, quantity: Decimal, now_ns: int) -> None:
-        if quantity <= 0 or not order.is_open:
-            return
-        account = self.accounts[order.account_id]
-        if order.reduce_only:
-            quantity = min(quantity, self.reducible(account, order.symbol, order.sign))
+    def _fill_resting(self, share: Share, now_ns: int) -> None:
+        order = share.order
+        quantity = min(share.quantity, can_give(self, order))
         if quantity > 0:
+            account = self.accounts[order.account_id]
             self.book_fill(account, order, Match(order.price, quantity), now_ns, is_maker=True)
 
     def _countdown_due(self, account: Account, symbol: str, due_ns: int) -> None:

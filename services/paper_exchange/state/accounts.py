@@ -8,6 +8,7 @@ from typing import Final
 
 from services.paper_exchange.config import Limits
 from services.paper_exchange.state.algo_orders import AlgoOrder
+from services.paper_exchange.state.commission_rates import CommissionRates
 from services.paper_exchange.state.ledger import ZERO
 from services.paper_exchange.state.orders import Income, Order, Trade
 from services.paper_exchange.state.position_sides import BOTH, HEDGE_SIDES, ONE_WAY_SIDES
@@ -90,11 +91,11 @@ class OrderCounts:
         if self.window_1m != now_ns // _NS_PER_MINUTE:
             self.window_1m, self.count_1m = now_ns // _NS_PER_MINUTE, 0
 
-    def book(self, now_ns: int, orders: int = 1) -> None:
-        """Count orders against both windows."""
+    def book(self, now_ns: int, in_10s: int = 1, in_1m: int = 1) -> None:
+        """Count orders against both windows; a batch counts differently in each."""
         self.roll(now_ns)
-        self.count_10s += orders
-        self.count_1m += orders
+        self.count_10s += in_10s
+        self.count_1m += in_1m
 
 
 @dataclass(slots=True)
@@ -124,6 +125,8 @@ class Account:
     counts: OrderCounts = field(default_factory=OrderCounts)
     is_hedge_mode: bool = False
     is_multi_assets_mode: bool = False
+    is_fee_burned: bool = False
+    own_commission_rates: CommissionRates | None = None
     listen_key: str | None = None
     listen_key_expires_ns: int = 0
 
@@ -136,6 +139,14 @@ class Account:
         """The position of a symbol and side, kept from now on: for whoever changes it."""
         return self.positions.setdefault(
             (symbol, position_side), Position(symbol, position_side=position_side)
+        )
+
+    @property
+    def commission_rates(self) -> CommissionRates:
+        """What fills cost: the account's own rates, or else the venue's."""
+        limits = self.limits
+        return self.own_commission_rates or CommissionRates(
+            limits.maker_rate, limits.taker_rate, limits.rpi_rate
         )
 
     @property

@@ -141,15 +141,16 @@ def algo_update(algo: AlgoOrder, now_ms: int) -> Event:
 
 
 def account_update(
-    reason: str, now_ms: int, balances: list[Event], positions: list[Event]
+    reason: str, now_ms: int, balances: list[Event], positions: list[Event], symbol: str = ""
 ) -> Event:
-    """ACCOUNT_UPDATE: what changed, as rows of `balance_row` and `position_row`."""
-    return {
-        "e": "ACCOUNT_UPDATE",
-        "T": now_ms,
-        "E": now_ms,
-        "a": {"m": reason, "B": balances, "P": positions},
-    }
+    """ACCOUNT_UPDATE: what changed, as rows of `balance_row` and `position_row`.
+
+    `symbol` is what a funding fee was paid for; no other reason names one.
+    """
+    changed: Event = {"m": reason, "B": balances, "P": positions}
+    if symbol:
+        changed["S"] = symbol
+    return {"e": "ACCOUNT_UPDATE", "T": now_ms, "E": now_ms, "a": changed}
 
 
 def balance_row(wallets: Wallets, change: Decimal) -> Event:

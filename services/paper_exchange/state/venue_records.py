@@ -254,8 +254,9 @@ class VenueRecords:
         balance_change: Decimal = ZERO,
         positions: Iterable[Position] = (),
         with_balance: bool = True,
+        symbol: str = "",
     ) -> None:
-        """Queue an ACCOUNT_UPDATE of the wallet and of these positions."""
+        """Queue an ACCOUNT_UPDATE of the wallet and of these positions; `symbol`: of funding."""
         if account.listen_key is None:
             return
         rows = [
@@ -269,7 +270,7 @@ class VenueRecords:
             for position in positions
         ]
         balances = [balance_row(self.wallets_of(account), balance_change)] if with_balance else []
-        self.tell(account, account_update(reason, now_ns // NS_PER_MS, balances, rows))
+        self.tell(account, account_update(reason, now_ns // NS_PER_MS, balances, rows, symbol))
 
     def add_income(
         self,

@@ -62,10 +62,12 @@ class VenueState(VenueRecords):
         *,
         is_maker: bool,
         execution: str = "TRADE",
+        commission_rate: Decimal | None = None,
     ) -> None:
         """Book one execution: order, position, ledger, histories and user events.
 
         `execution` is what the order event calls it: CALCULATED where the venue itself closes.
+        `commission_rate` is the account's own where nothing else is said.
         """
         position = account.kept_position(order.symbol, order.position_side)
         change = apply_fill(
@@ -73,7 +75,11 @@ class VenueState(VenueRecords):
         )
         is_turned = position.quantity * change.quantity < 0
         assert not is_turned or order.position_side == BOTH, f"{position.key} turned around"
-        rate = self.limits.maker_rate if is_maker else self.limits.taker_rate
+        rate = commission_rate
+        if rate is None:
+            rate = account.commission_rates.rate_of(
+                is_maker=is_maker, is_rpi=order.time_in_force == "RPI"
+            )
         commission = round_money(match.quantity * match.price * rate)
         self._settle_fill(account, position, change, match.price, commission, now_ns)
         position.quantity, position.cost = change.quantity, change.cost
