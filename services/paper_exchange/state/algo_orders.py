@@ -89,6 +89,11 @@ class AlgoOrder:
         return self.status is AlgoStatus.NEW
 
     @property
+    def waits_for_rise(self) -> bool:
+        """Whether a price at or above its trigger reaches it; meaningless for a trailing stop."""
+        return (self.side == "BUY") == (self.order_type in STOP_TYPES)
+
+    @property
     def ends_with_position(self) -> bool:
         """Whether it can only wait while there is a position to reduce."""
         return self.time_in_force == CLOSE_TIME_IN_FORCE

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from services.paper_exchange.state.algo_orders import CONTRACT_PRICE, AlgoOrder
 from services.paper_exchange.state.ledger import ZERO
+from services.paper_exchange.state.position_sides import BOTH, is_closing
 
 NEW: Final = "NEW"
 PARTIALLY_FILLED: Final = "PARTIALLY_FILLED"
 FILLED: Final = "FILLED"
 CANCELED: Final = "CANCELED"
 EXPIRED: Final = "EXPIRED"
+EXPIRED_IN_MATCH: Final = "EXPIRED_IN_MATCH"
+"""Ended by self-trade prevention; the event that says so is still an EXPIRED one."""
 
 OPEN_STATUSES: Final = frozenset({NEW, PARTIALLY_FILLED})
 SIDES: Final = frozenset({"BUY", "SELL"})
+POST_ONLY: Final = frozenset({"GTX", "RPI"})
+"""Times in force of orders that never take."""
 
 
 class Match(NamedTuple):
@@ -24,6 +29,22 @@ class Match(NamedTuple):
 
     price: Decimal
     quantity: Decimal
+
+
+class Amendment(NamedTuple):
+    """One modification of an order; `count` is its number, `modify_id` the customer's own, if any.
+
+    `amendment_id` counts all modifications at the venue.
+    """
+
+    amendment_id: int
+    time_ns: int
+    price_before: Decimal
+    price_after: Decimal
+    quantity_before: Decimal
+    quantity_after: Decimal
+    count: int
+    modify_id: int | None
 
 
 @dataclass(slots=True)
@@ -34,8 +55,10 @@ class Order:
         queue_ahead: quantity resting before this order at its price, modeled from the level's size
             when the order came to rest.
         origin: the conditional order that it was born of, if any.
-        amendments: how often its price or quantity was modified.
-        modify_id: the id of the latest modification; zero without one.
+        amendments: the modifications of its price or quantity, eldest first.
+        modify_id: what the customer called the latest modification, if anything.
+        price_match: the place in the book that the price was taken from.
+        auto_close_type: LIQUIDATION or ADL where the venue closes a position with it.
     """
 
     order_id: int
@@ -57,10 +80,11 @@ class Order:
     quote: Decimal = ZERO
     queue_ahead: Decimal = ZERO
     origin: AlgoOrder | None = None
-    amendments: int = 0
-    modify_id: int = 0
-    position_side: str = "BOTH"
+    amendments: list[Amendment] = field(default_factory=list)
+    modify_id: int | None = None
+    position_side: str = BOTH
     price_match: str = "NONE"
+    auto_close_type: str = ""
 
     @property
     def original_type(self) -> str:
@@ -93,6 +117,11 @@ class Order:
         return self.status in OPEN_STATUSES
 
     @property
+    def is_reducing(self) -> bool:
+        """Whether it may only make a position smaller: asked to, or closing one of hedge mode."""
+        return self.reduce_only or is_closing(self.position_side, self.sign)
+
+    @property
     def leaves(self) -> Decimal:
         """The quantity still to be filled."""
         return self.quantity - self.executed
@@ -117,7 +146,7 @@ class Order:
         self.updated_ns = now_ns
 
     def close(self, status: str, now_ns: int) -> None:
-        """End an open order as CANCELED or EXPIRED."""
+        """End an open order as CANCELED, EXPIRED or EXPIRED_IN_MATCH."""
         assert self.is_open, f"second end of order {self.order_id}"
         self.status = status
         self.updated_ns = now_ns
@@ -137,6 +166,7 @@ class Trade:
     commission: Decimal
     is_maker: bool
     time_ns: int
+    position_side: str = BOTH
 
 
 @dataclass(frozen=True, slots=True)

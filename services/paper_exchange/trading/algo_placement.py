@@ -25,18 +25,22 @@ from services.paper_exchange.state.algo_orders import (
 )
 from services.paper_exchange.state.ledger import ZERO
 from services.paper_exchange.state.orders import SIDES
+from services.paper_exchange.state.position_sides import BOTH, is_closing
 from services.paper_exchange.state.venue_state import VenueState
 from services.paper_exchange.trading.algo_shapes import acknowledged_algo
 from services.paper_exchange.trading.filters import check_price, check_quantity
-from services.paper_exchange.trading.placement import (
-    check_order_counts,
-    check_position_side,
+from services.paper_exchange.trading.order_reading import (
+    NO_PRICE_MATCH,
     instrument_of,
     read_client_id,
     read_good_till_ms,
+    read_position_side,
+    read_price_match,
+    read_reduce_only,
     read_self_trade_prevention,
     refuse_foreign,
 )
+from services.paper_exchange.trading.placement import check_order_counts
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
 
@@ -67,8 +71,8 @@ def _read(exchange: VenueState, account: Account, parameters: Parameters, now_ns
         raise RefusalError(-1117)
     if order_type not in ALGO_TYPES:
         raise RefusalError(-1116)
-    check_position_side(parameters)
-    is_closing = _close_position(parameters, order_type)
+    position_side = read_position_side(account, parameters)
+    closes_all = _close_position(parameters, order_type, position_side, side)
     is_trailing = order_type == TRAILING
     is_limit = order_type in LIMIT_TYPES
     refuse_foreign(parameters, () if is_limit else ("price",))
@@ -78,6 +82,8 @@ def _read(exchange: VenueState, account: Account, parameters: Parameters, now_ns
     time_in_force = parameters.optional_text("timeInForce") or "GTC"
     if time_in_force not in (*TIMES_IN_FORCE, CLOSE_TIME_IN_FORCE) or time_in_force == "RPI":
         raise RefusalError(-1115)
+    price_match = read_price_match(parameters, is_limit=is_limit)
+    is_matched = price_match != NO_PRICE_MATCH
     client_algo_id = read_client_id(parameters, "clientAlgoId")
     activate_price = parameters.optional_decimal("activatePrice")
     sequence = exchange.next_sequence("algo")
@@ -88,27 +94,30 @@ def _read(exchange: VenueState, account: Account, parameters: Parameters, now_ns
         client_algo_id=client_algo_id or f"paper-algo-{sequence}",
         side=side,
         order_type=order_type,
-        time_in_force=CLOSE_TIME_IN_FORCE if is_closing else time_in_force,
-        quantity=ZERO if is_closing else parameters.decimal("quantity"),
-        price=parameters.decimal("price") if is_limit else ZERO,
+        time_in_force=CLOSE_TIME_IN_FORCE if closes_all else time_in_force,
+        quantity=ZERO if closes_all else parameters.decimal("quantity"),
+        price=parameters.decimal("price") if is_limit and not is_matched else ZERO,
         trigger_price=ZERO if is_trailing else parameters.decimal("triggerPrice"),
         working_type=_working_type(parameters),
-        close_position=is_closing,
+        close_position=closes_all,
         price_protect=parameters.optional_boolean("priceProtect") or False,
-        reduce_only=is_closing or parameters.optional_boolean("reduceOnly") or False,
+        reduce_only=closes_all or read_reduce_only(account, parameters),
         self_trade_prevention=read_self_trade_prevention(parameters),
         good_till_ms=read_good_till_ms(exchange, parameters, time_in_force, now_ns),
         created_ns=now_ns,
         updated_ns=now_ns,
         activate_price=activate_price or ZERO,
         callback_percent=parameters.decimal("callbackRate") if is_trailing else ZERO,
+        position_side=position_side,
+        price_match=price_match,
     )
 
 
-def _close_position(parameters: Parameters, order_type: str) -> bool:
-    """Whether it is to close whatever is open; raises -4136, -4137 or -1106."""
-    if parameters.optional_text("priceMatch") not in (None, "NONE"):
-        raise RefusalError(-5037)
+def _close_position(parameters: Parameters, order_type: str, position_side: str, side: str) -> bool:
+    """Whether it is to close whatever is open; raises -4136, -4137 or -1106.
+
+    In hedge mode only the side that closes its position side may: SELL for LONG, BUY for SHORT.
+    """
     if parameters.optional_text("newOrderRespType") not in (None, "ACK", "RESULT"):
         raise RefusalError(-1136)
     if not parameters.optional_boolean("closePosition"):
@@ -117,14 +126,17 @@ def _close_position(parameters: Parameters, order_type: str) -> bool:
         raise RefusalError(-4136, order_type, "true")
     if parameters.optional_decimal("quantity"):
         raise RefusalError(-4137)
-    refuse_foreign(parameters, ("reduceOnly",))
+    if parameters.values.get("reduceOnly"):
+        raise RefusalError(-1106, "reduceonly")
+    if position_side != BOTH and not is_closing(position_side, 1 if side == "BUY" else -1):
+        raise RefusalError(-4136, order_type, "true")
     return True
 
 
 def _working_type(parameters: Parameters) -> str:
     working_type = parameters.optional_text("workingType") or CONTRACT_PRICE
     if working_type not in (CONTRACT_PRICE, MARK_PRICE):
-        raise RefusalError(-1130, "workingType")
+        raise RefusalError(-4031)
     return working_type
 
 
@@ -132,10 +144,10 @@ def _judge(exchange: VenueState, account: Account, algo: AlgoOrder, now_ns: int)
     """Raise the refusal of the first check that fails."""
     instrument = exchange.instruments[algo.symbol]
     if instrument.status != "TRADING":
-        raise RefusalError(-4139)
+        raise RefusalError(-4140)
     if not algo.close_position:
         check_quantity(instrument, algo.quantity, is_market=algo.born_type == "MARKET")
-    if algo.born_type == "LIMIT":
+    if algo.born_type == "LIMIT" and algo.price_match == NO_PRICE_MATCH:
         check_price(instrument, algo.price)
     if algo.order_type == TRAILING:
         if not _CALLBACK_PERCENT_MIN <= algo.callback_percent <= _CALLBACK_PERCENT_MAX:
@@ -173,12 +185,16 @@ def _check_would_wait(exchange: VenueState, algo: AlgoOrder) -> None:
 
 def _check_closing(exchange: VenueState, account: Account, algo: AlgoOrder) -> None:
     """Refuse a second stop or take-profit for the same position, and one without a position."""
-    if not exchange.reducible(account, algo.symbol, algo.sign):
+    if not exchange.reducible(account, algo.symbol, algo.sign, algo.position_side):
         raise RefusalError(-4509)
     if not algo.close_position:
         return
     family = next(types for types in _FAMILIES if algo.order_type in types)
     for other in account.waiting_algos.values():
-        is_same_direction = (other.symbol, other.side) == (algo.symbol, algo.side)
-        if is_same_direction and other.close_position and other.order_type in family:
+        is_same = (other.symbol, other.side, other.position_side) == (
+            algo.symbol,
+            algo.side,
+            algo.position_side,
+        )
+        if is_same and other.close_position and other.order_type in family:
             raise RefusalError(-4130)

@@ -17,7 +17,7 @@ from services.paper_exchange.trading.order_queries import (
     optional_symbol,
     window,
 )
-from services.paper_exchange.trading.placement import instrument_of
+from services.paper_exchange.trading.order_reading import instrument_of
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
 
@@ -51,7 +51,7 @@ def cancel_algo_order(
     if algo is None or not algo.is_waiting:
         raise RefusalError(-2011)
     exchange.end_algo(account, algo, AlgoStatus.CANCELED, now_ns)
-    return canceled_algo(algo)
+    return canceled_algo(algo, code_as_string=exchange.quirks.code_as_string)
 
 
 def cancel_open_algo_orders(
@@ -74,7 +74,11 @@ def list_open_algo_orders(
     if parameters.optional_text("algoType") not in (None, "CONDITIONAL"):
         return []
     return [
-        listed_algo(algo)
+        listed_algo(
+            exchange.instruments[algo.symbol],
+            algo,
+            exponent_format=exchange.quirks.exponent_format,
+        )
         for algo in account.waiting_algos.values()
         if symbol in (None, algo.symbol) and algo_id in (None, algo.algo_id)
     ]

@@ -6,6 +6,8 @@ writes doubles (`7.0E-4`), which clients must be able to read.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.state.algo_orders import AlgoOrder
 from services.paper_exchange.wire.decimal_text import java_double, scaled
@@ -41,26 +43,31 @@ def queried_algo(instrument: Instrument, algo: AlgoOrder) -> Body:
     }
 
 
-def listed_algo(algo: AlgoOrder) -> Body:
-    """One row of openAlgoOrders."""
+def listed_algo(instrument: Instrument, algo: AlgoOrder, *, exponent_format: bool) -> Body:
+    """One row of openAlgoOrders, its numbers like Java's doubles or like everywhere else."""
+    prices, quantities = instrument.price_precision, instrument.quantity_precision
+
+    def written(value: Decimal, decimals: int) -> str:
+        return java_double(value) if exponent_format else scaled(value, decimals)
+
     return {
-        **_heading(algo, java_double(algo.quantity)),
+        **_heading(algo, written(algo.quantity, quantities)),
         "actualOrderId": _actual_order_id(algo),
-        "actualQty": java_double(algo.executed),
-        "triggerPrice": java_double(algo.trigger_price),
-        "price": java_double(algo.price),
+        "actualQty": written(algo.executed, quantities),
+        "triggerPrice": written(algo.trigger_price, prices),
+        "price": written(algo.price, prices),
         "icebergQuantity": None,
         "tpOrderType": "",
         **_settings(algo),
     }
 
 
-def canceled_algo(algo: AlgoOrder) -> Body:
-    """What DELETE algoOrder answers with: the code is a text here."""
+def canceled_algo(algo: AlgoOrder, *, code_as_string: bool) -> Body:
+    """What DELETE algoOrder answers with: the venue's code is a text here."""
     return {
         "algoId": algo.algo_id,
         "clientAlgoId": algo.client_algo_id,
-        "code": "200",
+        "code": "200" if code_as_string else 200,
         "msg": "success",
     }
 
@@ -73,7 +80,7 @@ def _heading(algo: AlgoOrder, quantity: str) -> Body:
         "orderType": algo.order_type,
         "symbol": algo.symbol,
         "side": algo.side,
-        "positionSide": "BOTH",
+        "positionSide": algo.position_side,
         "timeInForce": algo.time_in_force,
         "quantity": quantity,
         "algoStatus": algo.status,
@@ -84,7 +91,7 @@ def _settings(algo: AlgoOrder) -> Body:
     settings: Body = {
         "selfTradePreventionMode": algo.self_trade_prevention,
         "workingType": algo.working_type,
-        "priceMatch": "NONE",
+        "priceMatch": algo.price_match,
         "closePosition": algo.close_position,
         "priceProtect": algo.price_protect,
         "reduceOnly": algo.reduce_only,

@@ -1,7 +1,8 @@
 """Modifying an open limit order: new price and quantity, at the price of its place in the queue.
 
-As documented: both values are needed, the same values are refused, a quantity that is filled
-already and a post-only order that would take end the order instead.
+As documented: both values are needed (a price match stands for a price), the same values are
+refused, a quantity that is filled already and a post-only order that would take end the order
+instead.
 """
 
 from __future__ import annotations
@@ -11,13 +12,20 @@ from decimal import Decimal
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.brackets import notional_max
 from services.paper_exchange.state.ledger import ZERO
-from services.paper_exchange.state.orders import CANCELED, SIDES, Order
+from services.paper_exchange.state.orders import CANCELED, POST_ONLY, SIDES, Amendment, Order
 from services.paper_exchange.state.venue_state import VenueState
 from services.paper_exchange.trading.filters import check_percent_price, check_price, check_quantity
-from services.paper_exchange.trading.matching import sweep, would_take
+from services.paper_exchange.trading.matching import would_take
 from services.paper_exchange.trading.order_queries import find_order
-from services.paper_exchange.trading.order_shapes import acknowledged_order
-from services.paper_exchange.trading.placement import check_order_counts, take
+from services.paper_exchange.trading.order_reading import (
+    NO_PRICE_MATCH,
+    instrument_of,
+    read_price,
+    read_price_match,
+)
+from services.paper_exchange.trading.order_shapes import modified_order
+from services.paper_exchange.trading.placement import check_order_counts
+from services.paper_exchange.trading.taking import take
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
 
@@ -26,10 +34,24 @@ def modify_order(
     exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
 ) -> dict[str, object]:
     """PUT /fapi/v1/order; raises the venue's refusal, which changes nothing."""
+    check_order_counts(exchange, account, now_ns)
+    body = modify(exchange, account, parameters, now_ns)
+    account.counts.book(now_ns)
+    return body
+
+
+def modify(
+    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
+) -> dict[str, object]:
+    """Modify one order, alone or of a batch, and answer; raises the venue's refusal."""
+    instrument = instrument_of(exchange, parameters)
     order = find_order(exchange, account, parameters)
-    side = parameters.text("side")
-    quantity, price = parameters.decimal("quantity"), parameters.decimal("price")
+    side, quantity = parameters.text("side"), parameters.decimal("quantity")
+    price_match = read_price_match(parameters, is_limit=True)
+    if price_match == NO_PRICE_MATCH:
+        parameters.decimal("price")
     reduce_only = parameters.optional_boolean("reduceOnly")
+    modify_id = parameters.optional_integer("modifyId")
     if side not in SIDES:
         raise RefusalError(-1117)
     if order is None or not order.is_open:
@@ -38,21 +60,15 @@ def modify_order(
         raise RefusalError(-1130, "side")
     if reduce_only is not None and reduce_only != order.reduce_only:
         raise RefusalError(-5047)
-    instrument = exchange.instruments[order.symbol]
-    _judge(exchange, account, order, quantity, price)
-    check_order_counts(exchange, account, now_ns)
+    price = read_price(exchange.books[order.symbol], parameters, side, price_match)
+    _judge(exchange, order, quantity, price)
     _check_margin(exchange, account, order, quantity, price)
-    account.counts.book(now_ns)
-    order.modify_id = exchange.next_sequence("modification")
-    order.amendments += 1
+    order.price_match, order.modify_id = price_match, modify_id
     _amend(exchange, account, order, quantity, price, now_ns)
-    body = acknowledged_order(instrument, order)
-    return {**body, "pair": order.symbol, "modifyId": order.modify_id}
+    return modified_order(instrument, order)
 
 
-def _judge(
-    exchange: VenueState, account: Account, order: Order, quantity: Decimal, price: Decimal
-) -> None:
+def _judge(exchange: VenueState, order: Order, quantity: Decimal, price: Decimal) -> None:
     instrument = exchange.instruments[order.symbol]
     if instrument.status != "TRADING":
         raise RefusalError(-5024)
@@ -65,9 +81,9 @@ def _judge(
         check_percent_price(instrument, order.side, price, mark)
     if (quantity, price) == (order.quantity, order.price):
         raise RefusalError(-5027)
-    if order.amendments >= instrument.order_moves_max:
+    if len(order.amendments) >= instrument.order_moves_max:
         raise RefusalError(-5026)
-    if not order.reduce_only and quantity * price < instrument.notional_min:
+    if not order.is_reducing and quantity * price < instrument.notional_min:
         raise RefusalError(-5029, f"{instrument.notional_min:f}")
 
 
@@ -75,9 +91,9 @@ def _check_margin(
     exchange: VenueState, account: Account, order: Order, quantity: Decimal, price: Decimal
 ) -> None:
     """Raise -2027 or -2019 where the modified order would need more than there is."""
-    if order.reduce_only:
+    if order.is_reducing:
         return
-    held = account.position(order.symbol).quantity
+    held = account.position(order.symbol, order.position_side).quantity
     resulting = abs(held + order.sign * (quantity - order.executed))
     mark = exchange.mark_of(order.symbol) or price
     allowed = notional_max(order.symbol, account.leverage_of(order.symbol))
@@ -101,15 +117,25 @@ def _amend(
     now_ns: int,
 ) -> None:
     """Change the order and send it through the book again, behind all that rest there."""
-    book = exchange.books[order.symbol]
-    takes = would_take(book, order.side, price)
-    if quantity <= order.executed or (order.time_in_force == "GTX" and takes):
+    is_post_only = order.time_in_force in POST_ONLY
+    if quantity <= order.executed or (
+        is_post_only and would_take(exchange, order.symbol, order.side, price)
+    ):
         exchange.end_order(account, order, CANCELED, now_ns)
         return
-    exchange.resting[order.symbol].pop(order.order_id, None)
+    exchange.resting[order.symbol].remove(order)
+    order.amendments.append(
+        Amendment(
+            amendment_id=exchange.next_sequence("amendment"),
+            time_ns=now_ns,
+            price_before=order.price,
+            price_after=price,
+            quantity_before=order.quantity,
+            quantity_after=quantity,
+            count=len(order.amendments) + 1,
+            modify_id=order.modify_id,
+        )
+    )
     order.quantity, order.price, order.updated_ns = quantity, price, now_ns
     exchange.tell_order(account, order, "AMENDMENT", now_ns)
-    leaves = order.leaves
-    if order.reduce_only:
-        leaves = min(leaves, exchange.reducible(account, order.symbol, order.sign))
-    take(exchange, account, order, sweep(book, order.side, leaves, price), now_ns)
+    take(exchange, account, order, price, now_ns)

@@ -7,24 +7,27 @@ placed, any order 90 days after. Forgotten orders answer like orders that never 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.algo_orders import AlgoOrder
 from services.paper_exchange.state.orders import CANCELED, Order
 from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
+from services.paper_exchange.trading.order_reading import instrument_of
 from services.paper_exchange.trading.order_shapes import (
     acknowledged_order,
+    listed_amendment,
     listed_income,
     listed_trade,
     queried_order,
 )
-from services.paper_exchange.trading.placement import instrument_of
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
 
 Row = TypeVar("Row")
 _HOUR_MS = 3_600_000
+AMENDMENT_ROWS_DEFAULT: Final = 50
+AMENDMENT_ROWS_MAX: Final = 100
 _CANCELED_ALL = {"code": 200, "msg": "The operation of cancel all open order is done."}
 
 
@@ -116,10 +119,11 @@ def list_trades(
     if from_id is not None and ("startTime" in parameters or "endTime" in parameters):
         raise RefusalError(-1128)
     start_ms, end_ms, is_from_start = window(exchange, parameters, now_ns)
+    oldest_ns = now_ns - exchange.limits.order_retention_ns if exchange.quirks.retention else 0
     chosen = (
         trade
         for trade in account.trades.get(instrument.symbol, ())
-        if order_id in (None, trade.order_id)
+        if order_id in (None, trade.order_id) and trade.time_ns >= oldest_ns
     )
     if from_id is not None:
         rows = [trade for trade in chosen if trade.trade_id >= from_id][:limit]
@@ -129,6 +133,32 @@ def list_trades(
         placed = in_window(chosen, lambda trade: trade.time_ns, start_ms, end_ms)
         rows = placed[:limit] if is_from_start else placed[-limit:]
     return [listed_trade(instrument, trade) for trade in rows]
+
+
+def list_amendments(
+    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
+) -> list[dict[str, object]]:
+    """GET /fapi/v1/orderAmendment of one order: the modifications of 90 days, newest first.
+
+    Raises -2013 for an order that never was or is forgotten.
+    """
+    instrument = instrument_of(exchange, parameters)
+    order = find_order(exchange, account, parameters)
+    start_ms = parameters.optional_integer("startTime")
+    end_ms = parameters.optional_integer("endTime")
+    limit = parameters.limit(AMENDMENT_ROWS_DEFAULT, AMENDMENT_ROWS_MAX)
+    if order is None or not is_retained(exchange, order, now_ns):
+        raise RefusalError(-2013)
+    if start_ms is not None and end_ms is not None and start_ms > end_ms:
+        raise RefusalError(-1023)
+    oldest_ms = (now_ns - exchange.limits.order_retention_ns) // NS_PER_MS
+    chosen = in_window(
+        reversed(order.amendments),
+        lambda amendment: amendment.time_ns,
+        max(oldest_ms, start_ms or 0),
+        now_ns // NS_PER_MS if end_ms is None else end_ms,
+    )
+    return [listed_amendment(instrument, order, amendment) for amendment in chosen[:limit]]
 
 
 def list_income(
@@ -165,6 +195,8 @@ def find_order(exchange: VenueState, account: Account, parameters: Parameters) -
 
 def is_retained(exchange: VenueState, order: Order | AlgoOrder, now_ns: int) -> bool:
     """Whether the venue still remembers an order: any open one, others for days."""
+    if not exchange.quirks.retention:
+        return True
     if order.is_waiting if isinstance(order, AlgoOrder) else order.is_open:
         return True
     age_ns = now_ns - order.created_ns

@@ -7,7 +7,7 @@ Recorded in September 2026 (binance-usdm, section 2): acknowledgements carry nei
 from __future__ import annotations
 
 from services.paper_exchange.market.instruments import Instrument
-from services.paper_exchange.state.orders import Income, Order, Trade
+from services.paper_exchange.state.orders import Amendment, Income, Order, Trade
 from services.paper_exchange.wire.decimal_text import average, money, scaled
 
 NS_PER_MS = 1_000_000
@@ -31,12 +31,12 @@ def acknowledged_order(instrument: Instrument, order: Order) -> dict[str, object
         "reduceOnly": order.reduce_only,
         "closePosition": order.close_position,
         "side": order.side,
-        "positionSide": "BOTH",
+        "positionSide": order.position_side,
         "stopPrice": scaled(order.stop_price, prices),
         "workingType": order.working_type,
         "priceProtect": order.price_protect,
         "origType": order.original_type,
-        "priceMatch": "NONE",
+        "priceMatch": order.price_match,
         "selfTradePreventionMode": order.self_trade_prevention,
         "goodTillDate": order.good_till_ms,
         "updateTime": order.updated_ns // NS_PER_MS,
@@ -61,16 +61,64 @@ def queried_order(instrument: Instrument, order: Order) -> dict[str, object]:
         "reduceOnly": order.reduce_only,
         "closePosition": order.close_position,
         "side": order.side,
-        "positionSide": "BOTH",
+        "positionSide": order.position_side,
         "stopPrice": scaled(order.stop_price, prices),
         "workingType": order.working_type,
         "priceProtect": order.price_protect,
         "origType": order.original_type,
-        "priceMatch": "NONE",
+        "priceMatch": order.price_match,
         "selfTradePreventionMode": order.self_trade_prevention,
         "goodTillDate": order.good_till_ms,
         "time": order.created_ns // NS_PER_MS,
         "updateTime": order.updated_ns // NS_PER_MS,
+    }
+
+
+def tested_order(instrument: Instrument, order: Order) -> dict[str, object]:
+    """What POST order/test answers with: an order like any other, with prices and sums."""
+    prices, quantities = instrument.price_precision, instrument.quantity_precision
+    body: dict[str, object] = {}
+    for name, value in acknowledged_order(instrument, order).items():
+        body[name] = value
+        if name == "price":
+            body["avgPrice"] = scaled(order.average_price, prices)
+        elif name == "cumQty":
+            body["cumQuote"] = scaled(order.quote, prices + quantities)
+    return body
+
+
+def modified_order(instrument: Instrument, order: Order) -> dict[str, object]:
+    """What PUT order answers with: the pair, and the customer's own id of the modification."""
+    body = {**acknowledged_order(instrument, order), "pair": order.symbol}
+    return body if order.modify_id is None else {**body, "modifyId": order.modify_id}
+
+
+def listed_amendment(
+    instrument: Instrument, order: Order, amendment: Amendment
+) -> dict[str, object]:
+    """One row of orderAmendment."""
+    prices, quantities = instrument.price_precision, instrument.quantity_precision
+    changes: dict[str, object] = {
+        "price": {
+            "before": scaled(amendment.price_before, prices),
+            "after": scaled(amendment.price_after, prices),
+        },
+        "origQty": {
+            "before": scaled(amendment.quantity_before, quantities),
+            "after": scaled(amendment.quantity_after, quantities),
+        },
+        "count": amendment.count,
+    }
+    if amendment.modify_id is not None:
+        changes["modifyId"] = amendment.modify_id
+    return {
+        "amendmentId": amendment.amendment_id,
+        "symbol": order.symbol,
+        "pair": order.symbol,
+        "orderId": order.order_id,
+        "clientOrderId": order.client_order_id,
+        "time": amendment.time_ns // NS_PER_MS,
+        "amendment": changes,
     }
 
 
@@ -87,9 +135,12 @@ def listed_trade(instrument: Instrument, trade: Trade) -> dict[str, object]:
         "price": scaled(trade.price, prices),
         "qty": scaled(trade.quantity, quantities),
         "quoteQty": scaled(trade.price * trade.quantity, prices + quantities),
+        "baseQty": scaled(trade.quantity, quantities),
+        "marginAsset": "USDT",
+        "pair": trade.symbol,
         "realizedPnl": money(trade.realized),
         "side": trade.side,
-        "positionSide": "BOTH",
+        "positionSide": trade.position_side,
         "symbol": trade.symbol,
         "time": trade.time_ns // NS_PER_MS,
     }

@@ -67,6 +67,8 @@ TEXTS: dict[int, str] = {
     -4023: "Qty not increased by step size.",
     -4024: "Limit price can't be lower than {0}.",
     -4028: "Leverage {0} is not valid",
+    -4031: "Invalid parameter working type",
+    -4032: "Exceed maximum cancel order size.",
     -4045: "Reach max stop order limit.",
     -4046: "No need to change margin type.",
     -4047: "Margin type cannot be changed if there exists open orders.",
@@ -82,6 +84,7 @@ TEXTS: dict[int, str] = {
     -4062: "Invalid or improper reduceOnly value.",
     -4067: "Position side cannot be changed if there exists open orders.",
     -4068: "Position side cannot be changed if there exists position.",
+    -4082: "Invalid number of batch place orders.",
     -4116: "clientOrderId is duplicated",
     -4120: (
         "Order type not supported for this endpoint. Please use the Algo Order API "
@@ -93,7 +96,7 @@ TEXTS: dict[int, str] = {
     -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit",
     -4136: "Target strategy invalid for orderType {0},closePosition {1}",
     -4137: "Quantity must be zero with closePosition equals true",
-    -4139: "Invalid symbol status for opening position.",
+    -4140: "Invalid symbol status for opening position.",
     -4161: "Leverage reduction is not supported in Isolated Margin Mode with open positions",
     -4164: "Order's notional must be no smaller than {0} (unless you choose reduce only)",
     -4165: "Maximum time interval is {0} days",
@@ -124,17 +127,19 @@ TEXTS: dict[int, str] = {
     -5026: "Exceed maximum modify order limit.",
     -5027: "No need to modify the order.",
     -5028: "Timestamp for this request is outside of the ME recvWindow.",
-    -5029: "Order's notional after modification must be no smaller than {0}",
+    -5029: "Order's notional must be no smaller than {0}",
     -5037: "Invalid price match",
+    -5038: "Price match only supports order type: LIMIT, STOP AND TAKE_PROFIT",
     -5039: "Invalid self trade prevention mode",
     -5040: (
         "The goodTillDate timestamp must be greater than the current time plus 600 seconds "
         "and smaller than 253402300799000"
     ),
+    -5041: "No depth matches this BBO order",
     -5047: "The reduceOnly sent does not match the order.",
 }
 
-# The venue's texts of -5029 and -5047 are not recorded: these are ours.
+# The venue's text of -5047 is not recorded: this one is ours.
 
 TIMESTAMP_AHEAD = "Timestamp for this request was 1000ms ahead of the server's time."
 """The second text of -1021: the request comes from the future."""

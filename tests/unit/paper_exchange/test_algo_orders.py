@@ -70,7 +70,7 @@ def said(venue):
         ({"price": "48000.00"}, -1106),
         ({"type": "STOP"}, -1102),
         ({"type": "STOP", "price": "48000.05"}, -4014),
-        ({"workingType": "INDEX_PRICE"}, -1130),
+        ({"workingType": "INDEX_PRICE"}, -4031),
         ({"timeInForce": "DAY"}, -1115),
         ({"positionSide": "LONG"}, -4061),
         ({"clientAlgoId": "a b"}, -1100),
@@ -86,7 +86,7 @@ def said(venue):
         ({"type": "TRAILING_STOP_MARKET", "triggerPrice": None}, -1102),
         ({"type": "TRAILING_STOP_MARKET", "triggerPrice": None, "callbackRate": "11"}, -2007),
         ({"callbackRate": "1"}, -1106),
-        ({"priceMatch": "QUEUE"}, -5037),
+        ({"priceMatch": "QUEUE"}, -5038),
     ],
 )
 def test_a_conditional_order_is_refused_in_the_venues_words(venue, change, code):

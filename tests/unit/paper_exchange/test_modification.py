@@ -48,13 +48,15 @@ def test_it_answers_with_pair_and_modify_id_and_says_amendment(venue):
     order_id = rest(venue)
     venue.call("POST", "/fapi/v1/listenKey")
     venue.events()
-    found = modify(venue, order_id).body
+    found = modify(venue, order_id, modifyId=77).body
     assert list(found)[-2:] == ["pair", "modifyId"]
     assert (found["origQty"], found["pair"], found["status"]) == ("0.020", "BTCUSDT", "NEW")
     assert "avgPrice" not in found
     (event,) = venue.events()
-    assert (event["o"]["x"], event["o"]["M"]) == ("AMENDMENT", found["modifyId"])
-    assert venue.account.counts.count_1m == 2
+    assert (event["o"]["x"], event["o"]["M"]) == ("AMENDMENT", 77)
+    unnamed = modify(venue, order_id, quantity="0.030").body
+    assert list(unnamed)[-1] == "pair"
+    assert venue.account.counts.count_1m == 3
 
 
 def test_it_loses_its_place_in_the_queue(venue):
@@ -86,5 +88,6 @@ def test_a_post_only_order_that_would_take_ends(venue):
 
 def test_an_order_may_be_moved_so_often(venue):
     order_id = rest(venue)
-    venue.account.orders[order_id].amendments = 10_000
+    modify(venue, order_id, quantity="0.011")
+    venue.account.orders[order_id].amendments *= 10_000
     assert modify(venue, order_id).code == -5026
