@@ -69,7 +69,7 @@ def _close_part(
 ) -> None:
     position, instrument = stake.position, state.instruments[stake.position.symbol]
     quantity = _part_to_close(instrument, margin, stake)
-    behind = margin.share_of(stake) * quantity / abs(position.quantity)
+    behind = margin.share_of(stake) * quantity / abs(stake.quantity)
     price = _bankruptcy_price(instrument, stake, behind / quantity)
     order = place_closing(
         state, account, position, ForcedClosing.LIQUIDATION, quantity, price, now_ns
@@ -97,7 +97,7 @@ def _part_to_close(instrument: Instrument, margin: Margin, stake: Stake) -> Deci
 
     A margin that is altogether lost backs nothing, so that all of the position goes.
     """
-    held = abs(stake.position.quantity)
+    held = abs(stake.quantity)
     bracket = bracket_at(instrument.symbol, stake.notional)
     if bracket.number == 1 or margin.balance <= 0:
         return held

@@ -18,9 +18,13 @@ CROSS: Final[PositionKey] = ("", "")
 
 
 class Stake(NamedTuple):
-    """One open position of a margin at its mark price; amounts in the margin asset."""
+    """One open position of a margin at its mark price; amounts in the margin asset.
+
+    `quantity` is what the position held then, whatever becomes of it.
+    """
 
     position: Position
+    quantity: Decimal
     mark: Decimal
     unrealized: Decimal
     maintenance: Decimal
@@ -28,12 +32,12 @@ class Stake(NamedTuple):
     @property
     def notional(self) -> Decimal:
         """Value at the mark price; never negative."""
-        return abs(self.position.quantity) * self.mark
+        return abs(self.quantity) * self.mark
 
     @property
     def sign(self) -> int:
         """+1 for a long position, -1 for a short one."""
-        return 1 if self.position.quantity > 0 else -1
+        return 1 if self.quantity > 0 else -1
 
 
 class Margin(NamedTuple):
@@ -83,7 +87,7 @@ def margins_of(state: VenueState, account: Account) -> list[Margin]:
         if mark is None:
             return []
         needed = maintenance_margin(position.symbol, abs(position.quantity) * mark)
-        stake = Stake(position, mark, position.unrealized(mark), needed)
+        stake = Stake(position, position.quantity, mark, position.unrealized(mark), needed)
         if account.is_isolated(position.symbol):
             purse = state.isolated_wallet_of(account, *position.key)
             margins.append(Margin(position.key, purse, [stake]))
