@@ -124,6 +124,11 @@ class Book:
         return max(self.last_update_id, self._quote_update_id)
 
     @property
+    def update_id(self) -> int:
+        """The id of the newest change of the best levels, whether depth or a quote told it."""
+        return max(self.last_update_id, self._quote_update_id)
+
+    @property
     def best_bid(self) -> tuple[Decimal, Decimal] | None:
         """Price and quantity of the highest bid."""
         return self._best(self._bids)

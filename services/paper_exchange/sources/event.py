@@ -102,7 +102,14 @@ class ClosedBar(msgspec.Struct, frozen=True, gc=False):
     volume: Decimal
 
 
-SourceEvent = DepthSnapshot | DepthUpdate | Quote | Trade | MarkPrice | ClosedBar
+class Silence(msgspec.Struct, frozen=True, gc=False):
+    """Nothing that anybody is told: time passes while a symbol is halted."""
+
+    ts_ns: int
+    symbol: str
+
+
+SourceEvent = DepthSnapshot | DepthUpdate | Quote | Trade | MarkPrice | ClosedBar | Silence
 
 
 class Source(Protocol):

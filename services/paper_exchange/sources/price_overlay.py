@@ -24,6 +24,7 @@ from services.paper_exchange.sources.event import (
     Levels,
     MarkPrice,
     Quote,
+    Silence,
     SourceEvent,
     Trade,
 )
@@ -119,6 +120,7 @@ class PriceOverlay:
                 symbol = self._bent[event.symbol] = _BentSymbol(instrument, book)
             if event.symbol in self._halted:
                 symbol.absorb(event)
+                yield Silence(event.ts_ns, event.symbol)
             else:
                 yield from symbol.bend(event, found[0].at(event.ts_ns), found[1])
 
@@ -178,6 +180,8 @@ class _BentSymbol:
             case ClosedBar():
                 if event.open_ms * NS_PER_MS > self._bent_ns:
                     yield event
+            case Silence():
+                yield event
 
     def absorb(self, event: SourceEvent) -> None:
         """Take note of an event of a halted symbol, of which nobody is told."""
