@@ -98,6 +98,7 @@ class PaperExchange:
         self.clock = MarketClock(monotonic_ns, start_ns, settings.speed, limit_ns)
         self.market = Market(instruments, start_ns)
         self.hub = Hub()
+        self.market.is_heard = self.hub.listeners_of
         books = {symbol: self.market.book(symbol) for symbol in instruments}
         self.exchange = Exchange(
             instruments,

@@ -23,7 +23,8 @@ SLOW_WAIT_SECONDS_MAX: Final = 1.0
 """How long the whole market waits for one slow socket before that socket is disconnected."""
 
 _encode = msgspec.json.Encoder().encode
-Payload = Mapping[str, object] | Callable[[], Mapping[str, object]]
+Body = Mapping[str, object] | Sequence[Mapping[str, object]]
+Payload = Body | Callable[[], Body]
 """What is published, or how to make it: a costly one is made only when somebody listens."""
 
 

@@ -45,8 +45,16 @@ class RequestWeight:
             response = await handler(request)
         except RefusalError as refusal:
             response = json_answer(refusal.body(), refusal.status)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+            response = json_answer(_no_such_path(request), web.HTTPNotFound.status_code)
         if not response.prepared:
             weight = request.get(WEIGHT, 1)
             used = self._doorkeeper.charge(address, weight, self._clock.now_ns())
             response.headers.setdefault(USED_WEIGHT_HEADER, str(used))
         return response
+
+
+def _no_such_path(request: web.Request) -> dict[str, object]:
+    """What the venue says of a path it does not have, and of a method a path does not take."""
+    text = f"Path {request.path}, Method {request.method} is invalid"
+    return {"code": -5000, "msg": text}

@@ -3,7 +3,6 @@
 from typing import Final
 
 from services.paper_exchange.market.candles import ZERO
-from services.paper_exchange.market.market import SymbolMarket
 from services.paper_exchange.market.report_view import (
     NS_PER_MS,
     MarketView,
@@ -11,6 +10,7 @@ from services.paper_exchange.market.report_view import (
     each_or_one,
     state_of,
 )
+from services.paper_exchange.market.symbol_market import SymbolMarket
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
 

@@ -31,6 +31,8 @@ INTERVALS_MS: Final = {
     "1w": 7 * 1_440 * MINUTE_MS,
 }
 """Intervals of one length."""
+SECOND: Final = "1s"
+"""Only the continuous contract has candles of a second, and none are kept."""
 MONTH: Final = "1M"
 INTERVALS: Final = (*INTERVALS_MS, MONTH)
 """All intervals kept; the venue has no 1s on a symbol's klines."""
@@ -55,7 +57,7 @@ def end_of(interval: str, open_ms: int) -> int:
     if interval == MONTH:
         moment = datetime.fromtimestamp(open_ms // 1_000, UTC)
         return _month_ms(moment.year + moment.month // 12, moment.month % 12 + 1)
-    return open_ms + INTERVALS_MS[interval]
+    return open_ms + (1_000 if interval == SECOND else INTERVALS_MS[interval])
 
 
 def _month_ms(year: int, month: int) -> int:

@@ -1,26 +1,33 @@
 """Public reports of what a contract is worth: mark, index and funding, last prices, statistics."""
 
+from decimal import Decimal
 from typing import Final
 
 from services.paper_exchange.market import payloads
 from services.paper_exchange.market.candles import ZERO
 from services.paper_exchange.market.day_ticker import day_ticker as day_ticker_row
-from services.paper_exchange.market.market import SymbolMarket
+from services.paper_exchange.market.funding_rates import INTEREST_RATE, REGULAR
 from services.paper_exchange.market.report_view import (
     NS_PER_MS,
+    ROWS_MAX,
     MarketView,
     Row,
     each_or_one,
     state_of,
+    window,
 )
+from services.paper_exchange.market.symbol_market import SymbolMarket
 from services.paper_exchange.wire.parameters import Parameters
 
-INTEREST_RATE: Final = "0.00010000"
+FUNDINGS_DEFAULT: Final = 100
+INDEX_EXCHANGE: Final = "paper"
+_USUAL_FUNDING: Final = (Decimal("0.02"), 8)
+"""Cap of the rate, and hours between fundings."""
 
 
 def premium_index(view: MarketView, sent: Parameters, now_ns: int) -> Row | list[Row]:
     """GET /fapi/v1/premiumIndex: mark and index price, and the funding to come."""
-    return each_or_one(view, sent, lambda state: _premium(state, now_ns))
+    return each_or_one(view, sent, lambda state: _premium(view, state, now_ns))
 
 
 def last_price(view: MarketView, sent: Parameters, now_ns: int) -> Row | list[Row]:
@@ -44,23 +51,79 @@ def open_interest(view: MarketView, sent: Parameters, now_ns: int) -> Row:
 
 
 def funding_rate(view: MarketView, sent: Parameters, _now_ns: int) -> list[Row]:
-    """GET /fapi/v1/fundingRate: the fundings there have been."""
-    if "symbol" in sent:
-        state_of(view, sent)
-    return []
+    """GET /fapi/v1/fundingRate: the fundings there have been, oldest first."""
+    rates = view.market.funding_rates
+    chosen = [state_of(view, sent).book.symbol] if "symbol" in sent else list(view.market.symbols)
+    limit = sent.limit(FUNDINGS_DEFAULT, ROWS_MAX)
+    start_ms, end_ms = window(sent)
+    found = [
+        funding
+        for symbol in chosen
+        for funding in rates.history(symbol)
+        if (start_ms is None or funding.funding_ms >= start_ms)
+        and (end_ms is None or funding.funding_ms <= end_ms)
+    ]
+    found.sort(key=lambda funding: funding.funding_ms)
+    rows = found[:limit] if start_ms is not None else found[-limit:]
+    return [
+        {
+            "symbol": funding.symbol,
+            "fundingTime": funding.funding_ms,
+            "fundingRate": payloads.price_text(funding.rate),
+            "markPrice": payloads.price_text(funding.mark_price),
+            "rateType": REGULAR,
+        }
+        for funding in rows
+    ]
 
 
-def _premium(state: SymbolMarket, now_ns: int) -> Row:
-    book = state.book
+def funding_info(view: MarketView, _sent: Parameters, _now_ns: int) -> list[Row]:
+    """GET /fapi/v1/fundingInfo: the symbols whose cap or interval is not the usual one."""
+    return [
+        {
+            "symbol": listed.symbol,
+            "adjustedFundingRateCap": payloads.price_text(listed.funding_rate_cap),
+            "adjustedFundingRateFloor": payloads.price_text(-listed.funding_rate_cap),
+            "fundingIntervalHours": listed.funding_interval_hours,
+            "disclaimer": False,
+        }
+        for listed in view.market.instruments.values()
+        if (listed.funding_rate_cap, listed.funding_interval_hours) != _USUAL_FUNDING
+    ]
+
+
+def constituents(view: MarketView, sent: Parameters, now_ns: int) -> Row:
+    """GET /fapi/v1/constituents: where the index comes from, which here is the source alone."""
+    state = state_of(view, sent)
+    return {
+        "symbol": state.book.symbol,
+        "time": now_ns // NS_PER_MS,
+        "constituents": [
+            {
+                "exchange": INDEX_EXCHANGE,
+                "symbol": state.book.symbol,
+                "price": payloads.price_text(_index(state)),
+                "weight": "1.00000000",
+            }
+        ],
+    }
+
+
+def _index(state: SymbolMarket) -> Decimal:
+    return state.book.index_price or state.book.mark_price or ZERO
+
+
+def _premium(view: MarketView, state: SymbolMarket, now_ns: int) -> Row:
+    book, rates = state.book, view.market.funding_rates
     mark_text = payloads.price_text(book.mark_price or ZERO)
     return {
         "symbol": book.symbol,
         "markPrice": mark_text,
-        "indexPrice": payloads.price_text(book.index_price or ZERO),
+        "indexPrice": payloads.price_text(_index(state)),
         "estimatedSettlePrice": mark_text,
-        "lastFundingRate": payloads.FUNDING_RATE,
-        "interestRate": INTEREST_RATE,
-        "nextFundingTime": payloads.next_funding_ms(now_ns),
+        "lastFundingRate": payloads.price_text(rates.rate(book.symbol)),
+        "interestRate": payloads.price_text(INTEREST_RATE),
+        "nextFundingTime": rates.next_funding_ms(book.symbol, now_ns),
         "time": now_ns // NS_PER_MS,
     }
 

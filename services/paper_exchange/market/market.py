@@ -5,8 +5,8 @@ of the streams, the end of candles, the mark prices). Both return the messages t
 matching needs to know. No clock is read here: time comes in with each call and never decreases.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -15,47 +15,36 @@ import msgspec
 
 from services.paper_exchange.market import payloads
 from services.paper_exchange.market.book import Book
-from services.paper_exchange.market.candles import INTERVALS, Candle, Candles, end_of
+from services.paper_exchange.market.cadences import (
+    AGGREGATE_PERIOD_NS,
+    KLINE_PERIOD_NS,
+    SECOND_NS,
+    SLOW_MARK_PERIOD_NS,
+    IsHeard,
+    Message,
+    Roundup,
+    close_aggregate,
+    closed_candles,
+    each_second,
+    flush,
+)
+from services.paper_exchange.market.candles import end_of
 from services.paper_exchange.market.funding_rates import FundingRates
 from services.paper_exchange.market.instruments import STATUSES, Instrument
 from services.paper_exchange.market.payloads import AggregateTrade
+from services.paper_exchange.market.symbol_market import NS_PER_MS, SymbolMarket
 from services.paper_exchange.sources.event import (
     ClosedBar,
     DepthSnapshot,
     DepthUpdate,
     MarkPrice,
     Quote,
+    Silence,
     SourceEvent,
     Trade,
 )
-from services.paper_exchange.wire.decimal_text import scaled
 
-NS_PER_MS: Final = 1_000_000
-AGGREGATE_PERIOD_NS: Final = 100 * NS_PER_MS
-KLINE_PERIOD_NS: Final = 250 * NS_PER_MS
-MARK_PERIOD_NS: Final = 1_000 * NS_PER_MS
-SLOW_MARK_PERIOD_NS: Final = 3_000 * NS_PER_MS
-DEPTH_PERIODS_NS: Final = {
-    "depth@100ms": 100 * NS_PER_MS,
-    "depth": 250 * NS_PER_MS,
-    "depth@500ms": 500 * NS_PER_MS,
-}
-TRADES_KEPT_MAX: Final = 30_000
-"""Trades kept per symbol for REST, and as many aggregate trades.
-
-So many that a client of a fast market can be away for 5 s at 20 times speed and still fill its gap:
-100 s of market time hold up to 12,700 trades of BTCUSDT (a volatile day in August 2024), and while
-the client pages through them, within its request weight of 1,000 rows for 200 of 2,400 a minute,
-as many again may come. The real venue keeps months; here each costs 0.5 kB and an aggregate half
-of that, so a symbol that has filled both holds 22 MB, which one of 15 trades a second (the
-generator's) does after half an hour.
-"""
-
-Message = tuple[str, Mapping[str, object] | Callable[[], Mapping[str, object]]]
-"""A stream name and its payload, or how to make the payload if anybody listens.
-
-A payload must be made before the market moves on: it describes the market as it is now.
-"""
+MARK_NAMES: Final = ("markPrice@1s", "markPrice")
 
 
 class UpdateKind(StrEnum):
@@ -90,57 +79,12 @@ class Step(NamedTuple):
     messages: list[Message]
 
 
-class SymbolMarket:
-    """All the market knows of one symbol."""
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self.book = Book(instrument.symbol, instrument.price_precision)
-        self.candles = Candles()
-        self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT_MAX)
-        self.aggregates: deque[AggregateTrade] = deque(maxlen=TRADES_KEPT_MAX)
-        self.aggregate: AggregateTrade | None = None
-        self.aggregate_id_next = 1
-        self.has_own_mark = False
-        self.depth_pending: dict[str, list[DepthUpdate]] = {kind: [] for kind in DEPTH_PERIODS_NS}
-        prefix = instrument.symbol.lower()
-        self.stream = {
-            kind: f"{prefix}@{kind}"
-            for kind in (
-                "depth@0ms",
-                *DEPTH_PERIODS_NS,
-                "bookTicker",
-                "trade",
-                "aggTrade",
-                "markPrice",
-                "markPrice@1s",
-                *(f"kline_{interval}" for interval in INTERVALS),
-            )
-        }
-
-    def price_text(self, price: Decimal) -> str:
-        """A price with the decimals of this symbol."""
-        return scaled(price, self.instrument.price_precision)
-
-    def quantity_text(self, quantity: Decimal) -> str:
-        """A quantity with the decimals of this symbol."""
-        return scaled(quantity, self.instrument.quantity_precision)
-
-    def derive_mark(self) -> None:
-        """Take the median of best bid, best ask and last price where the source has no mark."""
-        book = self.book
-        bid, ask = book.best_bid, book.best_ask
-        if self.has_own_mark or bid is None or ask is None:
-            return
-        if book.last_price is None:
-            book.mark_price = book.mid_price
-        else:
-            book.mark_price = payloads.median_of_three((bid[0], ask[0], book.last_price))
-        book.index_price = book.mark_price
-
-
 class Market:
-    """The market of ``instruments``; ``applied`` counts source events by kind."""
+    """The market of ``instruments``; ``applied`` counts source events by kind.
+
+    ``is_heard`` tells whether anybody listens to a stream: what costs something to say is said only
+    then.
+    """
 
     def __init__(self, instruments: dict[str, Instrument], start_ns: int) -> None:
         self.instruments = instruments
@@ -149,7 +93,9 @@ class Market:
         self.applied: Counter[UpdateKind] = Counter()
         self._ts_ns = start_ns
         self._is_pending = False
-        self._contract_news: list[Instrument] = []
+        self._changed: list[Instrument] = []
+        self._roundup = Roundup(list(self.symbols.values()))
+        self.is_heard: IsHeard = _everything_is_heard
 
     def book(self, symbol: str) -> Book:
         """Return the book of a listed symbol; raises KeyError for another."""
@@ -170,16 +116,17 @@ class Market:
         if delivery_date_ms is not None:
             listed = msgspec.structs.replace(listed, delivery_date_ms=delivery_date_ms)
         self.instruments[symbol] = state.instrument = listed
-        self._contract_news.append(listed)
+        self._changed.append(listed)
         self._is_pending = True
         return listed
 
     def seed_history(self, bars: Iterable[ClosedBar]) -> None:
         """Remember candles from before the start, so that clients can warm up."""
         for bar in bars:
-            candles = self.symbols[bar.symbol].candles
-            candles.close_bar(bar)
-            candles.close_due(end_of(bar.interval, bar.open_ms))
+            state = self.symbols[bar.symbol]
+            state.candles.close_bar(bar)
+            state.candles.close_due(end_of(bar.interval, bar.open_ms))
+            state.marks.seed(bar)
 
     def apply(self, event: SourceEvent) -> Step:
         """Fold one source event; everything due before it must have been advanced to."""
@@ -203,6 +150,8 @@ class Market:
                 step = Step(update, [])
             case ClosedBar():
                 step = self._apply_bar(state, event)
+            case Silence():
+                step = Step(None, [])
         if step.update is not None:
             self.applied[step.update.kind] += 1
         if state.book.mark_price is None:
@@ -214,31 +163,73 @@ class Market:
         """Market time of the next tick: within 100 ms while something waits, else the second."""
         ts_ns = self._ts_ns
         if not self._is_pending:
-            return _next(ts_ns, MARK_PERIOD_NS)
+            return _next(ts_ns, SECOND_NS)
         return min(_next(ts_ns, AGGREGATE_PERIOD_NS), _next(ts_ns, KLINE_PERIOD_NS))
 
     def advance(self, ts_ns: int) -> list[Step]:
         """Let market time reach a tick (`next_due_ns`, or later when the source is silent)."""
         self._ts_ns = ts_ns
-        steps: list[Step] = []
-        if self._contract_news:
-            news = [
-                ("!contractInfo", payloads.contract_info(listed, ts_ns))
-                for listed in self._contract_news
-            ]
-            self._contract_news.clear()
-            steps.append(Step(None, list(news)))
+        steps = self._contract_news(ts_ns)
         is_pending = False
+        is_second = ts_ns % SECOND_NS == 0
+        marks: list[payloads.Payload] = []
         for state in self.symbols.values():
-            is_second = ts_ns % MARK_PERIOD_NS == 0
-            ended = state.candles.close_due(ts_ns // NS_PER_MS) if is_second else []
-            messages = _closed(state, ended, ts_ns) + _flush(state, ts_ns)
-            update = _publish_mark(state, ts_ns, messages) if is_second else None
+            messages: list[Message] = []
+            update = None
+            if is_second:
+                ended = state.candles.close_due(ts_ns // NS_PER_MS)
+                messages += closed_candles(state, ended, ts_ns)
+            messages += flush(state, ts_ns, self.is_heard)
+            if is_second:
+                update = self._publish_mark(state, ts_ns, messages, marks)
+                messages += each_second(state, ts_ns, self.is_heard)
             is_pending = is_pending or _has_pending(state)
             if messages or update is not None:
                 steps.append(Step(update, messages))
         self._is_pending = is_pending
+        if is_second:
+            roundup = self._roundup.each_second(ts_ns, marks, self.is_heard)
+            if roundup:
+                steps.append(Step(None, roundup))
         return steps
+
+    def _contract_news(self, ts_ns: int) -> list[Step]:
+        news: list[Message] = [
+            ("!contractInfo", payloads.contract_info(listed, ts_ns)) for listed in self._changed
+        ]
+        self._changed.clear()
+        return [Step(None, news)] if news else []
+
+    def _publish_mark(
+        self,
+        state: SymbolMarket,
+        ts_ns: int,
+        messages: list[Message],
+        marks: list[payloads.Payload],
+    ) -> MarketUpdate | None:
+        """Read the mark of this second, and tell it to whoever listens."""
+        state.derive_mark()
+        book = state.book
+        mark = book.mark_price
+        if mark is None:
+            return None
+        state.marks.add(mark, book.index_price or mark, ts_ns // NS_PER_MS)
+        names = MARK_NAMES if ts_ns % SLOW_MARK_PERIOD_NS == 0 else MARK_NAMES[:1]
+        heard = [name for name in map(state.stream.__getitem__, names) if self.is_heard(name)]
+        is_in_array = self.is_heard("!markPrice@arr@1s") or self.is_heard("!markPrice@arr")
+        if heard or is_in_array:
+            payload = self.mark_price_update(state, ts_ns)
+            messages += [(name, payload) for name in heard]
+            marks.append(payload)
+        return MarketUpdate(ts_ns, book.symbol, UpdateKind.MARK, mark)
+
+    def mark_price_update(self, state: SymbolMarket, ts_ns: int) -> payloads.Payload:
+        """The markPriceUpdate of a symbol that has a mark price."""
+        book, rates = state.book, self.funding_rates
+        average = state.marks.average or book.mark_price
+        assert average is not None, "told once there is a mark price"
+        next_ms = rates.next_funding_ms(book.symbol, ts_ns)
+        return payloads.mark_price_update(book, average, rates.rate(book.symbol), next_ms, ts_ns)
 
     def _apply_quote(self, state: SymbolMarket, event: Quote) -> Step:
         state.book.apply_quote(
@@ -269,12 +260,12 @@ class Market:
         if aggregate is not None and (
             aggregate.price != event.price or aggregate.is_buyer_maker != event.is_buyer_maker
         ):
-            messages.insert(0, _close_aggregate(state, aggregate, event.ts_ns))
+            messages.insert(0, close_aggregate(state, event.ts_ns))
         _aggregate(state, event)
         state.book.last_price = event.price
         state.trades.append(event)
         ts_ms = event.ts_ns // NS_PER_MS
-        messages = _closed(state, state.candles.close_due(ts_ms), event.ts_ns) + messages
+        messages = closed_candles(state, state.candles.close_due(ts_ms), event.ts_ns) + messages
         state.candles.add_trade(event, ts_ms)
         update = MarketUpdate(
             event.ts_ns,
@@ -289,7 +280,11 @@ class Market:
     def _apply_bar(self, state: SymbolMarket, event: ClosedBar) -> Step:
         closed = state.candles.close_bar(event)
         update = MarketUpdate(event.ts_ns, event.symbol, UpdateKind.BAR)
-        return Step(update, _closed(state, closed, event.ts_ns))
+        return Step(update, closed_candles(state, closed, event.ts_ns))
+
+
+def _everything_is_heard(_stream: str) -> bool:
+    return True
 
 
 def _next(ts_ns: int, period_ns: int) -> int:
@@ -300,61 +295,6 @@ def _has_pending(state: SymbolMarket) -> bool:
     return (
         state.aggregate is not None or state.candles.is_changed or any(state.depth_pending.values())
     )
-
-
-def _flush(state: SymbolMarket, ts_ns: int) -> list[Message]:
-    """Return what the cadences of this tick release."""
-    messages: list[Message] = []
-    if state.aggregate is not None and ts_ns % AGGREGATE_PERIOD_NS == 0:
-        messages.append(_close_aggregate(state, state.aggregate, ts_ns))
-    for kind, pending in state.depth_pending.items():
-        if pending and ts_ns % DEPTH_PERIODS_NS[kind] == 0:
-            messages.append((state.stream[kind], _merged_depth_maker(pending, ts_ns)))
-            state.depth_pending[kind] = []
-    if state.candles.is_changed and ts_ns % KLINE_PERIOD_NS == 0:
-        state.candles.is_changed = False
-        messages += [
-            (state.stream[f"kline_{interval}"], _kline_maker(state, interval, ts_ns))
-            for interval in INTERVALS
-            if state.candles.has_open(interval)
-        ]
-    return messages
-
-
-def _merged_depth_maker(updates: list[DepthUpdate], ts_ns: int) -> Callable[[], payloads.Payload]:
-    return lambda: payloads.merged_depth(updates, ts_ns)
-
-
-def _kline_maker(state: SymbolMarket, interval: str, ts_ns: int) -> Callable[[], payloads.Payload]:
-    def make() -> payloads.Payload:
-        candle = state.candles.open_candle(interval)
-        assert candle is not None, "made in the tick that found it open"
-        return payloads.kline(state.book.symbol, interval, candle, ts_ns, is_closed=False)
-
-    return make
-
-
-def _closed(state: SymbolMarket, closed: list[tuple[str, Candle]], ts_ns: int) -> list[Message]:
-    symbol = state.book.symbol
-    return [
-        (
-            state.stream[f"kline_{interval}"],
-            payloads.kline(symbol, interval, candle, ts_ns, is_closed=True),
-        )
-        for interval, candle in closed
-    ]
-
-
-def _publish_mark(state: SymbolMarket, ts_ns: int, messages: list[Message]) -> MarketUpdate | None:
-    state.derive_mark()
-    mark_price = state.book.mark_price
-    if mark_price is None:
-        return None
-    payload = payloads.mark_price_update(state.book, ts_ns)
-    messages.append((state.stream["markPrice@1s"], payload))
-    if ts_ns % SLOW_MARK_PERIOD_NS == 0:
-        messages.append((state.stream["markPrice"], payload))
-    return MarketUpdate(ts_ns, state.book.symbol, UpdateKind.MARK, mark_price)
 
 
 def _aggregate(state: SymbolMarket, event: Trade) -> None:
@@ -374,9 +314,3 @@ def _aggregate(state: SymbolMarket, event: Trade) -> None:
     else:
         aggregate.quantity += event.quantity
         aggregate.last_trade_id = event.trade_id
-
-
-def _close_aggregate(state: SymbolMarket, aggregate: AggregateTrade, ts_ns: int) -> Message:
-    state.aggregates.append(aggregate)
-    state.aggregate = None
-    return state.stream["aggTrade"], payloads.aggregate_trade(aggregate, ts_ns)

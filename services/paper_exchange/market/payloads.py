@@ -11,14 +11,11 @@ from typing import Final
 import msgspec
 
 from services.paper_exchange.market.book import Book
-from services.paper_exchange.market.candles import Candle, end_of
 from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.sources.event import DepthUpdate, Quote, Trade
 
 USD_MARGINED: Final = 1
 NS_PER_MS: Final = 1_000_000
-FUNDING_INTERVAL_MS: Final = 8 * 3_600_000
-FUNDING_RATE: Final = "0.00010000"
 
 Payload = dict[str, object]
 
@@ -67,6 +64,31 @@ def merged_depth(updates: Sequence[DepthUpdate], ts_ns: int) -> Payload:
             tuple(dict(level for update in updates for level in update.bids).items()),
             tuple(dict(level for update in updates for level in update.asks).items()),
         )
+    )
+
+
+def partial_depth(updates: Sequence[DepthUpdate], book: Book, levels: int, ts_ns: int) -> Payload:
+    """Return the best ``levels`` of each side, with the update ids of what has changed."""
+    first, last = updates[0], updates[-1]
+    bids, asks = book.snapshot(levels)
+    return depth_update(
+        DepthUpdate(
+            ts_ns,
+            last.symbol,
+            last.transaction_ms,
+            first.first_update_id,
+            last.final_update_id,
+            first.previous_update_id,
+            tuple(bids),
+            tuple(asks),
+        )
+    )
+
+
+def best_of_book(book: Book, bid: tuple[str, str], ask: tuple[str, str], ts_ns: int) -> Payload:
+    """Return a bookTicker of what the book shows now."""
+    return book_ticker(
+        Quote(ts_ns, book.symbol, book.ts_ns // NS_PER_MS, book.update_id, *bid, *ask)
     )
 
 
@@ -121,8 +143,10 @@ def aggregate_trade(aggregate: AggregateTrade, ts_ns: int) -> Payload:
     }
 
 
-def mark_price_update(book: Book, ts_ns: int) -> Payload:
-    """Return a markPriceUpdate; the book must have a mark price."""
+def mark_price_update(
+    book: Book, average: Decimal, rate: Decimal, next_funding_ms: int, ts_ns: int
+) -> Payload:
+    """Return a markPriceUpdate; the book must have a mark price, whose moving average is told."""
     assert book.mark_price is not None, "a mark price is published once there is one"
     mark_text = price_text(book.mark_price)
     index_price = book.mark_price if book.index_price is None else book.index_price
@@ -131,11 +155,11 @@ def mark_price_update(book: Book, ts_ns: int) -> Payload:
         "E": ts_ns // NS_PER_MS,
         "s": book.symbol,
         "p": mark_text,
-        "ap": mark_text,
+        "ap": price_text(average),
         "P": mark_text,
         "i": price_text(index_price),
-        "r": FUNDING_RATE,
-        "T": next_funding_ms(ts_ns),
+        "r": price_text(rate),
+        "T": next_funding_ms,
         "st": USD_MARGINED,
     }
 
@@ -155,61 +179,9 @@ def contract_info(instrument: Instrument, ts_ns: int) -> Payload:
     }
 
 
-def kline(symbol: str, interval: str, candle: Candle, ts_ns: int, *, is_closed: bool) -> Payload:
-    """Return a kline event; ``x`` true is the only mark of a closed candle."""
-    return {
-        "e": "kline",
-        "E": ts_ns // NS_PER_MS,
-        "s": symbol,
-        "k": {
-            "t": candle.open_ms,
-            "T": end_of(interval, candle.open_ms) - 1,
-            "s": symbol,
-            "i": interval,
-            "f": candle.first_trade_id,
-            "L": candle.last_trade_id,
-            "o": f"{candle.open:f}",
-            "c": f"{candle.close:f}",
-            "h": f"{candle.high:f}",
-            "l": f"{candle.low:f}",
-            "v": f"{candle.volume:f}",
-            "n": candle.count,
-            "x": is_closed,
-            "q": f"{candle.quote_volume:f}",
-            "V": f"{candle.taker_buy_volume:f}",
-            "Q": f"{candle.taker_buy_quote_volume:f}",
-            "B": "0",
-        },
-    }
-
-
-def kline_row(interval: str, candle: Candle) -> list[object]:
-    """Return the 12 values of one REST kline."""
-    return [
-        candle.open_ms,
-        f"{candle.open:f}",
-        f"{candle.high:f}",
-        f"{candle.low:f}",
-        f"{candle.close:f}",
-        f"{candle.volume:f}",
-        end_of(interval, candle.open_ms) - 1,
-        f"{candle.quote_volume:f}",
-        candle.count,
-        f"{candle.taker_buy_volume:f}",
-        f"{candle.taker_buy_quote_volume:f}",
-        "0",
-    ]
-
-
 def price_text(price: Decimal) -> str:
-    """Return a mark or index price with the venue's eight decimals."""
+    """Return a mark price, index price or rate with the venue's eight decimals."""
     return f"{price:.8f}"
-
-
-def next_funding_ms(ts_ns: int) -> int:
-    """Return the next funding time after market time, every 8 hours from midnight UTC."""
-    now_ms = ts_ns // NS_PER_MS
-    return now_ms - now_ms % FUNDING_INTERVAL_MS + FUNDING_INTERVAL_MS
 
 
 def median_of_three(values: Iterable[Decimal]) -> Decimal:

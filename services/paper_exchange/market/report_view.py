@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from services.paper_exchange.config import DEFAULT_LIMITS, Limits
 from services.paper_exchange.market.candles import ZERO
-from services.paper_exchange.market.market import Market, SymbolMarket
+from services.paper_exchange.market.market import Market
+from services.paper_exchange.market.symbol_market import SymbolMarket
 from services.paper_exchange.wire.authentication import Security
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError

@@ -15,10 +15,18 @@ from services.paper_exchange.market.book_reports import (
     rpi_depth,
     socket_book_ticker,
 )
-from services.paper_exchange.market.candle_reports import klines, klines_weight
+from services.paper_exchange.market.candle_reports import (
+    continuous_klines,
+    index_price_klines,
+    klines,
+    klines_weight,
+    reading_klines,
+)
 from services.paper_exchange.market.instruments import exchange_info
 from services.paper_exchange.market.mark_reports import (
+    constituents,
     day_ticker,
+    funding_info,
     funding_rate,
     last_price,
     open_interest,
@@ -75,8 +83,18 @@ MARKET_ENDPOINTS: Final[Mapping[tuple[str, str], MarketEndpoint]] = {
     ),
     ("GET", "/fapi/v1/aggTrades"): MarketEndpoint(aggregate_trades, fixed(20)),
     ("GET", "/fapi/v1/klines"): MarketEndpoint(klines, klines_weight),
+    ("GET", "/fapi/v1/continuousKlines"): MarketEndpoint(continuous_klines, klines_weight),
+    ("GET", "/fapi/v1/indexPriceKlines"): MarketEndpoint(index_price_klines, klines_weight),
+    ("GET", "/fapi/v1/markPriceKlines"): MarketEndpoint(
+        reading_klines(lambda marks: marks.mark), klines_weight
+    ),
+    ("GET", "/fapi/v1/premiumIndexKlines"): MarketEndpoint(
+        reading_klines(lambda marks: marks.premium), klines_weight
+    ),
+    ("GET", "/fapi/v1/constituents"): MarketEndpoint(constituents, fixed(2)),
     ("GET", "/fapi/v1/premiumIndex"): MarketEndpoint(premium_index, one_or_all(1, 10)),
     ("GET", "/fapi/v1/fundingRate"): MarketEndpoint(funding_rate, fixed(0), has_own_quota=True),
+    ("GET", "/fapi/v1/fundingInfo"): MarketEndpoint(funding_info, fixed(0), has_own_quota=True),
     ("GET", "/fapi/v1/ticker/price"): _PRICE,
     ("GET", "/fapi/v2/ticker/price"): _PRICE,
     ("GET", "/fapi/v1/ticker/bookTicker"): MarketEndpoint(book_ticker, one_or_all(2, 5)),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from services.paper_exchange.market.market import SymbolMarket
 from services.paper_exchange.market.payloads import AggregateTrade
 from services.paper_exchange.market.report_view import (
     NS_PER_MS,
@@ -15,6 +14,7 @@ from services.paper_exchange.market.report_view import (
     state_of,
     window,
 )
+from services.paper_exchange.market.symbol_market import SymbolMarket
 from services.paper_exchange.sources.event import Trade
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError

@@ -25,14 +25,15 @@ TRADES = 30
 
 
 class _Venue:
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self._url = url
-        self._session = session
+    def __init__(self, url: str, session: aiohttp.ClientSession, market: Market) -> None:
+        self.url = url
+        self.session = session
+        self.market = market
         self.headers: Mapping[str, str] = {}
 
     async def get(self, path: str, headers: dict[str, str] | None = None, **query: object) -> Any:
         params = {name: str(value) for name, value in query.items()}
-        async with self._session.get(self._url + path, params=params, headers=headers) as answer:
+        async with self.session.get(self.url + path, params=params, headers=headers) as answer:
             assert answer.content_type == "application/json"
             self.headers = answer.headers
             body = await answer.json()
@@ -71,13 +72,14 @@ async def venue() -> AsyncIterator[_Venue]:
     now_ms = START_MS + TRADES * 20_000
     clock = MarketClock(lambda: 0, now_ms * NS)
     app = web.Application(middlewares=[RequestWeight(clock, Doorkeeper(Limits())).middleware])
-    view = MarketView(_market())
+    market = _market()
+    view = MarketView(market, open_interest=lambda _symbol: Decimal("1.5"))
     app.add_routes(MarketHttp(view, clock, lambda key: key == "known").routes())
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as session:
-        yield _Venue(f"http://127.0.0.1:{runner.addresses[0][1]}", session)
+        yield _Venue(f"http://127.0.0.1:{runner.addresses[0][1]}", session, market)
     await runner.cleanup()
 
 
@@ -214,6 +216,121 @@ async def test_aggregate_trades_can_be_asked_by_id_or_by_time_not_both(venue: _V
     assert (status, code) == (400, -1128)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/fapi/v1/weather", "/fapi/v3/ping", "/fapi/v1/time/now"])
+async def test_an_unknown_path_is_answered_404_as_the_venue_does(
+    venue: _Venue, method: str, path: str
+) -> None:
+    async with venue.session.request(method, venue.url + path) as answer:
+        assert answer.status == 404
+        text = f"Path {path}, Method {method} is invalid"
+        assert await answer.json() == {"code": -5000, "msg": text}
+
+
+async def test_a_method_that_a_path_does_not_take_is_answered_404(venue: _Venue) -> None:
+    async with venue.session.delete(venue.url + "/fapi/v1/depth?symbol=BTCUSDT") as answer:
+        assert (answer.status, (await answer.json())["code"]) == (404, -5000)
+
+
+async def test_candles_of_a_contract_are_those_of_its_symbol(venue: _Venue) -> None:
+    rows = await venue.get("/fapi/v1/klines", symbol="BTCUSDT", interval="1m")
+    query = {"pair": "BTCUSDT", "contractType": "PERPETUAL"}
+    assert await venue.get("/fapi/v1/continuousKlines", **query, interval="1m") == rows
+    seconds = await venue.get("/fapi/v1/continuousKlines", **query, interval="1s", limit=3)
+    assert [row[8] for row in seconds] == [1, 1, 1], "seconds without trades are left out"
+    assert rows[0][1:6] == ["100.00", "100.20", "100.00", "100.20", "0.030"]
+    assert rows[0][7] == "3.00300"
+    quarter = {"pair": "BTCUSDT", "contractType": "CURRENT_QUARTER", "interval": "1m"}
+    assert await venue.get("/fapi/v1/continuousKlines", **quarter) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "close"),
+    [
+        ("markPriceKlines", {"symbol": "BTCUSDT"}, "100.10000000"),
+        ("indexPriceKlines", {"pair": "BTCUSDT"}, "100.10000000"),
+        ("premiumIndexKlines", {"symbol": "BTCUSDT"}, "0.00000000"),
+    ],
+)
+async def test_marks_have_candles_of_readings(
+    venue: _Venue, path: str, query: dict[str, str], close: str
+) -> None:
+    rows = await venue.get(f"/fapi/v1/{path}", **query, interval="5m", limit=10)
+    assert venue.headers["X-MBX-USED-WEIGHT-1M"] == "1"
+    assert all(len(row) == 12 for row in rows)
+    assert (rows[0][4], rows[0][5], rows[0][7]) == (close, "0", "0")
+    assert rows[0][8] == 59, "the market began in the last minute of these five"
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "code"),
+    [
+        ("continuousKlines", {"pair": "NOPE", "contractType": "PERPETUAL"}, -4144),
+        ("continuousKlines", {"pair": "BTCUSDT", "contractType": "SPOT"}, -4104),
+        ("indexPriceKlines", {"pair": "NOPE"}, -4144),
+        ("markPriceKlines", {"symbol": "NOPE"}, -1121),
+        ("premiumIndexKlines", {"symbol": "BTCUSDT", "limit": 1501}, -1130),
+        ("klines", {"symbol": "BTCUSDT", "limit": 0}, -1130),
+    ],
+)
+async def test_candles_nobody_has_are_refused(
+    venue: _Venue, path: str, query: dict[str, object], code: int
+) -> None:
+    answer = await venue.get(f"/fapi/v1/{path}", **query, interval="1m")
+    assert answer[:2] == (400, code)
+
+
+async def test_aggregates_are_asked_for_at_most_an_hour_and_known_for_two_days(
+    venue: _Venue,
+) -> None:
+    start_ms = START_MS - 10
+    hour = {"symbol": "BTCUSDT", "startTime": start_ms, "endTime": start_ms + 3_600_000}
+    assert len(await venue.get("/fapi/v1/aggTrades", **hour)) == TRADES - 1
+    hour["endTime"] += 1
+    assert (await venue.get("/fapi/v1/aggTrades", **hour))[:2] == (400, -1127)
+    old = START_MS - 49 * 3_600_000
+    assert (
+        await venue.get("/fapi/v1/aggTrades", symbol="BTCUSDT", startTime=old - 1, endTime=old)
+        == []
+    )
+
+
+async def test_the_book_with_retail_orders_is_deep_and_dear(venue: _Venue) -> None:
+    depth = await venue.get("/fapi/v1/rpiDepth", symbol="BTCUSDT")
+    assert list(depth) == ["lastUpdateId", "E", "T", "bids", "asks"]
+    assert (len(depth["bids"]), venue.headers["X-MBX-USED-WEIGHT-1M"]) == (600, "20")
+    assert (await venue.get("/fapi/v1/rpiDepth", symbol="BTCUSDT", limit=5))[1] == -4021
+
+
+async def test_fundings_that_took_place_are_listed_oldest_first(venue: _Venue) -> None:
+    rates = venue.market.funding_rates
+    for number in range(3):
+        rates.settle("ETHUSDT", START_MS + number * 1_000, Decimal(100))
+        rates.settle("BTCUSDT", START_MS + number * 1_000 + 1, Decimal(200))
+    rows = await venue.get("/fapi/v1/fundingRate")
+    assert [row["symbol"] for row in rows] == ["ETHUSDT", "BTCUSDT"] * 3
+    assert list(rows[0]) == ["symbol", "fundingTime", "fundingRate", "markPrice", "rateType"]
+    assert rows[0]["fundingRate"] == "0.00010000"
+    one = await venue.get("/fapi/v1/fundingRate", symbol="BTCUSDT", startTime=START_MS + 2, limit=1)
+    assert [row["fundingTime"] for row in one] == [START_MS + 1_001]
+    assert venue.headers["X-MBX-USED-WEIGHT-1M"] == "0"
+
+
+async def test_funding_requests_have_a_quota_of_their_own(venue: _Venue) -> None:
+    for _ in range(250):
+        await venue.get("/fapi/v1/fundingRate")
+        await venue.get("/fapi/v1/fundingInfo")
+    assert (await venue.get("/fapi/v1/fundingInfo"))[:2] == (429, -1003)
+    assert await venue.get("/fapi/v1/ping") == {}
+
+
+async def test_interest_and_index_come_from_the_venue_s_own_state(venue: _Venue) -> None:
+    interest = await venue.get("/fapi/v1/openInterest", symbol="BTCUSDT")
+    assert (interest["openInterest"], interest["symbol"]) == ("1.500", "BTCUSDT")
+    made = await venue.get("/fapi/v1/constituents", symbol="BTCUSDT")
+    assert made["constituents"][0]["price"] == "100.10000000"
+
+
 async def test_tickers_and_marks_answer_for_one_symbol_or_for_all(venue: _Venue) -> None:
     mark = await venue.get("/fapi/v1/premiumIndex", symbol="BTCUSDT")
     assert mark["markPrice"] == "100.10000000"
@@ -226,4 +343,3 @@ async def test_tickers_and_marks_answer_for_one_symbol_or_for_all(venue: _Venue)
     for path in ("premiumIndex", "ticker/price", "ticker/bookTicker", "ticker/24hr"):
         rows = await venue.get(f"/fapi/v1/{path}")
         assert [row["symbol"] for row in rows] == ["BTCUSDT", "ETHUSDT"]
-    assert await venue.get("/fapi/v1/fundingRate", symbol="BTCUSDT") == []
