@@ -31,7 +31,7 @@ def account_v2(exchange: VenueState, account: Account, parameters: Parameters, n
         "canTrade": True,
         "canDeposit": True,
         "canWithdraw": True,
-        "feeBurn": False,
+        "feeBurn": account.is_fee_burned,
         "tradeGroupId": -1,
         "updateTime": 0,
         "multiAssetsMargin": account.is_multi_assets_mode,

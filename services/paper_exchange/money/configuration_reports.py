@@ -6,7 +6,6 @@ from services.paper_exchange.money.listing import Body, chosen_symbols
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.brackets import Bracket, brackets_of, notional_max
 from services.paper_exchange.state.venue_state import VenueState
-from services.paper_exchange.trading.order_reading import instrument_of
 from services.paper_exchange.wire.decimal_text import scaled
 from services.paper_exchange.wire.parameters import Parameters
 
@@ -54,18 +53,6 @@ def leverage_brackets(
         {"symbol": symbol, "brackets": [_bracket_row(bracket) for bracket in brackets_of(symbol)]}
         for symbol in chosen_symbols(exchange, parameters)
     ]
-
-
-def commission_rate(
-    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
-) -> Body:
-    """GET /fapi/v1/commissionRate of one symbol."""
-    return {
-        "symbol": instrument_of(exchange, parameters).symbol,
-        "makerCommissionRate": scaled(exchange.limits.maker_rate, 6),
-        "takerCommissionRate": scaled(exchange.limits.taker_rate, 6),
-        "rpiCommissionRate": scaled(exchange.limits.maker_rate, 6),
-    }
 
 
 def order_rate_limits(

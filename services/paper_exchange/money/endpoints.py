@@ -7,10 +7,13 @@ from typing import Final
 from services.paper_exchange.money import (
     account_reports,
     account_settings,
+    commission,
     configuration_reports,
     position_margin,
     position_reports,
+    risk_reports,
 )
+from services.paper_exchange.money.income import list_income
 from services.paper_exchange.state.endpoint import Endpoint, Endpoints
 from services.paper_exchange.wire.authentication import Security
 
@@ -29,7 +32,13 @@ MONEY: Final[Endpoints] = {
     ("GET", "/fapi/v1/leverageBracket"): Endpoint(
         configuration_reports.leverage_brackets, _READ, 1
     ),
-    ("GET", "/fapi/v1/commissionRate"): Endpoint(configuration_reports.commission_rate, _READ, 20),
+    ("GET", "/fapi/v1/commissionRate"): Endpoint(commission.commission_rate, _READ, 20),
+    ("GET", "/fapi/v1/feeBurn"): Endpoint(commission.fee_burn, _READ, 30),
+    ("POST", "/fapi/v1/feeBurn"): Endpoint(commission.change_fee_burn, _TRADE, 1),
+    ("GET", "/fapi/v1/income"): Endpoint(list_income, _READ, 30),
+    ("GET", "/fapi/v1/forceOrders"): Endpoint(risk_reports.force_orders, _READ, 20, 50),
+    ("GET", "/fapi/v1/adlQuantile"): Endpoint(risk_reports.adl_quantiles, _READ, 5),
+    ("GET", "/fapi/v1/apiTradingStatus"): Endpoint(risk_reports.trading_status, _READ, 1, 10),
     ("GET", "/fapi/v1/rateLimit/order"): Endpoint(
         configuration_reports.order_rate_limits, _READ, 1
     ),

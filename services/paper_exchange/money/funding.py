@@ -27,16 +27,22 @@ def settle_funding(state: VenueState, due_ns: int) -> None:
     """Let every open position pay or receive, on the symbols whose funding time this is."""
     due_ms = due_ns // NS_PER_MS
     for symbol, instrument in state.instruments.items():
-        mark = state.mark_of(symbol)
-        if mark is None or due_ms % (instrument.funding_interval_hours * HOUR_MS):
-            continue
-        rate = state.funding_rates.settle(symbol, due_ms, mark)
-        for account_id in list(state.risk.holders[symbol]):
-            account = state.accounts[account_id]
-            for position in list(account.positions.values()):
-                if position.symbol == symbol and position.quantity:
-                    amount = round_money(-position.quantity * mark * rate)
-                    _pay(state, account, position, amount, due_ns)
+        if due_ms % (instrument.funding_interval_hours * HOUR_MS) == 0:
+            settle_symbol_funding(state, symbol, due_ns)
+
+
+def settle_symbol_funding(state: VenueState, symbol: str, due_ns: int) -> None:
+    """Let every open position of a symbol pay or receive; nothing happens without a mark price."""
+    mark = state.mark_of(symbol)
+    if mark is None:
+        return
+    rate = state.funding_rates.settle(symbol, due_ns // NS_PER_MS, mark)
+    for account_id in list(state.risk.holders[symbol]):
+        account = state.accounts[account_id]
+        for position in list(account.positions.values()):
+            if position.symbol == symbol and position.quantity:
+                amount = round_money(-position.quantity * mark * rate)
+                _pay(state, account, position, amount, due_ns)
 
 
 def _pay(

@@ -5,6 +5,7 @@ Version 2 lists every position, version 3 only those that are open or have an op
 
 from __future__ import annotations
 
+from services.paper_exchange.money.deleveraging import quantile
 from services.paper_exchange.money.listing import (
     Body,
     every_position,
@@ -70,7 +71,7 @@ def _risk_v2(
         "isolatedWallet": money_or_zero(part.isolated_wallet),
         "updateTime": position.updated_ns // NS_PER_MS,
         "isolated": account.is_isolated(symbol),
-        "adlQuantile": 1 if position.quantity else 0,
+        "adlQuantile": quantile(exchange, account, position),
     }
 
 
@@ -95,7 +96,7 @@ def _risk_v3(
         "maintMargin": figure(part.maintenance),
         "positionInitialMargin": figure(part.position_initial),
         "openOrderInitialMargin": figure(part.open_order_initial),
-        "adl": 1 if position.quantity else 0,
+        "adl": quantile(exchange, account, position),
         "bidNotional": figure_or_zero(part.bid_notional),
         "askNotional": figure_or_zero(part.ask_notional),
         "updateTime": position.updated_ns // NS_PER_MS,

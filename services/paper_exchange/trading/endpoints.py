@@ -37,5 +37,4 @@ TRADING: Final[Endpoints] = {
     ("GET", "/fapi/v1/allOrders"): Endpoint(order_queries.list_orders, _READ, 5),
     ("DELETE", "/fapi/v1/allOpenOrders"): Endpoint(order_queries.cancel_open_orders, _TRADE, 1),
     ("GET", "/fapi/v1/userTrades"): Endpoint(order_queries.list_trades, _READ, 5),
-    ("GET", "/fapi/v1/income"): Endpoint(order_queries.list_income, _READ, 30),
 }

@@ -1,4 +1,4 @@
-"""Asking for orders, canceling them, and the histories that page: orders, fills, income.
+"""Asking for orders, canceling them, and the histories that page: orders and fills.
 
 Retention follows the venue: an order that ended without a fill is forgotten 3 days after it was
 placed, any order 90 days after. Forgotten orders answer like orders that never were.
@@ -17,7 +17,6 @@ from services.paper_exchange.trading.order_reading import instrument_of
 from services.paper_exchange.trading.order_shapes import (
     acknowledged_order,
     listed_amendment,
-    listed_income,
     listed_trade,
     queried_order,
 )
@@ -159,24 +158,6 @@ def list_amendments(
         now_ns // NS_PER_MS if end_ms is None else end_ms,
     )
     return [listed_amendment(instrument, order, amendment) for amendment in chosen[:limit]]
-
-
-def list_income(
-    exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
-) -> list[dict[str, object]]:
-    """GET /fapi/v1/income: rows of the window (default: 7 days, the newest 100)."""
-    symbol = optional_symbol(exchange, parameters)
-    income_type = parameters.optional_text("incomeType")
-    limit = parameters.limit(100, exchange.limits.list_rows_max)
-    start_ms, end_ms, is_from_start = window(exchange, parameters, now_ns)
-    chosen = (
-        row
-        for row in account.income
-        if symbol in (None, row.symbol) and income_type in (None, row.income_type)
-    )
-    placed = in_window(chosen, lambda row: row.time_ns, start_ms, end_ms)
-    rows = placed[:limit] if is_from_start else placed[-limit:]
-    return [listed_income(row) for row in rows]
 
 
 def find_order(exchange: VenueState, account: Account, parameters: Parameters) -> Order | None:

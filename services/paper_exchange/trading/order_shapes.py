@@ -1,4 +1,4 @@
-"""How orders, fills and income look in REST answers: exact keys, their order, types and scales.
+"""How orders and fills look in REST answers: exact keys, their order, types and scales.
 
 Recorded in September 2026 (binance-usdm, section 2): acknowledgements carry neither `avgPrice` nor
 `cumQuote` since 2026-06-30; queries do.
@@ -7,7 +7,7 @@ Recorded in September 2026 (binance-usdm, section 2): acknowledgements carry nei
 from __future__ import annotations
 
 from services.paper_exchange.market.instruments import Instrument
-from services.paper_exchange.state.orders import Amendment, Income, Order, Trade
+from services.paper_exchange.state.orders import Amendment, Order, Trade
 from services.paper_exchange.wire.decimal_text import average, money, scaled
 
 NS_PER_MS = 1_000_000
@@ -143,18 +143,4 @@ def listed_trade(instrument: Instrument, trade: Trade) -> dict[str, object]:
         "positionSide": trade.position_side,
         "symbol": trade.symbol,
         "time": trade.time_ns // NS_PER_MS,
-    }
-
-
-def listed_income(row: Income) -> dict[str, object]:
-    """One row of income."""
-    return {
-        "symbol": row.symbol,
-        "incomeType": row.income_type,
-        "income": money(row.amount),
-        "asset": "USDT",
-        "info": row.info,
-        "time": row.time_ns // NS_PER_MS,
-        "tranId": row.transaction_id,
-        "tradeId": row.trade_id,
     }
