@@ -95,21 +95,6 @@ def test_margin_type_does_not_change_under_orders_or_positions(venue):
     assert change("ISOLATED") == -4048
 
 
-@pytest.mark.parametrize(
-    ("path", "name", "unchanged"),
-    [
-        ("/fapi/v1/positionSide/dual", "dualSidePosition", -4059),
-        ("/fapi/v1/multiAssetsMargin", "multiAssetsMargin", -4171),
-    ],
-)
-def test_modes_that_are_not_offered_are_refused_and_the_current_one_needs_no_change(
-    venue, path, name, unchanged
-):
-    assert venue.get(path) == {name: False}
-    assert venue.call("POST", path, **{name: "false"}).code == unchanged
-    assert venue.call("POST", path, **{name: "true"}).code == -1020
-
-
 def test_the_dead_mans_switch_cancels_unless_it_is_refreshed(venue):
     def arm(milliseconds):
         return venue.call(

@@ -13,6 +13,7 @@ from services.paper_exchange.state.ledger import (
     apply_fill,
     deposit_postings,
     fill_postings,
+    position,
     wallet,
 )
 
@@ -58,6 +59,7 @@ FILLS = st.lists(
 @given(FILLS)
 def test_the_ledger_sums_to_zero_and_profit_equals_a_recomputation_from_trades(fills):
     ledger, quantity, cost = Ledger(), Decimal(0), Decimal(0)
+    held = position("one", "BTCUSDT", "BOTH")
     ledger.post(deposit_postings("one", Decimal(10_000)))
     paid = received = Fraction(0)
     commissions = realized_total = Decimal(0)
@@ -68,7 +70,7 @@ def test_the_ledger_sums_to_zero_and_profit_equals_a_recomputation_from_trades(f
             Decimal("0.00000001"), rounding=ROUND_HALF_EVEN
         )
         ledger.post(
-            fill_postings("one", "BTCUSDT", change.cost - cost, change.realized, commission)
+            fill_postings(held, wallet("one"), change.cost - cost, change.realized, commission)
         )
         quantity, cost = change.quantity, change.cost
         realized_total += change.realized
@@ -76,7 +78,7 @@ def test_the_ledger_sums_to_zero_and_profit_equals_a_recomputation_from_trades(f
         paid += Fraction(signed * price) if signed > 0 else 0
         received += Fraction(-signed * price) if signed < 0 else 0
         assert ledger.total() == 0
-        assert ledger.balance("position:one:BTCUSDT") == cost
+        assert ledger.balance(held) == cost
         assert (quantity == 0) <= (cost == 0)
         # Cash view: what came in less what went out is profit less what the position still holds.
         assert received - paid == Fraction(realized_total) - Fraction(cost)
