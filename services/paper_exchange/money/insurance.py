@@ -48,6 +48,13 @@ def clear_deficit(state: VenueState, account: Account, now_ns: int) -> None:
     _tell(state, account, "" if latest is None else latest.symbol, deficit, now_ns)
 
 
+def make_up_overdraft(state: VenueState) -> None:
+    """Let the rest of the market bear what the fund was made to pay beyond what it had."""
+    overdraft = -(state.limits.insurance_fund + state.ledger.balance(INSURANCE))
+    if overdraft > 0:
+        state.ledger.post(move_postings(MARKET, INSURANCE, overdraft))
+
+
 def take_over(state: VenueState, gain: Decimal) -> None:
     """Book what the fund gains (or, negative, loses) by taking a bankrupt position over."""
     if gain:

@@ -37,11 +37,13 @@ from services.paper_exchange.wire.decimal_text import MONEY_STEP
 
 def examine(state: VenueState, account: Account, now_ns: int) -> None:
     """Liquidate what must be liquidated, and warn of what soon may have to be."""
-    for margin in margins_of(state, account):
-        if margin.is_used_up:
-            liquidate(state, account, margin.key, now_ns)
+    margins = margins_of(state, account)
+    used_up = [margin.key for margin in margins if margin.is_used_up]
+    for key in used_up:
+        liquidate(state, account, key, now_ns)
     insurance.clear_deficit(state, account, now_ns)
-    warn(state, account, margins_of(state, account), now_ns)
+    insurance.make_up_overdraft(state)
+    warn(state, account, margins_of(state, account) if used_up else margins, now_ns)
 
 
 def liquidate(state: VenueState, account: Account, key: PositionKey, now_ns: int) -> None:
