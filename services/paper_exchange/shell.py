@@ -28,7 +28,7 @@ from services.paper_exchange.doors.request_weight import RequestWeight
 from services.paper_exchange.doors.sim_faults_http import SimFaultsHttp
 from services.paper_exchange.doors.sim_http import SimHttp
 from services.paper_exchange.doors.socket_api import SocketApi
-from services.paper_exchange.doors.streams import Streams
+from services.paper_exchange.doors.streams import LIFE_NS_MAX, Habits, Streams
 from services.paper_exchange.doors.trade_desk import TradeDesk
 from services.paper_exchange.doors.trade_http import TradeHttp
 from services.paper_exchange.driver import Driver
@@ -162,7 +162,15 @@ class PaperExchange:
             middlewares=[self._no_fault_of_our_own, weight.middleware],
         )
         market_http = MarketHttp(self.view, self.clock, self.exchange.keys.__contains__)
-        streams = Streams(self.hub, self.driver.clock_frame, monotonic_ns)
+        streams = Streams(
+            self.hub,
+            Habits(
+                self.driver.clock_frame,
+                monotonic_ns,
+                lambda: self.clock.sleep_until(self.clock.now_ns() + LIFE_NS_MAX),
+                self.settings.quirks.silent_wrong_routes,
+            ),
+        )
         sim_faults_http = SimFaultsHttp(
             self.desk, self.hub, self.faults, self.event_faults, self.doorkeeper
         )

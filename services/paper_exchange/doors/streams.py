@@ -3,27 +3,32 @@
 Faithful to late 2026: three routes plus the retired unrouted URLs (public data only), envelopes
 decided by the path, wrong-route subscriptions acknowledged and then silent, bogus listen keys
 accepted and silent, 10 incoming messages a second, 1,024 streams, a ping every three minutes.
-Limits are those of the venue's documentation (reference: binance-usdm, section 5).
+Limits are those of the venue's documentation (reference: binance-usdm, section 5). A socket's
+life of a day is counted in market time, the pace of pings and messages in real time.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final
+from contextlib import suppress
+from itertools import zip_longest
+from typing import Final, NamedTuple
 
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
+from libs.common.runtime.log import get_logger
 from services.paper_exchange.doors.frames import take_frames
 from services.paper_exchange.doors.hub import Hub, Subscriber
-from services.paper_exchange.wire.stream_names import SIM_CLOCK_STREAM, Route
+from services.paper_exchange.wire.stream_names import SIM_CLOCK_STREAM, Route, routes_of
 
 STREAMS_MAX: Final = 1_024
 INCOMING_PER_SECOND_MAX: Final = 10
 INCOMING_BYTES_MAX: Final = 131_072
 PING_SECONDS: Final = 180.0
 PONG_SECONDS_MAX: Final = 600.0
-LIFE_SECONDS_MAX: Final = 86_400.0
+LIFE_NS_MAX: Final = 86_400_000_000_000
+"""Market time after which a socket is closed, whatever it does."""
 NS_PER_SECOND: Final = 1_000_000_000
 
 UNKNOWN_PROPERTY: Final = 0
@@ -32,13 +37,14 @@ INVALID_REQUEST: Final = 2
 INVALID_JSON: Final = 3
 
 _encode = msgspec.json.Encoder().encode
+_log = get_logger(__name__)
 
 
 class _Request(msgspec.Struct):
     """A control message; ids are integers, strings or null, all of which real clients send."""
 
     method: str
-    params: list[str | bool] = []
+    params: list[str | bool] | None = None
     id: int | str | None = None
 
 
@@ -54,18 +60,31 @@ class ControlError(Exception):
         self.text = text
 
 
-class Streams:
-    """The WebSocket handlers; ``clock_frame`` makes what a new ``!clock@sim`` listener is told."""
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
 
-    def __init__(
-        self,
-        hub: Hub,
-        clock_frame: Callable[[], Mapping[str, object]],
-        wall: Callable[[], int],
-    ) -> None:
+
+class Habits(NamedTuple):
+    """How the doors behave towards every socket.
+
+    ``clock_frame`` makes what a new ``!clock@sim`` listener is told; ``wall`` is real time in ns;
+    ``live_a_day`` returns when the life of a socket opened now is over. Unless
+    ``is_wrong_door_mute`` a stream that does not flow through the door of its socket is logged
+    and, where it is asked for in a message, refused.
+    """
+
+    clock_frame: Callable[[], Mapping[str, object]]
+    wall: Callable[[], int]
+    live_a_day: Callable[[], Awaitable[None]] = _for_ever
+    is_wrong_door_mute: bool = True
+
+
+class Streams:
+    """The WebSocket handlers of the three doors."""
+
+    def __init__(self, hub: Hub, habits: Habits) -> None:
         self._hub = hub
-        self._clock_frame = clock_frame
-        self._wall = wall
+        self._habits = habits
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to the venue's application."""
@@ -93,28 +112,32 @@ class Streams:
         async def handle(request: web.Request) -> web.StreamResponse:
             subscriber = Subscriber(reached, is_combined=is_combined)
             names = _url_names(request)
-            if len(names) > STREAMS_MAX:
-                raise web.HTTPBadRequest(text=f"more than {STREAMS_MAX} streams")
             socket = web.WebSocketResponse(
                 autoping=False, compress=False, max_msg_size=INCOMING_BYTES_MAX
             )
             await socket.prepare(request)
-            session = _Session(
-                self._hub, subscriber, socket, request, self._wall, self._clock_frame
-            )
+            session = _Session(self._hub, subscriber, socket, request, self._habits)
             transport = request.transport
             if transport is not None:
                 subscriber.on_close = transport.abort
-            await session.run(names, request.query)
+            await session.run(names)
             return socket
 
         return handle
 
 
 def _url_names(request: web.Request) -> list[str]:
-    """Return the streams named in the URL; bare numbers are ccxt's way of telling sockets apart."""
+    """Return the streams named in the URL; bare numbers are ccxt's way of telling sockets apart.
+
+    Raises HTTP 400, which breaks the handshake, for too many and for names joined by commas.
+    """
     text = request.match_info.get("names") or request.query.get("streams", "")
-    return [name for name in text.split("/") if name and not name.isdigit()]
+    names = [name for name in text.split("/") if name and not name.isdigit()]
+    if "," in text:
+        raise web.HTTPBadRequest(text="stream names are separated by slashes")
+    if len(names) > STREAMS_MAX:
+        raise web.HTTPBadRequest(text=f"more than {STREAMS_MAX} streams")
+    return names
 
 
 class _Session:
@@ -126,34 +149,46 @@ class _Session:
         subscriber: Subscriber,
         socket: web.WebSocketResponse,
         request: web.Request,
-        wall: Callable[[], int],
-        clock_frame: Callable[[], Mapping[str, object]],
+        habits: Habits,
     ) -> None:
         self._hub = hub
         self._subscriber = subscriber
         self._socket = socket
         self._request = request
-        self._wall = wall
-        self._clock_frame = clock_frame
+        self._habits = habits
+        self._wall = habits.wall
         self._arrivals: deque[int] = deque(maxlen=INCOMING_PER_SECOND_MAX)
-        self._pong_ns = wall()
+        self._pong_ns = self._wall()
 
-    async def run(self, names: Iterable[str], query: Mapping[str, str]) -> None:
+    async def run(self, names: Iterable[str]) -> None:
         """Serve until either side closes."""
         self._hub.attach(self._subscriber)
-        tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._keep_alive())]
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._send(), self._keep_alive(), self._live_a_day())
+        ]
         try:
+            with suppress(ControlError):
+                self._check_door(names)
             self._subscribe_all(names)
-            listen_key = query.get("listenKey")
-            if listen_key and Route.PRIVATE in self._subscriber.routes:
-                events = [event for event in query.get("events", "").split("/") if event]
-                self._hub.subscribe_user(self._subscriber, listen_key, events or None)
+            self._subscribe_listen_keys()
             await self._receive()
         finally:
             self._hub.detach(self._subscriber)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _subscribe_listen_keys(self) -> None:
+        """Subscribe each listen key of the query, with the events named after it, if any."""
+        if Route.PRIVATE not in self._subscriber.routes:
+            return
+        query = self._request.query
+        keys, filters = query.getall("listenKey", []), query.getall("events", [])
+        for listen_key, wanted in zip_longest(keys, filters[: len(keys)], fillvalue=""):
+            events = [event for event in wanted.split("/") if event]
+            if listen_key:
+                self._hub.subscribe_user(self._subscriber, listen_key, events or None)
 
     async def _receive(self) -> None:
         async for message in self._socket:
@@ -199,6 +234,7 @@ class _Session:
         match request.method:
             case "SUBSCRIBE":
                 self._check_room(_names(request))
+                self._check_door(_names(request))
                 self._subscribe_all(_names(request), is_greeted=False)
                 return None
             case "UNSUBSCRIBE":
@@ -208,7 +244,7 @@ class _Session:
             case "LIST_SUBSCRIPTIONS":
                 return self._subscriptions()
             case "SET_PROPERTY":
-                self._set_property(request.params)
+                self._set_property(request.params or [])
                 return None
             case "GET_PROPERTY":
                 if request.params != ["combined"]:
@@ -230,6 +266,20 @@ class _Session:
     def _check_room(self, names: list[str]) -> None:
         if len(set(names) | set(self._subscriptions())) > STREAMS_MAX:
             raise ControlError(INVALID_REQUEST, f"Invalid request: more than {STREAMS_MAX} streams")
+
+    def _check_door(self, names: Iterable[str]) -> None:
+        """Refuse what would be mute here, if that is asked for: with the doors it flows through."""
+        if self._habits.is_wrong_door_mute:
+            return
+        for name in names:
+            flows = routes_of(name)
+            is_private = Route.PRIVATE in self._subscriber.routes
+            if flows & self._subscriber.routes or (is_private and not flows):
+                continue
+            doors = " or ".join(f"/{route}" for route in sorted(flows)) or "no door"
+            if flows:  # what is no stream may be a listen key, which is a secret
+                _log.warning("stream_at_wrong_door", stream=name, flows_through=doors)
+            raise ControlError(INVALID_REQUEST, f"Invalid request: {name} flows through {doors}")
 
     def _subscriptions(self) -> list[str]:
         names = list(self._subscriber.streams)
@@ -270,7 +320,7 @@ class _Session:
     def _greet(self, names: Iterable[str]) -> None:
         """Tell a new listener of the clock what time it is, instead of letting it wait."""
         if SIM_CLOCK_STREAM in names and Route.PRIVATE not in self._subscriber.routes:
-            self._hub.send(self._subscriber, SIM_CLOCK_STREAM, self._clock_frame())
+            self._hub.send(self._subscriber, SIM_CLOCK_STREAM, self._habits.clock_frame())
 
     async def _send(self) -> None:
         """Write what is queued, many messages at once; what cannot leave yet stays queued."""
@@ -293,16 +343,17 @@ class _Session:
                 return
 
     async def _keep_alive(self) -> None:
-        started_ns = self._wall()
         while True:
             await asyncio.sleep(PING_SECONDS)
-            now_ns = self._wall()
-            is_deaf = now_ns - self._pong_ns > PONG_SECONDS_MAX * NS_PER_SECOND
-            if is_deaf or now_ns - started_ns > LIFE_SECONDS_MAX * NS_PER_SECOND:
+            if self._wall() - self._pong_ns > PONG_SECONDS_MAX * NS_PER_SECOND:
                 self._subscriber.close()
                 return
             if not self._subscriber.is_silent:
                 await self._socket.ping()
+
+    async def _live_a_day(self) -> None:
+        await self._habits.live_a_day()
+        self._subscriber.say_goodbye(WSCloseCode.GOING_AWAY, b"")
 
 
 def _parse(text: str | bytes) -> _Request:
@@ -315,7 +366,8 @@ def _parse(text: str | bytes) -> _Request:
 
 
 def _names(request: _Request) -> list[str]:
-    names = [name for name in request.params if isinstance(name, str) and name]
-    if len(names) != len(request.params):
+    params = request.params or []
+    names = [name for name in params if isinstance(name, str) and name]
+    if len(names) != len(params):
         raise ControlError(INVALID_REQUEST, "Invalid request: stream names must be strings")
     return names

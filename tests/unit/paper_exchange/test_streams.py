@@ -13,7 +13,7 @@ from aiohttp import web
 
 from services.paper_exchange.doors import streams as streams_module
 from services.paper_exchange.doors.hub import SEND_QUEUE_HIGH, Hub
-from services.paper_exchange.doors.streams import STREAMS_MAX, Streams
+from services.paper_exchange.doors.streams import STREAMS_MAX, Habits, Streams
 
 QUOTE = {"e": "bookTicker", "s": "BTCUSDT"}
 CLOCK = {"e": "simClock", "E": 1, "n": 1_000_000, "v": "1", "l": None, "z": False}
@@ -23,6 +23,7 @@ class _Venue:
     def __init__(self, hub: Hub, url: str, session: aiohttp.ClientSession) -> None:
         self.hub = hub
         self.url = url
+        self.day_is_over = asyncio.Event()
         self._session = session
 
     @asynccontextmanager
@@ -61,8 +62,30 @@ def _result(value: object, request_id: object = 1) -> dict[str, object]:
 
 @pytest.fixture
 async def venue() -> AsyncIterator[_Venue]:
+    async with _serve(Habits(lambda: CLOCK, time.monotonic_ns)) as venue:
+        yield venue
+
+
+@pytest.fixture
+async def talkative() -> AsyncIterator[_Venue]:
+    """A venue that explains a wrong door, and ends all days when told so."""
+    day_is_over = asyncio.Event()
+    habits = Habits(
+        lambda: CLOCK, time.monotonic_ns, lambda: _wait(day_is_over), is_wrong_door_mute=False
+    )
+    async with _serve(habits) as venue:
+        venue.day_is_over = day_is_over
+        yield venue
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+@asynccontextmanager
+async def _serve(habits: Habits) -> AsyncIterator[_Venue]:
     hub = Hub()
-    streams = Streams(hub, lambda: CLOCK, time.monotonic_ns)
+    streams = Streams(hub, habits)
     app = web.Application()
     app.add_routes(streams.routes())
     app.on_shutdown.append(streams.close_all)
@@ -251,6 +274,59 @@ async def test_a_new_listener_of_the_clock_is_told_the_time_after_the_ack(
         assert await socket.receive() == {"stream": "!clock@sim", "data": CLOCK}
     async with venue.socket(path + "?streams=!clock@sim") as socket:
         assert (await socket.receive())["data"] == CLOCK
+
+
+async def test_names_joined_by_commas_break_the_handshake(venue: _Venue) -> None:
+    for path in ("/public/ws/a@trade,b@trade", "/public/stream?streams=a@trade,b@trade"):
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="400"):
+            async with venue.socket(path):
+                pass
+
+
+async def test_one_socket_may_listen_to_two_keys_each_with_its_own_filter(venue: _Venue) -> None:
+    path = "/private/stream?listenKey=ONE&events=A/B&listenKey=TWO"
+    async with venue.socket(path) as socket:
+        assert await socket.ask("LIST_SUBSCRIPTIONS") == _result(["ONE@A", "ONE@B", "TWO"])
+        venue.hub.publish_user("ONE", {"e": "C"})
+        venue.hub.publish_user("TWO", {"e": "C"})
+        assert await socket.receive() == {"stream": "TWO", "data": {"e": "C"}}
+
+
+async def test_parameters_may_be_null_where_none_are_needed(venue: _Venue) -> None:
+    async with venue.socket("/market/ws") as socket:
+        await socket.raw.send_str('{"method":"LIST_SUBSCRIPTIONS","params":null,"id":"x"}')
+        assert await socket.receive() == _result([], "x")
+
+
+@pytest.mark.parametrize(
+    ("path", "stream", "door"),
+    [
+        ("/public/ws", "btcusdt@kline_1m", "/market"),
+        ("/private/ws", "btcusdt@trade", "/market or /public"),
+        ("/market/ws", "btcusdt@weather", "no door"),
+    ],
+)
+async def test_a_venue_asked_to_explain_names_the_right_door(
+    talkative: _Venue, path: str, stream: str, door: str
+) -> None:
+    async with talkative.socket(path) as socket:
+        answer = await socket.ask("SUBSCRIBE", stream)
+        assert answer["error"]["msg"] == f"Invalid request: {stream} flows through {door}"
+        assert (await socket.ask("LIST_SUBSCRIPTIONS"))["result"] == []
+
+
+async def test_a_listen_key_is_no_wrong_door(talkative: _Venue) -> None:
+    async with talkative.socket("/private/ws") as socket:
+        assert await socket.ask("SUBSCRIBE", "KEY") == _result(None)
+
+
+async def test_a_socket_is_closed_when_its_day_is_over(talkative: _Venue) -> None:
+    async with talkative.socket("/public/ws/btcusdt@trade") as socket:
+        assert await socket.is_silent()
+        talkative.day_is_over.set()
+        async with asyncio.timeout(5):
+            message = await socket.raw.receive()
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
 
 
 async def test_messages_leave_in_the_order_they_were_published(venue: _Venue) -> None:
