@@ -12,7 +12,7 @@ from services.paper_exchange.wire.refusals import RefusalError
 
 WEIGHT: Final = web.RequestKey("request_weight", int)
 """A handler sets ``request[WEIGHT]`` to what it cost; without it a request costs 1."""
-COUNTED_PREFIXES: Final = ("/fapi/", "/api/")
+COUNTED_PREFIXES: Final = ("/fapi/", "/api/", "/sapi/")
 
 _encode = msgspec.json.Encoder().encode
 

@@ -154,7 +154,7 @@ class _Conversation:
             return self._frame(sent.id, _refused(RefusalError(-1020)), is_order=False)
         parameters = signed_parameters(sent.params)
         self._doorkeeper.charge(self._address, ENDPOINTS[found].weight_of(parameters), now_ns)
-        asked = Request(*found, parameters.values.get("apiKey"), parameters)
+        asked = Request(*found, parameters.values.get("apiKey"), parameters, self._address)
         fault = self._desk.strike(asked)
         if fault is None:
             return self._frame(sent.id, self._desk.carry_out(asked), is_order=True)
@@ -203,10 +203,7 @@ def signed_parameters(params: Mapping[str, object]) -> Parameters:
     A JSON number stands for the text it was sent as, true and false for those words.
     """
     values = {name: _text(value) for name, value in params.items() if value is not None}
-    signature = values.get("signature")
     payload = "&".join(f"{name}={values[name]}" for name in sorted(values) if name != "signature")
-    if signature is not None:
-        payload = f"{payload}&signature={signature}"
     return Parameters.of_values(values, payload.encode("utf-8", "surrogatepass"))
 
 

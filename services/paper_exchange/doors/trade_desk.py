@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 
+from libs.common.runtime.log import get_logger
 from services.paper_exchange.clock import MarketClock
 from services.paper_exchange.core import ENDPOINTS, Answer, Request, answer
 from services.paper_exchange.doors.doorkeeper import order_count_headers
@@ -27,7 +28,9 @@ from services.paper_exchange.faults.effects import (
 from services.paper_exchange.faults.event_faults import EventFaults
 from services.paper_exchange.faults.rules import FaultRule, Faults
 from services.paper_exchange.wire.authentication import Security
+from services.paper_exchange.wire.signing import SignedForm
 
+_log = get_logger(__name__)
 _CLIENT_IDS = ("newClientOrderId", "origClientOrderId", "clientAlgoId")
 
 
@@ -51,6 +54,7 @@ class TradeDesk:
         self._log = log
         self._latecomers: set[asyncio.Task[Answer]] = set()
         self.answered: Counter[tuple[str, str, int]] = Counter()
+        self.signed_forms: Counter[str] = Counter({form.value: 0 for form in SignedForm})
 
     async def serve(self, asked: Request, address: str) -> Told | None:
         """Carry a request out, or let it suffer the fault that strikes it; None drops it."""
@@ -104,19 +108,31 @@ class TradeDesk:
         return told._replace(headers=self._order_counts(asked, found))
 
     async def _arrive_late(self, asked: Request, fault: FaultRule) -> Answer:
-        await self.clock.sleep_until(self.clock.now_ns() + fault.delay_ms * NS_PER_MS)
-        return self._execute(asked, fault)
+        admitted_ns = self.clock.now_ns()
+        await self.clock.sleep_until(admitted_ns + fault.delay_ms * NS_PER_MS)
+        return self._execute(asked, fault, admitted_ns)
 
-    def _execute(self, asked: Request, fault: FaultRule | None) -> Answer:
+    def _execute(
+        self, asked: Request, fault: FaultRule | None, admitted_ns: int | None = None
+    ) -> Answer:
         """Have the core answer unless the fault forbids it, and write down what came of it."""
         if fault is not None and not fault.carries_out:
             self._write_down(asked, NOT_EXECUTED, fault)
             return NOT_EXECUTED
-        found = answer(self.exchange, asked, self.clock.now_ns())
-        self.deliver_events()
+        found = answer(self.exchange, asked, self.clock.now_ns(), admitted_ns)
+        if self.exchange.outbox or self.exchange.announcements or self._event_faults.is_holding:
+            self.deliver_events()
+        if found.signed_form is not None:
+            self._count_signature(asked, found.signed_form)
         self.answered[asked.method, asked.path, found.status] += 1
         self._write_down(asked, found, fault)
         return found
+
+    def _count_signature(self, asked: Request, form: SignedForm) -> None:
+        """Count what signatures cover, and name the requests that a strict venue would refuse."""
+        self.signed_forms[form.value] += 1
+        if form is SignedForm.DECODED:
+            _log.info("decoded_signature", method=asked.method, path=asked.path)
 
     def _order_counts(self, asked: Request, found: Answer) -> Mapping[str, str]:
         if found.account is None or not ENDPOINTS[asked.method, asked.path].counts_orders:

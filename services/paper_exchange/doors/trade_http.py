@@ -25,7 +25,11 @@ class TradeHttp:
         raw_query = request.raw_path.partition("?")[2].encode("utf-8", "surrogateescape")
         parameters = Parameters(raw_query, await request.read())
         asked = Request(
-            request.method, request.path, request.headers.get("X-MBX-APIKEY"), parameters
+            request.method,
+            request.path,
+            request.headers.get("X-MBX-APIKEY"),
+            parameters,
+            request.remote or "",
         )
         request[WEIGHT] = ENDPOINTS[asked.method, asked.path].weight_of(parameters)
         told = await self._desk.serve(asked, request.remote or "")

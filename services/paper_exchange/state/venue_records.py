@@ -41,7 +41,8 @@ from services.paper_exchange.state.user_events import (
     position_row,
 )
 from services.paper_exchange.state.waiting_algos import WaitingAlgos
-from services.paper_exchange.wire.authentication import ApiKey, KeyType, Permission, derive_key
+from services.paper_exchange.wire.authentication import ApiKey, Permission, derive_key
+from services.paper_exchange.wire.signing import KeyType, PublicKey
 
 NS_PER_MS = 1_000_000
 
@@ -108,16 +109,27 @@ class VenueRecords:
         self.tell_account(account, "DEPOSIT", now_ns, balance_change=amount)
 
     def issue_key(
-        self, account_id: str, permissions: frozenset[Permission], key_type: KeyType
+        self,
+        account_id: str,
+        permissions: frozenset[Permission],
+        key_type: KeyType = KeyType.HMAC,
+        *,
+        public_key: PublicKey | None = None,
+        addresses: frozenset[str] = frozenset(),
+        now_ns: int = 0,
     ) -> ApiKey:
-        """Give an account a new key."""
+        """Give an account a new key: one of this public key, or else an HMAC key with a secret."""
+        assert key_type is (KeyType.HMAC if public_key is None else public_key.key_type)
         sequence = self.next_sequence("key")
         key = ApiKey(
             key=derive_key(self.seed, sequence, "key"),
             account_id=account_id,
             permissions=permissions,
             key_type=key_type,
-            secret=derive_key(self.seed, sequence, "secret"),
+            secret="" if public_key else derive_key(self.seed, sequence, "secret"),
+            public_key=public_key,
+            addresses=addresses,
+            created_ms=now_ns // NS_PER_MS,
         )
         self.keys[key.key] = key
         return key

@@ -18,19 +18,25 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
 class Parameters:
-    """The parameters of one request; the query wins where query and body name the same key."""
+    """The parameters of one request; the query wins where query and body name the same key.
 
-    __slots__ = ("raw_body", "raw_query", "values")
+    `is_decoded` says that they came decoded, `raw_query` then being what their signature covers.
+    """
+
+    __slots__ = ("is_decoded", "raw_body", "raw_query", "values")
 
     def __init__(self, raw_query: bytes = b"", raw_body: bytes = b"") -> None:
         self.raw_query = raw_query
         self.raw_body = raw_body
-        self.values: dict[str, str] = _decode_pairs(raw_body) | _decode_pairs(raw_query)
+        self.is_decoded = False
+        values = _decode_pairs(raw_query)
+        self.values: dict[str, str] = _decode_pairs(raw_body) | values if raw_body else values
 
     @classmethod
     def of_values(cls, values: dict[str, str], signed: bytes) -> Parameters:
-        """Parameters that came decoded; `signed` is what the signature covers, and it."""
+        """Parameters that came decoded; `signed` is what their signature covers."""
         parameters = cls.__new__(cls)
+        parameters.is_decoded = True
         parameters.raw_query, parameters.raw_body, parameters.values = signed, b"", values
         return parameters
 

@@ -75,7 +75,7 @@ async def test_throttling_lets_protection_through(customer, rules):
 
 
 @pytest.mark.parametrize(("window_ms", "arrives"), [(5_000, True), (100, False)])
-async def test_a_request_that_arrives_late_is_judged_by_its_window(
+async def test_an_order_that_the_matching_engine_gets_late_is_judged_by_its_window(
     customer, rules, window_ms, arrives
 ):
     name = f"late-{window_ms}"
@@ -90,7 +90,7 @@ async def test_a_request_that_arrives_late_is_judged_by_its_window(
             break
         await asyncio.sleep(0.02)
     assert [(row["code"], row["told"]) for row in rows] == [
-        (0 if arrives else -1021, "drop_late_arrival")
+        (0 if arrives else -5028, "drop_late_arrival")
     ]
     assert await open_ids(customer) == ([name] if arrives else [])
 

@@ -7,13 +7,14 @@ from urllib.parse import quote
 
 import pytest
 
-from services.paper_exchange.config import Limits
+from services.paper_exchange.config import IMMEDIATE_QUIRKS, Limits, Quirks
 from services.paper_exchange.core import Answer, Request, answer
 from services.paper_exchange.exchange import Exchange
 from services.paper_exchange.market.book import Book
 from services.paper_exchange.market.instruments import INSTRUMENTS
-from services.paper_exchange.wire.authentication import KeyType, Permission
+from services.paper_exchange.wire.authentication import Permission
 from services.paper_exchange.wire.parameters import Parameters
+from services.paper_exchange.wire.signing import KeyType
 
 START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
@@ -35,10 +36,15 @@ def signed(secret: str, parameters: dict[str, object]) -> bytes:
 class Venue:
     """One account with 10,000 USDT that may read and trade."""
 
-    def __init__(self, limits: Limits | None = None, balance: str = "10000") -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        balance: str = "10000",
+        quirks: Quirks = IMMEDIATE_QUIRKS,
+    ) -> None:
         instruments = {name: INSTRUMENTS[name] for name in FULL_BOOK}
         books = {name: Book(name, item.price_precision) for name, item in instruments.items()}
-        self.exchange = Exchange(instruments, books, limits or Limits())
+        self.exchange = Exchange(instruments, books, limits or Limits(), quirks=quirks)
         self.now_ns = START_NS
         self.account = self.exchange.open_account("one", Decimal(balance), self.now_ns)
         self.key = self.exchange.issue_key("one", ALL, KeyType.HMAC)
@@ -65,13 +71,16 @@ class Venue:
             now_ns=self.now_ns,
         )
 
-    def call(self, method: str, path: str, key=None, **parameters) -> Answer:
-        """Send a signed request stamped with the venue's own time."""
+    def request(self, method: str, path: str, key=None, address="", **parameters) -> Request:
+        """A signed request stamped with the venue's own time."""
         key = key or self.key
         parameters.setdefault("timestamp", self.now_ns // 1_000_000)
         raw = signed(key.secret, parameters)
-        request = Request(method, path, key.key, Parameters(raw_query=raw))
-        return answer(self.exchange, request, self.now_ns)
+        return Request(method, path, key.key, Parameters(raw_query=raw), address)
+
+    def call(self, method: str, path: str, key=None, **parameters) -> Answer:
+        """Send a signed request stamped with the venue's own time."""
+        return answer(self.exchange, self.request(method, path, key, **parameters), self.now_ns)
 
     def order(self, side: str, quantity: str, price: str | None = None, **more) -> Answer:
         """Place a MARKET order, or a LIMIT order where a price is given (GTC unless told)."""

@@ -5,14 +5,15 @@ import pytest
 from services.paper_exchange.config import Limits
 from services.paper_exchange.wire.authentication import (
     ApiKey,
+    Caller,
     Permission,
     Security,
     authenticate,
     check_time_window,
-    signed_payload,
 )
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
+from services.paper_exchange.wire.signing import signed_payload
 
 DOC_KEY = "dbefbc809e3e83c283a984c3a1459732ea7db1360ca80c5c2c8867408d28cc83"
 DOC_SECRET = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"
@@ -69,7 +70,8 @@ def refusal_of(secret, query, body, now_ms, *, permissions=frozenset(Permission)
     keys = {DOC_KEY: ApiKey(DOC_KEY, "one", permissions, secret=secret)}
     parameters = Parameters(query, body)
     try:
-        authenticate(keys, api_key, Security.TRADE, parameters, now_ms * 1_000_000, Limits())
+        caller = Caller(api_key)
+        authenticate(keys, caller, Security.TRADE, parameters, now_ms * 1_000_000, Limits())
     except RefusalError as refusal:
         return refusal.code
     return 0
