@@ -58,6 +58,9 @@ class Order:
         amendments: the modifications of its price or quantity, eldest first.
         modify_id: what the customer called the latest modification, if anything.
         price_match: the place in the book that the price was taken from.
+        sign: +1 for a BUY, -1 for a SELL.
+        is_reducing: whether it may only make a position smaller: because it was asked to, or
+            because it closes one of hedge mode.
         auto_close_type: LIQUIDATION or ADL where the venue closes a position with it.
     """
 
@@ -85,6 +88,12 @@ class Order:
     position_side: str = BOTH
     price_match: str = "NONE"
     auto_close_type: str = ""
+    sign: int = field(init=False)
+    is_reducing: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sign = 1 if self.side == "BUY" else -1
+        self.is_reducing = self.reduce_only or is_closing(self.position_side, self.sign)
 
     @property
     def original_type(self) -> str:
@@ -117,19 +126,9 @@ class Order:
         return self.status in OPEN_STATUSES
 
     @property
-    def is_reducing(self) -> bool:
-        """Whether it may only make a position smaller: asked to, or closing one of hedge mode."""
-        return self.reduce_only or is_closing(self.position_side, self.sign)
-
-    @property
     def leaves(self) -> Decimal:
         """The quantity still to be filled."""
         return self.quantity - self.executed
-
-    @property
-    def sign(self) -> int:
-        """+1 for a BUY, -1 for a SELL."""
-        return 1 if self.side == "BUY" else -1
 
     @property
     def average_price(self) -> Decimal:
