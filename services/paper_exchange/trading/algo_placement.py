@@ -156,6 +156,8 @@ def _judge(exchange: VenueState, account: Account, algo: AlgoOrder, now_ns: int)
             check_price(instrument, algo.activate_price)
     elif algo.trigger_price <= 0:
         raise RefusalError(-4006)
+    elif instrument.price_max and algo.trigger_price > instrument.price_max:
+        raise RefusalError(-4007)
     else:
         check_price(instrument, algo.trigger_price)
     if algo.client_algo_id in account.waiting_by_client_algo_id:

@@ -63,6 +63,7 @@ def said(venue):
         ({"triggerPrice": None}, -1102),
         ({"triggerPrice": "1e4"}, -1102),
         ({"triggerPrice": "0"}, -4006),
+        ({"triggerPrice": "9999999.90"}, -4007),
         ({"triggerPrice": "49000.05"}, -4014),
         ({"quantity": None}, -1102),
         ({"quantity": "0"}, -4003),

@@ -10,6 +10,10 @@ from services.paper_exchange.core import ENDPOINTS, Request, answer
 from services.paper_exchange.wire.parameters import Parameters
 
 CENT8 = Decimal("0.00000001")
+BATCH = (
+    '[{"symbol":"BTCUSDT","side":"SELL","type":"LIMIT","timeInForce":"GTC","quantity":0.01,'
+    '"price":"50000.00","newClientOrderId":"mine"},{"orderId":1,"symbol":"BTCUSDT"}]'
+)
 WORDS = st.one_of(
     st.sampled_from(
         [
@@ -17,7 +21,8 @@ WORDS = st.one_of(
             "True", "BUY", "SELL", "LIMIT", "MARKET", "STOP", "GTC", "IOC", "FOK", "GTX", "GTD",
             "STOP_MARKET", "CONDITIONAL", "MARK_PRICE",
             "RPI", "BTCUSDT", "ETHUSDT", "NOPE", "BOTH", "LONG", "CROSSED", "ISOLATED", "RESULT",
-            "9" * 25, "1" * 19, "0." + "1" * 30, "mine", "币安", "\x00", "100000",
+            "SHORT", "QUEUE", "OPPONENT_5", "NONE", "EXPIRE_BOTH", "GTE_GTC", BATCH, "[1]", '["a"]',
+            "[]", "[{}]", "9" * 25, "1" * 19, "0." + "1" * 30, "mine", "币安", "\x00", "100000",
         ]
     ),
     st.text(max_size=8),
@@ -31,10 +36,12 @@ NAMES = st.sampled_from(
         "countdownTime", "closePosition", "newOrderRespType", "goodTillDate", "priceMatch",
         "selfTradePreventionMode", "algoType", "triggerPrice", "clientAlgoId", "algoId",
         "workingType", "priceProtect", "callbackRate", "activatePrice", "recvWindow",
-        "timestamp", "listenKey", "incomeType",
+        "timestamp", "listenKey", "incomeType", "batchOrders", "orderIdList",
+        "origClientOrderIdList", "modifyId",
     ]
 )  # fmt: skip
 LIKELY = {
+    "batchOrders": st.just(BATCH),
     "symbol": st.sampled_from(["BTCUSDT", "ETHUSDT", "DOGEUSDT"]),
     "side": st.sampled_from(["BUY", "SELL"]),
     "type": st.sampled_from(["LIMIT", "MARKET", "STOP_MARKET", "TAKE_PROFIT", "STOP"]),
