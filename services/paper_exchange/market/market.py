@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -93,6 +94,7 @@ class Market:
         self.applied: Counter[UpdateKind] = Counter()
         self._ts_ns = start_ns
         self._is_pending = False
+        self._cadence_ns = 0
         self._changed: list[Instrument] = []
         self._roundup = Roundup(list(self.symbols.values()))
         self.is_heard: IsHeard = _everything_is_heard
@@ -163,8 +165,10 @@ class Market:
         """Market time of the next tick: within 100 ms while something waits, else the second."""
         ts_ns = self._ts_ns
         if not self._is_pending:
-            return _next(ts_ns, SECOND_NS)
-        return min(_next(ts_ns, AGGREGATE_PERIOD_NS), _next(ts_ns, KLINE_PERIOD_NS))
+            return ts_ns - ts_ns % SECOND_NS + SECOND_NS
+        if ts_ns >= self._cadence_ns:
+            self._cadence_ns = min(_next(ts_ns, AGGREGATE_PERIOD_NS), _next(ts_ns, KLINE_PERIOD_NS))
+        return self._cadence_ns
 
     def advance(self, ts_ns: int) -> list[Step]:
         """Let market time reach a tick (`next_due_ns`, or later when the source is silent)."""
@@ -240,7 +244,7 @@ class Market:
         )
         return Step(
             MarketUpdate(event.ts_ns, event.symbol, UpdateKind.QUOTE),
-            [(state.stream["bookTicker"], payloads.book_ticker(event))],
+            [(state.stream["bookTicker"], partial(payloads.book_ticker, event))],
         )
 
     def _apply_depth(self, state: SymbolMarket, event: DepthUpdate) -> Step:
@@ -250,12 +254,12 @@ class Market:
         self._is_pending = True
         return Step(
             MarketUpdate(event.ts_ns, event.symbol, UpdateKind.DEPTH),
-            [(state.stream["depth@0ms"], payloads.depth_update(event))],
+            [(state.stream["depth@0ms"], partial(payloads.depth_update, event))],
         )
 
     def _apply_trade(self, state: SymbolMarket, event: Trade) -> Step:
         self._is_pending = True
-        messages: list[Message] = [(state.stream["trade"], payloads.trade(event))]
+        messages: list[Message] = [(state.stream["trade"], partial(payloads.trade, event))]
         aggregate = state.aggregate
         if aggregate is not None and (
             aggregate.price != event.price or aggregate.is_buyer_maker != event.is_buyer_maker
