@@ -177,6 +177,14 @@ class Account:
         """Open orders of a symbol in the order of their placing."""
         return [order for order in self.open_orders.values() if order.symbol == symbol]
 
+    def open_orders_on(self, symbol: str, position_side: str) -> list[Order]:
+        """Open orders for one position in the order of their placing."""
+        return [
+            order
+            for order in self.open_orders.values()
+            if order.symbol == symbol and order.position_side == position_side
+        ]
+
     def add_order(self, order: Order) -> None:
         """Remember a new open order, forgetting the oldest closed one beyond the limit."""
         self.orders[order.order_id] = order

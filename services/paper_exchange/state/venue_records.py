@@ -171,21 +171,23 @@ class VenueRecords:
         return account_margin(account, self.wallets_of(account), self.mark_of)
 
     def position_margin_of(
-        self, account: Account, symbol: str, position_side: str, mark: Decimal
+        self,
+        account: Account,
+        symbol: str,
+        position_side: str,
+        mark: Decimal,
+        orders: Iterable[Order] | None = None,
     ) -> PositionMargin:
-        """The margin figures of one position and its open orders at this mark."""
+        """The margin figures of one position at this mark, with its open orders or with these."""
+        own = None
+        if account.is_isolated(symbol):
+            own = self.isolated_wallet_of(account, symbol, position_side)
         return position_margin(
             account.position(symbol, position_side),
-            (
-                order
-                for order in account.open_orders.values()
-                if order.symbol == symbol and order.position_side == position_side
-            ),
+            account.open_orders_on(symbol, position_side) if orders is None else orders,
             mark,
             account.leverage_of(symbol),
-            self.isolated_wallet_of(account, symbol, position_side)
-            if account.is_isolated(symbol)
-            else None,
+            own,
         )
 
     # Deadlines and listen keys

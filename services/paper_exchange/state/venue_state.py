@@ -90,7 +90,7 @@ class VenueState(VenueRecords):
         position.updated_ns = account.updated_ns = now_ns
         order.fill(match.quantity, match.price, now_ns)
         trade = Trade(
-            trade_id=self.next_sequence(f"trade:{account.account_id}"),
+            trade_id=match.trade_id or self.next_trade_id(order.symbol),
             order_id=order.order_id,
             symbol=order.symbol,
             side=order.side,
@@ -112,6 +112,10 @@ class VenueState(VenueRecords):
         self._finish_origin(account, order, now_ns)
         self._expire_pointless_reductions(account, order.symbol, now_ns)
 
+    def next_trade_id(self, symbol: str) -> int:
+        """The id of a symbol's next trade."""
+        return self.next_sequence(f"trade:{symbol}")
+
     def reducible(
         self, account: Account, symbol: str, sign: int, position_side: str = BOTH
     ) -> Decimal:
@@ -129,8 +133,7 @@ class VenueState(VenueRecords):
     ) -> None:
         """Post one fill; under isolated margin, also what it moves between the wallets.
 
-        Where an isolated position ends below zero, the insurance fund pays what is missing: so
-        whoever takes a fee of a liquidation takes it from the isolated wallet before the fill.
+        Where an isolated position ends below zero, the insurance fund pays what is missing.
         """
         owner, symbol, side = account.account_id, position.symbol, position.position_side
         postings = fill_postings(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.brackets import notional_max
 from services.paper_exchange.state.ledger import ZERO
 from services.paper_exchange.state.margin import PositionMargin, order_cost
+from services.paper_exchange.state.orders import Order
 from services.paper_exchange.state.position_sides import is_closing
 from services.paper_exchange.state.venue_state import VenueState
 from services.paper_exchange.trading.order_request import OrderRequest
@@ -34,7 +36,7 @@ def check_margin(
         return
     before = state.position_margin_of(account, request.symbol, request.position_side, mark)
     leverage = account.leverage_of(request.symbol)
-    _check_leverage(before, request, leverage)
+    _check_leverage(request.symbol, leverage, before, request.sign, request.quantity * mark)
     if request.is_market and request.side == "BUY":
         price = (counter or mark) * (1 + state.limits.market_assuming_price_margin)
     elif request.side == "BUY":
@@ -49,17 +51,42 @@ def check_margin(
         quantity=request.quantity,
         price=price,
     )
+    _check_idle(state, account, before, cost)
+
+
+def check_amendment(
+    state: VenueState, account: Account, order: Order, quantity: Decimal, price: Decimal
+) -> None:
+    """Raise -2027 or -2019 where an order of this new quantity and price would need too much."""
+    if order.is_reducing or quantity <= order.executed:
+        return
+    key = order.symbol, order.position_side
+    mark = state.mark_of(order.symbol) or price
+    others = [other for other in account.open_orders_on(*key) if other is not order]
+    amended = replace(order, quantity=quantity, price=price)
+    without = state.position_margin_of(account, *key, mark, others)
+    before = state.position_margin_of(account, *key, mark, [*others, order])
+    after = state.position_margin_of(account, *key, mark, [*others, amended])
+    if amended.leaves > order.leaves:
+        leverage = account.leverage_of(order.symbol)
+        _check_leverage(order.symbol, leverage, without, order.sign, amended.leaves * mark)
+    _check_idle(state, account, before, after.initial - before.initial)
+
+
+def _check_leverage(
+    symbol: str, leverage: int, before: PositionMargin, sign: int, growth: Decimal
+) -> None:
+    """Refuse a position that, with all open orders of its direction filled, is too large."""
+    waiting = before.bid_notional if sign > 0 else before.ask_notional
+    resulting = max(ZERO, sign * before.notional + waiting + growth)
+    if resulting > abs(before.notional) and resulting > notional_max(symbol, leverage):
+        raise RefusalError(-2027)
+
+
+def _check_idle(state: VenueState, account: Account, before: PositionMargin, cost: Decimal) -> None:
+    """Refuse what would tie up more than lies idle."""
     if cost <= 0:
         return
     whole = state.margin_of(account)
     if cost > (whole.withdrawable if before.is_isolated else whole.free):
         raise RefusalError(-2019)
-
-
-def _check_leverage(before: PositionMargin, request: OrderRequest, leverage: int) -> None:
-    """Refuse a position that, with all open orders of its direction filled, is too large."""
-    waiting = before.bid_notional if request.sign > 0 else before.ask_notional
-    growth = waiting + request.quantity * before.mark
-    resulting = max(ZERO, request.sign * before.notional + growth)
-    if resulting > abs(before.notional) and resulting > notional_max(request.symbol, leverage):
-        raise RefusalError(-2027)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from services.paper_exchange.state.accounts import Account
-from services.paper_exchange.state.brackets import notional_max
-from services.paper_exchange.state.ledger import ZERO
 from services.paper_exchange.state.orders import CANCELED, POST_ONLY, SIDES, Amendment, Order
 from services.paper_exchange.state.venue_state import VenueState
 from services.paper_exchange.trading.filters import check_percent_price, check_price, check_quantity
+from services.paper_exchange.trading.margin_check import check_amendment
 from services.paper_exchange.trading.matching import would_take
 from services.paper_exchange.trading.order_queries import find_order
 from services.paper_exchange.trading.order_reading import (
@@ -62,7 +61,7 @@ def modify(
         raise RefusalError(-5047)
     price = read_price(exchange.books[order.symbol], parameters, side, price_match)
     _judge(exchange, order, quantity, price)
-    _check_margin(exchange, account, order, quantity, price)
+    check_amendment(exchange, account, order, quantity, price)
     order.price_match, order.modify_id = price_match, modify_id
     _amend(exchange, account, order, quantity, price, now_ns)
     return modified_order(instrument, order)
@@ -85,27 +84,6 @@ def _judge(exchange: VenueState, order: Order, quantity: Decimal, price: Decimal
         raise RefusalError(-5026)
     if not order.is_reducing and quantity * price < instrument.notional_min:
         raise RefusalError(-5029, f"{instrument.notional_min:f}")
-
-
-def _check_margin(
-    exchange: VenueState, account: Account, order: Order, quantity: Decimal, price: Decimal
-) -> None:
-    """Raise -2027 or -2019 where the modified order would need more than there is."""
-    if order.is_reducing:
-        return
-    held = account.position(order.symbol, order.position_side).quantity
-    resulting = abs(held + order.sign * (quantity - order.executed))
-    mark = exchange.mark_of(order.symbol) or price
-    allowed = notional_max(order.symbol, account.leverage_of(order.symbol))
-    if resulting > abs(held) and resulting * mark > allowed:
-        raise RefusalError(-2027)
-    free = exchange.margin_of(account).free
-    before = order.quantity, order.price
-    order.quantity, order.price = quantity, price
-    free_after = exchange.margin_of(account).free
-    order.quantity, order.price = before
-    if free_after < ZERO and free_after < free:
-        raise RefusalError(-2019)
 
 
 def _amend(

@@ -212,3 +212,20 @@ def test_histories_are_bounded(make_venue):
     assert len(account.trades["BTCUSDT"]) <= 5
     assert len(account.income) <= 5
     assert len(account.latest_by_client_id) == len(account.orders)
+
+
+def test_open_orders_count_against_what_the_leverage_allows(venue):
+    venue.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=125)
+    venue.order("BUY", "0.500")
+    placed = venue.order("BUY", "0.400", "49000").body["orderId"]
+    assert venue.code("BUY", "0.200", "49000") == -2027
+    assert venue.order("SELL", "0.900", "51000").status == 200
+
+    def modify(quantity):
+        return venue.call(
+            "PUT", ORDER_PATH, symbol="BTCUSDT", orderId=placed, side="BUY", quantity=quantity,
+            price="49000",
+        ).code  # fmt: skip
+
+    assert modify("0.520") == -2027
+    assert modify("0.480") == 0

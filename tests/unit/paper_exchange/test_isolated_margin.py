@@ -245,3 +245,20 @@ def test_a_reader_may_see_the_history_and_not_change_margin(isolated):
     assert isolated.call("GET", HISTORY, key=reader, symbol="BTCUSDT").status == 200
     found = isolated.call("POST", MARGIN, key=reader, symbol="BTCUSDT", amount="1", type=1)
     assert found.code == -2015
+
+
+def test_a_modified_order_needs_idle_margin_too(make_venue):
+    venue = make_venue(balance="1000")
+    venue.call("POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType="ISOLATED")
+    venue.order("BUY", "5.000", symbol="ETHUSDT")
+    venue.depth("ETHUSDT", [("4000.00", "900")], [("4000.01", "900")], mark="4000")
+    placed = venue.order("BUY", "0.100", "49000").body["orderId"]
+
+    def modify(quantity):
+        return venue.call(
+            "PUT", "/fapi/v1/order", symbol="BTCUSDT", orderId=placed, side="BUY",
+            quantity=quantity, price="49000",
+        )  # fmt: skip
+
+    assert modify("0.500").code == -2019
+    assert modify("0.300").status == 200
