@@ -27,7 +27,7 @@ from services.paper_exchange.doors.request_log import RequestLog
 from services.paper_exchange.doors.request_weight import RequestWeight
 from services.paper_exchange.doors.sim_faults_http import SimFaultsHttp
 from services.paper_exchange.doors.sim_http import SimHttp
-from services.paper_exchange.doors.socket_api import SocketApi
+from services.paper_exchange.doors.socket_api import SocketApi, SocketHabits
 from services.paper_exchange.doors.streams import LIFE_NS_MAX, Habits, Streams
 from services.paper_exchange.doors.trade_desk import TradeDesk
 from services.paper_exchange.doors.trade_http import TradeHttp
@@ -154,6 +154,10 @@ class PaperExchange:
             exchange.on_mark(update.symbol, update.ts_ns)
         self.desk.deliver_events()
 
+    async def _live_a_day(self) -> None:
+        """Return when a socket that is opened now is to be closed."""
+        await self.clock.sleep_until(self.clock.now_ns() + LIFE_NS_MAX)
+
     def build_app(self) -> web.Application:
         """The application with every door of the venue."""
         weight = RequestWeight(self.clock, self.doorkeeper)
@@ -167,7 +171,7 @@ class PaperExchange:
             Habits(
                 self.driver.clock_frame,
                 monotonic_ns,
-                lambda: self.clock.sleep_until(self.clock.now_ns() + LIFE_NS_MAX),
+                self._live_a_day,
                 self.settings.quirks.silent_wrong_routes,
             ),
         )
@@ -186,7 +190,9 @@ class PaperExchange:
             self.exchange, self.driver, self.hub, self.desk, lambda: self._is_serving
         )
         trade_http = TradeHttp(self.desk)
-        socket_api = SocketApi(self.desk, self.doorkeeper)
+        socket_api = SocketApi(
+            self.desk, self.doorkeeper, self.view, SocketHabits(monotonic_ns, self._live_a_day)
+        )
         for doors in (
             market_http,
             trade_http,

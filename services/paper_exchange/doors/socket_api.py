@@ -1,19 +1,21 @@
 """The WebSocket API: the exchange's endpoints as methods over one socket at `/ws-fapi/v1`.
 
-Each request is signed on its own, over all its parameters but the signature, sorted by name and
-joined as `name=value`. Answers carry an HTTP-like status and the rate limits used. Sessions
-(`session.logon`, Ed25519 only) are not offered. Whether the venue's two APIs share one pool of
-weight is contested; here they do.
+Each request is signed on its own, or the socket is logged on once with an Ed25519 key
+(`session.logon`), after which key and signature may be left out. Answers carry an HTTP-like status
+and the rate limits used. Whether the venue's two APIs share one pool of weight is contested; here
+they do. A socket's life of a day is counted in market time, the pace of pings in real time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Final
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, NamedTuple, cast
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from services.paper_exchange.core import ENDPOINTS, Request
 from services.paper_exchange.doors.doorkeeper import (
@@ -21,54 +23,69 @@ from services.paper_exchange.doors.doorkeeper import (
     ORDER_COUNT_10S_HEADER,
     Doorkeeper,
 )
+from services.paper_exchange.doors.socket_requests import (
+    METHODS,
+    SocketRequest,
+    SocketRequestError,
+    read_request,
+    signed_parameters,
+)
 from services.paper_exchange.doors.trade_desk import TradeDesk
+from services.paper_exchange.exchange import NS_PER_MS
 from services.paper_exchange.faults.effects import HTML_TYPE, Told
 from services.paper_exchange.faults.rules import FaultRule
+from services.paper_exchange.market.reports import MARKET_METHODS, MarketView
+from services.paper_exchange.state.endpoint import Body
+from services.paper_exchange.wire.authentication import (
+    ApiKey,
+    check_signature,
+    check_time_window,
+    find_key,
+)
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
+from services.paper_exchange.wire.signing import KeyType
 
 PATH: Final = "/ws-fapi/v1"
 HANDSHAKE_WEIGHT: Final = 5
+SESSION_WEIGHT: Final = 2
 PING_SECONDS: Final = 180.0
-LIFE_SECONDS_MAX: Final = 86_400.0
+PONG_SECONDS_MAX: Final = 600.0
+PONGS_PER_SECOND_MAX: Final = 5
+"""Pings and pongs that a client may send in a second."""
 INCOMING_BYTES_MAX: Final = 65_536
-METHODS: Final[Mapping[str, tuple[str, str]]] = {
-    "order.place": ("POST", "/fapi/v1/order"),
-    "order.modify": ("PUT", "/fapi/v1/order"),
-    "order.cancel": ("DELETE", "/fapi/v1/order"),
-    "order.status": ("GET", "/fapi/v1/order"),
-    "algoOrder.place": ("POST", "/fapi/v1/algoOrder"),
-    "algoOrder.cancel": ("DELETE", "/fapi/v1/algoOrder"),
-    "account.balance": ("GET", "/fapi/v2/balance"),
-    "v2/account.balance": ("GET", "/fapi/v3/balance"),
-    "account.status": ("GET", "/fapi/v2/account"),
-    "v2/account.status": ("GET", "/fapi/v3/account"),
-    "account.position": ("GET", "/fapi/v2/positionRisk"),
-    "v2/account.position": ("GET", "/fapi/v3/positionRisk"),
-    "userDataStream.start": ("POST", "/fapi/v1/listenKey"),
-    "userDataStream.ping": ("PUT", "/fapi/v1/listenKey"),
-    "userDataStream.stop": ("DELETE", "/fapi/v1/listenKey"),
-}
+NS_PER_SECOND: Final = 1_000_000_000
+SESSION_METHODS: Final = frozenset({"session.logon", "session.status", "session.logout"})
 
-
-class SocketRequest(msgspec.Struct):
-    """One request; fractions among the parameters are kept as the text that was sent."""
-
-    method: str
-    params: dict[str, Any] = {}
-    id: int | str | None = None
-
-
-_decode = msgspec.json.Decoder(SocketRequest, float_hook=str).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+class SocketHabits(NamedTuple):
+    """How the venue behaves towards every socket of this door.
+
+    `wall` is real time in ns; `live_a_day` returns when the life of a socket opened now is over.
+    """
+
+    wall: Callable[[], int]
+    live_a_day: Callable[[], Awaitable[None]] = _for_ever
+    ping_seconds: float = PING_SECONDS
+    pong_seconds_max: float = PONG_SECONDS_MAX
 
 
 class SocketApi:
     """The handler of `/ws-fapi/v1`."""
 
-    def __init__(self, desk: TradeDesk, doorkeeper: Doorkeeper) -> None:
+    def __init__(
+        self, desk: TradeDesk, doorkeeper: Doorkeeper, view: MarketView, habits: SocketHabits
+    ) -> None:
         self._desk = desk
         self._doorkeeper = doorkeeper
+        self._view = view
+        self._habits = habits
         self._sockets: set[web.WebSocketResponse] = set()
 
     def routes(self) -> list[web.RouteDef]:
@@ -91,103 +108,127 @@ class SocketApi:
             )  # fmt: skip
         self._doorkeeper.charge(address, HANDSHAKE_WEIGHT, self._desk.clock.now_ns())
         socket = web.WebSocketResponse(
-            compress=False, max_msg_size=INCOMING_BYTES_MAX, heartbeat=PING_SECONDS
+            compress=False, max_msg_size=INCOMING_BYTES_MAX, autoping=False
         )
         await socket.prepare(request)
-        is_counting = request.query.get("returnRateLimits", "true") != "false"
+        answers = _Answers(
+            self._desk,
+            self._doorkeeper,
+            self._view,
+            address,
+            returns_rate_limits=request.query.get("returnRateLimits", "true") != "false",
+        )
         self._sockets.add(socket)
         try:
-            async with asyncio.timeout(LIFE_SECONDS_MAX):
-                await _Conversation(
-                    self._desk, self._doorkeeper, request, socket, is_counting
-                ).run()
-        except TimeoutError:
-            await socket.close()
+            await _Conversation(answers, self._desk, request, socket, self._habits).run()
         finally:
             self._sockets.discard(socket)
         return socket
 
 
-class _Conversation:
-    """One socket's requests, answered as they come; only a struck one may overtake another."""
+class _Struck(NamedTuple):
+    """A request that a fault strikes: its answer is for later, or for never."""
+
+    request: SocketRequest
+    asked: Request
+    fault: FaultRule
+
+
+class _Answers:
+    """What one socket is answered, and the session it has logged on to."""
 
     def __init__(
         self,
         desk: TradeDesk,
         doorkeeper: Doorkeeper,
-        request: web.Request,
-        socket: web.WebSocketResponse,
-        is_counting: bool,
+        view: MarketView,
+        address: str,
+        *,
+        returns_rate_limits: bool,
     ) -> None:
         self._desk = desk
         self._doorkeeper = doorkeeper
-        self._request = request
-        self._address = request.remote or ""
-        self._socket = socket
-        self._is_counting = is_counting
-        self._struck: set[asyncio.Task[None]] = set()
+        self._view = view
+        self.address = address
+        self._returns_rate_limits = returns_rate_limits
+        self._connected_ms = desk.clock.now_ns() // NS_PER_MS
+        self._session: ApiKey | None = None
+        self._authorized_ms: int | None = None
 
-    async def run(self) -> None:
-        """Answer until either side closes."""
+    def answer(self, message: str | bytes) -> bytes | _Struck:
+        """The answer to one message, or the fault that strikes it."""
         try:
-            async for message in self._socket:
-                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    frame = self._answer(message.data)
-                    if frame is not None:
-                        await self._socket.send_frame(frame, WSMsgType.TEXT)
-        finally:
-            for task in self._struck:
-                task.cancel()
-
-    def _answer(self, text: str | bytes) -> bytes | None:
-        """The answer to one message; None where a fault keeps it for later or for ever."""
-        try:
-            sent = _decode(text)
-        except msgspec.DecodeError:
-            return self._frame(None, _refused(RefusalError(-1135)), is_order=False)
+            request = read_request(message)
+        except SocketRequestError as error:
+            return self.frame(SocketRequest(error.id, "", {}), _refused(error.refusal))
         now_ns = self._desk.clock.now_ns()
-        turned = self._doorkeeper.admit(self._address, now_ns)
+        turned = self._doorkeeper.admit(self.address, now_ns)
         if turned is not None:
-            return self._frame(sent.id, turned, is_order=False)
-        found = METHODS.get(sent.method)
-        if found is None or found not in ENDPOINTS:
-            return self._frame(sent.id, _refused(RefusalError(-1020)), is_order=False)
-        parameters = signed_parameters(sent.params)
-        self._doorkeeper.charge(self._address, ENDPOINTS[found].weight_of(parameters), now_ns)
-        asked = Request(*found, parameters.values.get("apiKey"), parameters, self._address)
+            return self.frame(request, turned)
+        parameters = signed_parameters(request.params)
+        endpoint = METHODS.get(request.method)
+        if endpoint is None:
+            return self.frame(request, self._of_no_key(request.method, parameters, now_ns))
+        weight = ENDPOINTS[endpoint].weight_of(parameters)
+        self._doorkeeper.charge(self.address, weight, now_ns)
+        asked = Request(
+            *endpoint, parameters.values.get("apiKey"), parameters, self.address, self._session
+        )
         fault = self._desk.strike(asked)
-        if fault is None:
-            return self._frame(sent.id, self._desk.carry_out(asked), is_order=True)
-        task = asyncio.create_task(self._suffer(sent.id, asked, fault))
-        self._struck.add(task)
-        task.add_done_callback(self._struck.discard)
-        return None
+        if fault is not None:
+            return _Struck(request, asked, fault)
+        return self.frame(request, self._desk.carry_out(asked))
 
-    async def _suffer(self, request_id: int | str | None, asked: Request, fault: FaultRule) -> None:
-        told = await self._desk.suffer(asked, self._address, fault)
-        if told is None:
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            return
-        frame = self._frame(request_id, told, is_order=True)
-        if told.raw is not None:
-            frame = told.raw if told.content_type == HTML_TYPE else frame[: len(frame) // 2]
-        if not self._socket.closed:
-            await self._socket.send_frame(frame, WSMsgType.TEXT)
-
-    def _frame(self, request_id: int | str | None, told: Told, *, is_order: bool) -> bytes:
-        answer: dict[str, object] = {"id": request_id, "status": told.status}
+    def frame(self, request: SocketRequest, told: Told) -> bytes:
+        """The bytes of an answer."""
+        answer: dict[str, object] = {"id": request.id, "status": told.status}
         answer["result" if told.status == 200 else "error"] = told.body
-        if self._is_counting:
-            answer["rateLimits"] = self._rate_limits(told, is_order=is_order)
+        if request.returns_rate_limits(self._returns_rate_limits):
+            answer["rateLimits"] = self._rate_limits(told)
         return _encode(answer)
 
-    def _rate_limits(self, told: Told, *, is_order: bool) -> list[dict[str, object]]:
-        """Orders where the request counted as one, and the weight of the minute."""
+    def _of_no_key(self, method: str, parameters: Parameters, now_ns: int) -> Told:
+        """Market and session methods, and those there are none of."""
+        weight = SESSION_WEIGHT if method in SESSION_METHODS else 1
+        market_method = MARKET_METHODS.get(method)
+        try:
+            if market_method is None:
+                return Told(200, self._of_session(method, parameters, now_ns))
+            weight = market_method.weight_of(parameters)
+            return Told(200, cast("Body", market_method.report(self._view, parameters, now_ns)))
+        except RefusalError as refusal:
+            return _refused(refusal)
+        finally:
+            self._doorkeeper.charge(self.address, weight, now_ns)
+
+    def _of_session(self, method: str, parameters: Parameters, now_ns: int) -> dict[str, object]:
+        if method not in SESSION_METHODS:
+            raise RefusalError(-1020)
+        exchange = self._desk.exchange
+        venue_ns = now_ns + exchange.conditions.clock_offset_ms * NS_PER_MS
+        if method == "session.logon":
+            key = find_key(exchange.keys, parameters.optional_text("apiKey"), self.address)
+            check_signature(key, parameters)
+            check_time_window(parameters, venue_ns, exchange.limits)
+            if key.key_type is not KeyType.ED25519:
+                raise RefusalError(-4056)
+            self._session, self._authorized_ms = key, venue_ns // NS_PER_MS
+        elif method == "session.logout":
+            self._session, self._authorized_ms = None, None
+        return {
+            "apiKey": None if self._session is None else self._session.key,
+            "authorizedSince": self._authorized_ms,
+            "connectedSince": self._connected_ms,
+            "returnRateLimits": self._returns_rate_limits,
+            "serverTime": venue_ns // NS_PER_MS,
+        }
+
+    def _rate_limits(self, told: Told) -> list[dict[str, object]]:
+        """The weight of the minute, and the orders where the request counted as one."""
         limits = self._doorkeeper.limits
-        used = self._doorkeeper.used(self._address, self._desk.clock.now_ns())
+        used = self._doorkeeper.used(self.address, self._desk.clock.now_ns())
         rows = [_rate_limit("REQUEST_WEIGHT", "MINUTE", 1, limits.weight_per_minute_max, used)]
-        if is_order and ORDER_COUNT_10S_HEADER in told.headers:
+        if ORDER_COUNT_10S_HEADER in told.headers:
             for interval, number, limit, header in (
                 ("SECOND", 10, limits.orders_per_10_seconds_max, ORDER_COUNT_10S_HEADER),
                 ("MINUTE", 1, limits.orders_per_minute_max, ORDER_COUNT_1M_HEADER),
@@ -197,20 +238,99 @@ class _Conversation:
         return rows
 
 
-def signed_parameters(params: Mapping[str, object]) -> Parameters:
-    """The parameters of one request, with the bytes that its signature covers.
+class _Conversation:
+    """One socket's requests, answered as they come; only a struck one may overtake another."""
 
-    A JSON number stands for the text it was sent as, true and false for those words.
-    """
-    values = {name: _text(value) for name, value in params.items() if value is not None}
-    payload = "&".join(f"{name}={values[name]}" for name in sorted(values) if name != "signature")
-    return Parameters.of_values(values, payload.encode("utf-8", "surrogatepass"))
+    def __init__(
+        self,
+        answers: _Answers,
+        desk: TradeDesk,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        habits: SocketHabits,
+    ) -> None:
+        self._answers = answers
+        self._desk = desk
+        self._request = request
+        self._socket = socket
+        self._habits = habits
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pong_ns = habits.wall()
+        self._pongs: deque[int] = deque(maxlen=PONGS_PER_SECOND_MAX)
 
+    async def run(self) -> None:
+        """Answer until either side closes."""
+        for work in (self._keep_alive(), self._live_a_day()):
+            self._start(work)
+        try:
+            async for message in self._socket:
+                if message.type in (WSMsgType.PING, WSMsgType.PONG):
+                    await self._beat(message)
+                elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    await self._talk(message.data)
+        except ConnectionError:
+            pass  # gone in the middle of an answer
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else str(value)
+    async def _talk(self, data: str | bytes) -> None:
+        answer = self._answers.answer(data)
+        if isinstance(answer, bytes):
+            await self._socket.send_frame(answer, WSMsgType.TEXT)
+        else:
+            self._start(self._suffer(answer))
+
+    async def _beat(self, message: WSMessage) -> None:
+        """Answer a ping, note a pong; who sends too many of either is sent away."""
+        now_ns = self._habits.wall()
+        if len(self._pongs) == PONGS_PER_SECOND_MAX and now_ns - self._pongs[0] < NS_PER_SECOND:
+            await self._socket.close(
+                code=WSCloseCode.POLICY_VIOLATION, message=b"Too many requests"
+            )
+            return
+        self._pongs.append(now_ns)
+        if message.type is WSMsgType.PING:
+            await self._socket.pong(message.data)
+        else:
+            self._pong_ns = now_ns
+
+    async def _keep_alive(self) -> None:
+        """Ping at the venue's pace, and drop who has not answered for long."""
+        while True:
+            await asyncio.sleep(self._habits.ping_seconds)
+            now_ns = self._habits.wall()
+            if now_ns - self._pong_ns > self._habits.pong_seconds_max * NS_PER_SECOND:
+                self._abort()
+                return
+            with suppress(ConnectionError):
+                await self._socket.ping(str(now_ns // NS_PER_MS).encode())
+
+    async def _live_a_day(self) -> None:
+        await self._habits.live_a_day()
+        await self._socket.close()
+
+    async def _suffer(self, struck: _Struck) -> None:
+        told = await self._desk.suffer(struck.asked, self._answers.address, struck.fault)
+        if told is None:
+            self._abort()
+            return
+        frame = self._answers.frame(struck.request, told)
+        if told.raw is not None:
+            frame = told.raw if told.content_type == HTML_TYPE else frame[: len(frame) // 2]
+        if not self._socket.closed:
+            with suppress(ConnectionError):
+                await self._socket.send_frame(frame, WSMsgType.TEXT)
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _abort(self) -> None:
+        if self._request.transport is not None:
+            self._request.transport.abort()
 
 
 def _refused(refusal: RefusalError) -> Told:
