@@ -23,17 +23,23 @@ def _nothing_held(_symbol: str) -> Decimal:
     return ZERO
 
 
+def _no_risk(_symbol: str) -> str:
+    return "low"
+
+
 class MarketView(NamedTuple):
     """What the public reports are made from.
 
     ``clock_offset_ms`` is how far the venue's own clock is off market time; ``open_interest`` is
-    what the accounts of the venue hold of a symbol, in the base asset.
+    what the accounts of the venue hold of a symbol, in the base asset; ``adl_risk`` rates how
+    likely its liquidations end in deleveraging: low, medium or high.
     """
 
     market: Market
     limits: Limits = DEFAULT_LIMITS
     clock_offset_ms: Callable[[], int] = int
     open_interest: Callable[[str], Decimal] = _nothing_held
+    adl_risk: Callable[[str], str] = _no_risk
 
 
 Report = Callable[[MarketView, Parameters, int], object]

@@ -40,6 +40,7 @@ from services.paper_exchange.market.report_view import (
     fixed,
     one_or_all,
 )
+from services.paper_exchange.market.risk_rating import symbol_adl_risk
 from services.paper_exchange.market.trade_reports import (
     aggregate_trades,
     historical_trades,
@@ -100,6 +101,7 @@ MARKET_ENDPOINTS: Final[Mapping[tuple[str, str], MarketEndpoint]] = {
     ("GET", "/fapi/v1/ticker/bookTicker"): MarketEndpoint(book_ticker, one_or_all(2, 5)),
     ("GET", "/fapi/v1/ticker/24hr"): MarketEndpoint(day_ticker, one_or_all(1, 40)),
     ("GET", "/fapi/v1/openInterest"): MarketEndpoint(open_interest, fixed(1)),
+    ("GET", "/fapi/v1/symbolAdlRisk"): MarketEndpoint(symbol_adl_risk, fixed(1)),
 }
 """By method and path, as `core.ENDPOINTS` has those that know their caller."""
 
