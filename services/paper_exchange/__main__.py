@@ -20,23 +20,26 @@ from pydantic import ValidationError
 
 from libs.common.runtime.log import configure_logging
 from services.paper_exchange.clock import ClockError
-from services.paper_exchange.config import Limits, Quirks, Settings
+from services.paper_exchange.config import Limits, Moods, Quirks, Settings
+from services.paper_exchange.faults.scenarios import ScenarioError
 from services.paper_exchange.market.instruments import UnknownSymbolError
 from services.paper_exchange.options import OptionError, describe_names, read_names
-from services.paper_exchange.shell import PaperExchange, open_source
+from services.paper_exchange.shell import PaperExchange, open_venue
 from services.paper_exchange.sources.event import SourceError
 
 _BAD_START = 2
+_NAMED = (("--mood", Moods), ("--quirk", Quirks), ("--limit", Limits))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the venue until a signal; return the exit code."""
     try:
         settings = parse_settings(arguments)
-        exchange = PaperExchange(settings, open_source(settings))
+        exchange = open_venue(settings)
     except (
         ValidationError,
         OptionError,
+        ScenarioError,
         ClockError,
         SourceError,
         UnknownSymbolError,
@@ -56,7 +59,7 @@ def parse_settings(arguments: Sequence[str] | None) -> Settings:
     parser = argparse.ArgumentParser(
         prog="python -m services.paper_exchange",
         description="A Binance USD-M Futures venue on this machine: a simulation, no real money.",
-        epilog=f"{describe_names(Quirks, '--quirk')}\n\n{describe_names(Limits, '--limit')}",
+        epilog="\n\n".join(describe_names(model, option) for option, model in _NAMED),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -69,6 +72,12 @@ def parse_settings(arguments: Sequence[str] | None) -> Settings:
     add("--seed", type=int, default=1, help="of the generator and of keys")
     add("--symbols", default="", help="comma-separated symbols of the generator")
     add("--balance", type=_decimal, default=Decimal(10_000), help="USDT of the demo account")
+    add("--loop", action="store_true", help="start the files over at their end")
+    add("--scenario", help="what goes wrong: the name of one that ships, or a YAML file")
+    add(
+        "--mood", action="append", default=[], metavar="NAME=VALUE",
+        help="change how the generator behaves; repeatable, names below",
+    )  # fmt: skip
     add(
         "--quirk", action="append", default=[], metavar="NAME=VALUE",
         help="switch a quirk of the venue; repeatable, names below",
@@ -88,6 +97,9 @@ def parse_settings(arguments: Sequence[str] | None) -> Settings:
         seed=options.seed,
         symbols=tuple(name.strip() for name in options.symbols.split(",") if name.strip()),
         demo_balance=options.balance,
+        loop=options.loop,
+        scenario=options.scenario,
+        moods=read_names(Moods, "--mood", options.mood),
         quirks=read_names(Quirks, "--quirk", options.quirk),
         limits=read_names(Limits, "--limit", options.limit),
     )

@@ -112,6 +112,35 @@ IMMEDIATE_QUIRKS: Final = Quirks(algo_read_lag_ms=0)
 """The venue's quirks but for its lag, for whoever drives an exchange without a clock."""
 
 
+class Moods(BaseModel):
+    """How a generated market behaves: its regimes, its jumps and its gaps.
+
+    All chance comes from the seed. As it stands the market is lively, without surprises.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    regime_seconds: int = Field(
+        default=0, ge=0, le=86_400,
+        description="mean length of calm, volatile and trending regimes; 0 for none",
+    )  # fmt: skip
+    volatility_percent: int = Field(
+        default=100, ge=1, le=2_000, description="size of all price moves, 100 as it stands"
+    )
+    correlation_percent: int = Field(
+        default=55, ge=0, le=100, description="share of the shocks that all symbols have in common"
+    )
+    jumps_per_hour: int = Field(default=0, ge=0, le=3_600, description="sudden moves of one symbol")
+    jump_basis_points: int = Field(
+        default=100, ge=1, le=3_000, description="largest size of a jump"
+    )
+    gaps_per_hour: int = Field(default=0, ge=0, le=360, description="times when nothing is told")
+    gap_seconds: int = Field(default=5, ge=1, le=600, description="longest silence of a gap")
+
+
+DEFAULT_MOODS: Final = Moods()
+
+
 class Settings(BaseModel):
     """How one paper exchange process is started."""
 
@@ -126,6 +155,9 @@ class Settings(BaseModel):
     seed: int = 1
     symbols: tuple[str, ...] = ()
     demo_balance: Decimal = Decimal(10_000)
+    loop: bool = Field(default=False, description="start files over at their end")
+    scenario: str | None = Field(default=None, description="one that ships, or a YAML file")
+    moods: Moods = DEFAULT_MOODS
     limits: Limits = DEFAULT_LIMITS
     quirks: Quirks = DEFAULT_QUIRKS
 

@@ -9,35 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel
 
 from libs.common import __version__
-from services.paper_exchange.doors.sim_faults_http import (
-    BanRequest,
-    ConditionsRequest,
-    SurpriseRequest,
-    UserStreamRequest,
-)
-from services.paper_exchange.doors.sim_http import AccountRequest, GrantRequest
-from services.paper_exchange.faults.event_faults import EventRule
-from services.paper_exchange.faults.rules import FaultRule
+from services.paper_exchange.doors.openapi_schemas import TEXT, Schema, all_schemas, schema_of
+from services.paper_exchange.doors.sim_requests import BookQuery, LogQuery, PardonQuery
+from services.paper_exchange.faults.rule_book import RULES_MAX
 
-Schema = dict[str, Any]
-
-REF: Final = "#/components/schemas/{model}"
 JSON: Final = "application/json"
 HEALTH_JSON: Final = "application/health+json"
-TEXT: Final[Schema] = {"type": "string"}
-DECIMAL: Final[Schema] = {"type": "string", "format": "decimal"}
-INTEGER: Final[Schema] = {"type": "integer"}
-FLAG: Final[Schema] = {"type": "boolean"}
-COUNTS: Final[Schema] = {"type": "object", "additionalProperties": INTEGER}
-STRUCK: Final[Schema] = {**COUNTS, "description": "Faults that struck since the start, by kind."}
-SIMULATION: Final[Schema] = {"const": True, "description": "This is not the real venue."}
 ABOUT: Final = """A simulation of Binance USD-M Futures on this machine: no real money.
 
-Market time is in integer nanoseconds UTC, money a decimal string. The venue's own endpoints, as
-Binance documents them:
+Market time is in integer nanoseconds UTC, money a decimal string. Whatever cannot be done, and
+every name that is not known, is a 400 with `error`. The venue's own endpoints, as Binance documents
+them:
 
 """
 
@@ -53,104 +38,132 @@ def describe(venue_endpoints: Iterable[str]) -> Schema:
             "description": ABOUT + listed,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": {**_sim_paths(), **_probe_paths()},
-        "components": {"schemas": _schemas()},
+        "paths": {
+            **_look_paths(),
+            **_rule_paths(),
+            **_disturbance_paths(),
+            **_stage_paths(),
+            **_probe_paths(),
+        },
+        "components": {"schemas": all_schemas()},
     }
 
 
-def _sim_paths() -> Schema:
-    refusal = {"400": _answer("What was wrong with the request.", "Refusal")}
-    cursor = [
-        _query("after", "Rows after this sequence.", 0, 0),
-        _query("limit", "At most so many rows.", 10_000, 0),
-    ]
+def _look_paths() -> Schema:
     clock = _answer("The grant in force.", "Clock")
     account = _answer("The account, its key, and the one time its secret is shown.", "Account")
-    faults = _answer("The rules in force, with counts.", "Faults")
-    grant, wanted = _schema("GrantRequest"), _schema("AccountRequest")
-    rules = {"type": "array", "maxItems": 1_000, "items": _schema("FaultRule")}
     return {
         "/sim/clock": {
-            "get": _operation("Read the clock", clock),
-            "post": _operation("Change speed, limit or both", clock, refusal, body=grant),
+            "get": _sim("Read the clock", clock),
+            "post": _sim("Change speed, limit or both", clock, body=schema_of("GrantRequest")),
+        },
+        "/sim/reset": {
+            "post": _sim("Put everything back to the start", _answer("The new time.", "Reset"))
         },
         "/sim/accounts": {
-            "post": _operation(
+            "get": _sim("List accounts and positions", _answer("All of them.", "Accounts")),
+            "post": _sim(
                 "Open an account, or give a further key and deposit to one",
                 account,
-                refusal | {"409": _answer("There are too many accounts.", "Refusal")},
-                body=wanted,
+                {"409": _answer("There are too many accounts.", "Refusal")},
+                body=schema_of("AccountRequest"),
                 is_body_required=False,
+            ),
+        },
+        "/sim/ledger": {"get": _sim("Read every balance", _answer("Sums to 0.", "Ledger"))},
+        "/sim/book": {
+            "get": _sim(
+                "Read a book and our own orders in it",
+                _answer("Best levels first; our orders by side and price.", "Book"),
+                query=BookQuery,
             )
         },
-        "/sim/ledger": {"get": _operation("Read every balance", _answer("Sums to 0.", "Ledger"))},
-        "/sim/stats": {"get": _operation("Count what was handled", _answer("Counts.", "Stats"))},
+        "/sim/stats": {"get": _sim("Count what was handled", _answer("Counts.", "Stats"))},
         "/sim/log": {
-            "get": _operation(
-                "List the order requests received",
-                _answer("Oldest first.", "Log"),
-                refusal,
-                parameters=cursor,
+            "get": _sim(
+                "List the order requests received", _answer("Oldest first.", "Log"), query=LogQuery
             )
         },
-        "/sim/faults": {
-            "get": _operation("Read the fault rules of requests", faults),
-            "post": _operation("Replace the fault rules of requests", faults, refusal, body=rules),
-            "delete": _operation("Drop all fault rules of requests", faults),
-        },
-        **_disturbance_paths(refusal),
     }
 
 
-def _disturbance_paths(refusal: Mapping[str, Schema]) -> Schema:
-    faults = _answer("The rules in force, with counts.", "EventFaults")
-    rules = {"type": "array", "maxItems": 1_000, "items": _schema("EventRule")}
+def _rule_paths() -> Schema:
+    paths: Schema = {}
+    for path, what, answer, rule in (
+        ("/sim/faults", "requests", "Faults", "FaultRule"),
+        ("/sim/event-faults", "user events", "EventFaults", "EventRule"),
+        ("/sim/stream-faults", "market streams", "StreamFaults", "StreamRule"),
+    ):
+        in_force = _answer("The rules in force, with counts.", answer)
+        rules = {"type": "array", "maxItems": RULES_MAX, "items": schema_of(rule)}
+        paths[path] = {
+            "get": _sim(f"Read the fault rules of {what}", in_force),
+            "post": _sim(f"Replace the fault rules of {what}", in_force, body=rules),
+            "delete": _sim(f"Drop all fault rules of {what}", in_force),
+        }
+    return paths
+
+
+def _disturbance_paths() -> Schema:
     conditions = _answer("The conditions in force.", "Conditions")
     ban = _answer("Who is kept out until when.", "Ban")
     return {
-        "/sim/event-faults": {
-            "get": _operation("Read the fault rules of user events", faults),
-            "post": _operation(
-                "Replace the fault rules of user events", faults, refusal, body=rules
-            ),
-            "delete": _operation("Drop all fault rules of user events", faults),
-        },
         "/sim/conditions": {
-            "get": _operation("Read the conditions in force", conditions),
-            "post": _operation(
-                "Change conditions", conditions, refusal, body=_schema("ConditionsRequest")
-            ),
+            "get": _sim("Read the conditions in force", conditions),
+            "post": _sim("Change conditions", conditions, body=schema_of("ConditionsRequest")),
         },
         "/sim/bans": {
-            "post": _operation("Ban an address", ban, refusal, body=_schema("BanRequest")),
-            "delete": _operation(
-                "Pardon an address",
-                ban,
-                parameters=[
-                    {
-                        "name": "address",
-                        "in": "query",
-                        "schema": TEXT,
-                        "description": "The asker's own where not said.",
-                    }
-                ],
-            ),
+            "post": _sim("Ban an address", ban, body=schema_of("BanRequest")),
+            "delete": _sim("Pardon an address", ban, query=PardonQuery),
         },
         "/sim/user-stream": {
-            "post": _operation(
+            "post": _sim(
                 "Stall, resume, close or expire a user stream",
                 _answer("Done.", "UserStream"),
-                refusal,
-                body=_schema("UserStreamRequest"),
+                body=schema_of("UserStreamRequest"),
             )
         },
         "/sim/surprises": {
-            "post": _operation(
+            "post": _sim(
                 "Liquidate, deleverage, or trade by the owner's hand",
                 _answer("The order that was made.", "Surprise"),
-                refusal,
-                body=_schema("SurpriseRequest"),
+                body=schema_of("SurpriseRequest"),
             )
+        },
+    }
+
+
+def _stage_paths() -> Schema:
+    scenarios = _answer("Those that ship, and the one under way.", "Scenarios")
+    statuses = _answer("By symbol.", "Statuses")
+    funding = _answer("Rates and times by symbol.", "Funding")
+    withdrawn = _answer("What is left of the wallet.", "Withdrawal")
+    withdrawal = schema_of("WithdrawalRequest")
+    return {
+        "/sim/funding": {
+            "get": _sim("Read funding rates", funding),
+            "post": _sim("Dictate a funding rate", funding, body=schema_of("FundingRequest")),
+        },
+        "/sim/withdrawals": {
+            "post": _sim("Take money out of an account", withdrawn, body=withdrawal)
+        },
+        "/sim/commissions": {
+            "post": _sim(
+                "Change what the fills of an account cost",
+                _answer("The rates now.", "Commission"),
+                body=schema_of("CommissionRequest"),
+            )
+        },
+        "/sim/statuses": {
+            "get": _sim("Read what may be done with each symbol", statuses),
+            "post": _sim(
+                "Halt, settle or open a symbol", statuses, body=schema_of("StatusRequest")
+            ),
+        },
+        "/sim/scenarios": {
+            "get": _sim("List scenarios", scenarios),
+            "post": _sim("Start a scenario now", scenarios, body=schema_of("ScenarioRequest")),
+            "delete": _sim("End the scenario under way", scenarios),
         },
     }
 
@@ -175,119 +188,46 @@ def _probe_paths() -> Schema:
     return {path: {"get": operation} for path, operation in probes.items()}
 
 
-def _schemas() -> Schema:
-    requests = (
-        AccountRequest,
-        GrantRequest,
-        FaultRule,
-        EventRule,
-        ConditionsRequest,
-        BanRequest,
-        UserStreamRequest,
-        SurpriseRequest,
-    )
-    _, found = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
-    rule = found["$defs"]["FaultRule"]["properties"]
-    event_rule = found["$defs"]["EventRule"]["properties"]
-    return {
-        **found["$defs"],
-        "Refusal": _simulated(error=TEXT),
-        "Clock": _simulated(
-            now_ns=INTEGER,
-            speed={**DECIMAL, "description": "Market seconds per wall second."},
-            limit_ns={"type": ["integer", "null"], "description": "Market time never passes it."},
-            source_ended=FLAG,
-        ),
-        "Account": _simulated(
-            account_id=TEXT,
-            api_key=TEXT,
-            secret=TEXT,
-            key_type=_schema("KeyType"),
-            permissions={"type": "array", "items": _schema("Permission")},
-        ),
-        "Ledger": _simulated(
-            total={"const": "0"},
-            events_posted=INTEGER,
-            accounts={"type": "object", "additionalProperties": DECIMAL},
-        ),
-        "Stats": _simulated(
-            **_DRIVER, accounts=INTEGER, open_orders=INTEGER, open_algo_orders=INTEGER,
-            trades=INTEGER, requests_logged=INTEGER, faults_struck=COUNTS,
-            event_faults_struck=COUNTS, conditions_struck=COUNTS, surprises=COUNTS,
-            answered_429=INTEGER, bans=INTEGER,
-        ),
-        "Status": _simulated(**_DRIVER, service=TEXT, version=TEXT, accounts=INTEGER),
-        "Log": _simulated(
-            received=INTEGER,
-            forgotten={**INTEGER, "description": "So many of the oldest rows are gone."},
-            requests={"type": "array", "items": _schema("LoggedRequest")},
-        ),
-        "LoggedRequest": _object(**_LOGGED),
-        "Faults": _simulated(
-            faults={"type": "array", "items": _schema("FaultRuleInForce")}, struck=STRUCK
-        ),
-        "FaultRuleInForce": _object(**rule, seen=INTEGER, struck=INTEGER),
-        "EventFaults": _simulated(
-            faults={"type": "array", "items": _schema("EventRuleInForce")}, struck=STRUCK
-        ),
-        "EventRuleInForce": _object(**event_rule, seen=INTEGER, struck=INTEGER),
-        "Conditions": _simulated(
-            query_lag_ms=INTEGER, algo_query_lag_ms=INTEGER, clock_offset_ms=INTEGER, struck=STRUCK
-        ),
-        "Ban": _simulated(address=TEXT, banned_until_ms={"type": ["integer", "null"]}),
-        "UserStream": _simulated(account_id=TEXT, action=TEXT),
-        "Surprise": _simulated(client_order_id=TEXT, order_id=INTEGER),
-        "Health": _object(status={"enum": ["pass", "fail"]}, service=TEXT),
-    }  # fmt: skip
-
-
-_DRIVER: Final[Mapping[str, Schema]] = {
-    "now_ns": INTEGER,
-    "source_ended": FLAG,
-    "symbols": {"type": "array", "items": TEXT},
-    "lines_read": INTEGER,
-    "applied": {**COUNTS, "description": "Source events by kind."},
-    "published": {**COUNTS, "description": "Stream messages by kind."},
-    "delivered": {**COUNTS, "description": "Stream messages by kind, once per listener."},
-    "sockets": INTEGER,
-    "slow_disconnects": INTEGER,
-    "facts": {"type": "object", "description": "What the source says of itself."},
-}
-_LOGGED: Final[Mapping[str, Schema]] = {
-    "sequence": INTEGER,
-    "ts_ns": INTEGER,
-    "method": TEXT,
-    "path": TEXT,
-    "account_id": TEXT,
-    "symbol": TEXT,
-    "client_order_id": TEXT,
-    "outcome": {"enum": ["accepted", "refused", "not_executed"]},
-    "status": {**INTEGER, "description": "HTTP status."},
-    "code": {**INTEGER, "description": "The venue's code of a refusal, else 0."},
-    "order_id": INTEGER,
-    "told": {**TEXT, "description": "answered, dropped, or another answer of the fault script."},
-}
-
-
-def _simulated(**properties: Schema) -> Schema:
-    return _object(simulation=SIMULATION, **properties)
-
-
-def _object(**properties: Schema) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _schema(name: str) -> Schema:
-    return {"$ref": REF.format(model=name)}
-
-
 def _answer(description: str, schema: str, media_type: str = JSON) -> Schema:
-    return {"description": description, "content": {media_type: {"schema": _schema(schema)}}}
+    return {"description": description, "content": {media_type: {"schema": schema_of(schema)}}}
 
 
-def _query(name: str, description: str, default: int, minimum: int) -> Schema:
-    schema = {**INTEGER, "default": default, "minimum": minimum}
-    return {"name": name, "in": "query", "description": description, "schema": schema}
+def _parameters_of(model: type[BaseModel]) -> list[Schema]:
+    """The query as this model reads it, one parameter for each field."""
+    schema: dict[str, Any] = model.model_json_schema()
+    required = schema.get("required", ())
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": _of_text(field)}
+        for name, field in schema["properties"].items()
+    ]
+
+
+def _of_text(field: Schema) -> Schema:
+    """A field as a query can say it: a parameter that is not sent is not null."""
+    said = next((one for one in field.get("anyOf", ()) if one.get("type") != "null"), field)
+    return {name: value for name, value in said.items() if name != "title"}
+
+
+def _sim(
+    summary: str,
+    answer: Schema,
+    refusals: Mapping[str, Schema] | None = None,
+    *,
+    body: Schema | None = None,
+    is_body_required: bool = True,
+    query: type[BaseModel] | None = None,
+) -> Schema:
+    """An operation of `/sim`, all of which refuse in the same way."""
+    refusal = {"400": _answer("What was wrong with the request.", "Refusal")}
+    operation = _operation(summary, answer, refusal | dict(refusals or {}))
+    if body is not None:
+        operation["requestBody"] = {
+            "required": is_body_required,
+            "content": {JSON: {"schema": body}},
+        }
+    if query is not None:
+        operation["parameters"] = _parameters_of(query)
+    return operation
 
 
 def _operation(
@@ -295,19 +235,6 @@ def _operation(
     answer: Schema,
     refusals: Mapping[str, Schema] | None = None,
     *,
-    body: Schema | None = None,
-    is_body_required: bool = True,
-    parameters: Iterable[Schema] = (),
     tag: str = "simulation",
 ) -> Schema:
-    operation: Schema = {
-        "tags": [tag],
-        "summary": summary,
-        "responses": {"200": answer, **(refusals or {})},
-    }
-    if body is not None:
-        content = {JSON: {"schema": body}}
-        operation["requestBody"] = {"required": is_body_required, "content": content}
-    if parameters:
-        operation["parameters"] = list(parameters)
-    return operation
+    return {"tags": [tag], "summary": summary, "responses": {"200": answer, **(refusals or {})}}

@@ -11,12 +11,15 @@ import pytest
 from fastapi.openapi.models import OpenAPI
 
 from services.paper_exchange.__main__ import parse_settings
+from services.paper_exchange.config import Settings
 from services.paper_exchange.demo_keys import (
     DEMO_READ_KEY,
     DEMO_READ_SECRET,
     DEMO_TRADE_KEY,
     DEMO_TRADE_SECRET,
 )
+from services.paper_exchange.doors.openapi import describe
+from services.paper_exchange.shell import open_venue
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "paper-exchange.md"
 PROBES = {"/livez", "/readyz", "/startupz", "/healthz", "/metrics", "/v1/status"}
@@ -24,8 +27,11 @@ RULE = {"endpoint": "POST /fapi/v1/order", "probability": "0.5", "effect": "drop
 CALLS = [
     ("GET", "/sim/clock", None),
     ("POST", "/sim/clock", {"speed": "1"}),
+    ("GET", "/sim/accounts", None),
     ("POST", "/sim/accounts", {"balance": "5", "key_type": "HMAC", "permissions": ["READ"]}),
     ("GET", "/sim/ledger", None),
+    ("GET", "/sim/book?symbol=BTCUSDT&limit=3", None),
+    ("GET", "/sim/book?symbol=NOTHING", None),
     ("GET", "/sim/stats", None),
     ("GET", "/sim/log?after=0&limit=5", None),
     ("POST", "/sim/faults", [RULE]),
@@ -34,6 +40,21 @@ CALLS = [
     ("POST", "/sim/event-faults", [{"event": "TRADE_LITE", "effect": "drop", "nth": 1}]),
     ("GET", "/sim/event-faults", None),
     ("DELETE", "/sim/event-faults", None),
+    ("POST", "/sim/stream-faults", [{"stream": "*@depth*", "effect": "pu_gap", "nth": 3}]),
+    ("GET", "/sim/stream-faults", None),
+    ("DELETE", "/sim/stream-faults", None),
+    ("GET", "/sim/funding", None),
+    ("POST", "/sim/funding", {"symbol": "SOLUSDT", "rate": None}),
+    ("POST", "/sim/withdrawals", {"account_id": "demo", "amount": "1"}),
+    ("POST", "/sim/commissions", {
+        "account_id": "demo", "maker": "0.0002", "taker": "0.0005", "rpi": "0",
+    }),
+    ("GET", "/sim/statuses", None),
+    ("POST", "/sim/statuses", {"symbol": "SOLUSDT", "status": "TRADING"}),
+    ("POST", "/sim/scenarios", {"name": "silent-stream"}),
+    ("GET", "/sim/scenarios", None),
+    ("GET", "/sim/stats", None),
+    ("DELETE", "/sim/scenarios", None),
     ("GET", "/sim/conditions", None),
     ("POST", "/sim/conditions", {"clock_offset_ms": 0}),
     ("POST", "/sim/bans", {"for_ms": 1, "address": "192.0.2.1"}),
@@ -43,6 +64,7 @@ CALLS = [
         "account_id": "demo", "symbol": "BTCUSDT", "kind": "manual_order", "side": "BUY",
         "quantity": "0.010",
     }),
+    ("POST", "/sim/reset", None),
     ("GET", "/livez", None),
     ("GET", "/readyz", None),
     ("GET", "/startupz", None),
@@ -105,7 +127,8 @@ async def test_every_door_of_the_simulation_is_described_and_the_venues_own_are_
     described = {
         (method.upper(), path) for path, item in document["paths"].items() for method in item
     }
-    served = {(method, path.partition("?")[0]) for method, path, _ in CALLS} | {("GET", "/metrics")}
+    served = {(method, path.partition("?")[0]) for method, path, _ in CALLS}
+    served |= {("GET", "/metrics")}
     assert described == served
     assert set(document["paths"]) >= PROBES
     for endpoint in ("POST /fapi/v1/order", "GET /public/stream", "GET /private/ws"):
@@ -124,6 +147,18 @@ async def test_answers_are_what_the_document_says(customer, method, path, body):
         found = await response.json()
     assert faults_of(found, described["schema"], document["components"]["schemas"], path) == []
     await customer.sim("DELETE", "/sim/faults")
+
+
+def test_every_route_of_the_simulation_is_described():
+    venue = open_venue(Settings())
+    served = {
+        (route.method, route.resource.canonical)
+        for route in venue.build_app().router.routes()
+        if route.method != "HEAD" and route.resource.canonical.startswith("/sim/")
+    }
+    paths = describe(())["paths"]
+    described = {(method.upper(), path) for path in paths for method in paths[path]}
+    assert served == {(method, path) for method, path in described if path.startswith("/sim/")}
 
 
 async def test_a_refusal_is_what_the_document_says(customer):

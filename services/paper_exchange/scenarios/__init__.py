@@ -1,0 +1,1 @@
+"""Scenarios that ship with the paper exchange, one YAML file each."""
