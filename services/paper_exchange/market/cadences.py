@@ -51,6 +51,11 @@ _PARTIALS: Final = {
     "depth@500ms": tuple((levels, f"depth{levels}@500ms") for levels in PARTIAL_LEVELS),
 }
 
+_CANDLES: Final = {
+    interval: ((f"kline_{interval}", kline), (f"continuousKline_{interval}", continuous_kline))
+    for interval in INTERVALS
+}
+
 
 def flush(state: SymbolMarket, ts_ns: int, is_heard: IsHeard) -> list[Message]:
     """Return what the short periods of this tick release of one symbol."""
@@ -183,16 +188,16 @@ def _depth(
 
 def _open_candles(state: SymbolMarket, ts_ns: int, is_heard: IsHeard) -> list[Message]:
     messages: list[Message] = []
-    candles = state.candles
     for interval in INTERVALS:
-        for name, make in (
-            (f"kline_{interval}", kline),
-            (f"continuousKline_{interval}", continuous_kline),
-        ):
-            stream = state.stream[name]
-            if is_heard(stream) and (candle := candles.open_candle(interval)) is not None:
-                named = (state.instrument, interval, candle, ts_ns)
-                messages.append((stream, partial(make, *named, is_closed=False)))
+        heard = [
+            (stream, make)
+            for name, make in _CANDLES[interval]
+            if is_heard(stream := state.stream[name])
+        ]
+        candle = state.candles.open_candle(interval) if heard else None
+        if candle is not None:
+            named = (state.instrument, interval, candle, ts_ns)
+            messages += [(stream, partial(make, *named, is_closed=False)) for stream, make in heard]
     stream = state.stream[f"continuousKline_{SECOND}"]
     if is_heard(stream) and ts_ns % SECOND_NS:
         second_ms = ts_ns // SECOND_NS * SECOND_MS

@@ -238,10 +238,6 @@ class Candles:
         merged.add_candle(minute)
         return merged
 
-    def has_open(self, interval: str) -> bool:
-        """Tell whether `open_candle` would return one, without building it."""
-        return self._minute is not None or (interval != "1m" and interval in self._partial)
-
     def closed(self, interval: str) -> deque[Candle]:
         """Return the closed candles kept, oldest first; do not change them."""
         return self._closed[interval]
