@@ -123,6 +123,26 @@ class AccountMargin(NamedTuple):
         return max(ZERO, min(untouched, self.free))
 
 
+class OpenNotionals(NamedTuple):
+    """The notional of an account's open bids and asks for one position."""
+
+    bids: Decimal
+    asks: Decimal
+
+
+def open_notionals(orders: Iterable[Order], mark: Decimal) -> OpenNotionals:
+    """What open orders may open; those that can only close count nothing."""
+    bids = asks = ZERO
+    for order in orders:
+        if order.is_reducing:
+            continue
+        if order.side == "BUY":
+            bids += order.leaves * order.price
+        else:
+            asks += order.leaves * max(order.price, mark)
+    return OpenNotionals(bids, asks)
+
+
 def position_margin(
     position: Position,
     orders: Iterable[Order],
@@ -134,14 +154,7 @@ def position_margin(
 
     `isolated_wallet` is None under cross margin.
     """
-    bids = asks = ZERO
-    for order in orders:
-        if order.is_reducing:
-            continue
-        if order.side == "BUY":
-            bids += order.leaves * order.price
-        else:
-            asks += order.leaves * max(order.price, mark)
+    bids, asks = open_notionals(orders, mark)
     notional = position.quantity * mark
     position_initial = abs(notional) / leverage
     with_orders = max(abs(notional + bids), abs(notional - asks)) / leverage

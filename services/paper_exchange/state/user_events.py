@@ -7,12 +7,11 @@ the event is said and `T` when the matching engine did it.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import NamedTuple
 
 from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.state.accounts import Position
 from services.paper_exchange.state.algo_orders import AlgoOrder
-from services.paper_exchange.state.margin import Wallets
+from services.paper_exchange.state.margin import OpenNotionals, Wallets
 from services.paper_exchange.state.orders import Order, Trade
 from services.paper_exchange.wire.decimal_text import (
     MONEY_STEP,
@@ -37,19 +36,12 @@ MARKET_NOT_FILLED = "9"
 """Values of `er`, the reason an order expired."""
 
 
-class OpenInterest(NamedTuple):
-    """Notional of an account's open bids and asks on one symbol."""
-
-    bids: Decimal
-    asks: Decimal
-
-
 def order_trade_update(
     instrument: Instrument,
     order: Order,
     execution: str,
     now_ms: int,
-    open_interest: OpenInterest,
+    open_interest: OpenNotionals,
     *,
     trade: Trade | None = None,
     expiry_reason: str = NO_REASON,

@@ -24,6 +24,7 @@ from services.paper_exchange.state.margin import (
     PositionMargin,
     Wallets,
     account_margin,
+    open_notionals,
     position_margin,
 )
 from services.paper_exchange.state.orders import Income, Order, Trade
@@ -32,7 +33,6 @@ from services.paper_exchange.state.risk_watch import RiskWatch
 from services.paper_exchange.state.user_events import (
     NO_REASON,
     Event,
-    OpenInterest,
     account_update,
     algo_update,
     balance_row,
@@ -236,15 +236,16 @@ class VenueRecords:
         """Queue an ORDER_TRADE_UPDATE."""
         if account.listen_key is None:
             return
-        interest = self.position_margin_of(
-            account, order.symbol, order.position_side, self.mark_of(order.symbol) or ZERO
+        interest = open_notionals(
+            account.open_orders_on(order.symbol, order.position_side),
+            self.mark_of(order.symbol) or ZERO,
         )
         event = order_trade_update(
             self.instruments[order.symbol],
             order,
             execution,
             now_ns // NS_PER_MS,
-            OpenInterest(interest.bid_notional, interest.ask_notional),
+            interest,
             trade=trade,
             expiry_reason=expiry_reason,
         )

@@ -8,7 +8,7 @@ from decimal import Decimal
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.brackets import notional_max
 from services.paper_exchange.state.ledger import ZERO
-from services.paper_exchange.state.margin import PositionMargin, order_cost
+from services.paper_exchange.state.margin import AccountMargin, PositionMargin, order_cost
 from services.paper_exchange.state.orders import Order
 from services.paper_exchange.state.position_sides import is_closing
 from services.paper_exchange.state.venue_state import VenueState
@@ -34,7 +34,11 @@ def check_margin(
     """
     if is_closing(request.position_side, request.sign):
         return
-    before = state.position_margin_of(account, request.symbol, request.position_side, mark)
+    key = request.symbol, request.position_side
+    whole = state.margin_of(account)
+    before = whole.positions.get(key)
+    if before is None or before.mark != mark:
+        before = state.position_margin_of(account, *key, mark)
     leverage = account.leverage_of(request.symbol)
     _check_leverage(request.symbol, leverage, before, request.sign, request.quantity * mark)
     if request.is_market and request.side == "BUY":
@@ -45,13 +49,13 @@ def check_margin(
         price = max((counter or mark) if request.is_market else request.price, mark)
     cost = order_cost(
         before,
-        account.position(request.symbol, request.position_side).quantity,
+        account.position(*key).quantity,
         leverage,
         sign=request.sign,
         quantity=request.quantity,
         price=price,
     )
-    _check_idle(state, account, before, cost)
+    _check_idle(whole, before, cost)
 
 
 def check_amendment(
@@ -70,7 +74,7 @@ def check_amendment(
     if amended.leaves > order.leaves:
         leverage = account.leverage_of(order.symbol)
         _check_leverage(order.symbol, leverage, without, order.sign, amended.leaves * mark)
-    _check_idle(state, account, before, after.initial - before.initial)
+    _check_idle(state.margin_of(account), before, after.initial - before.initial)
 
 
 def _check_leverage(
@@ -83,10 +87,7 @@ def _check_leverage(
         raise RefusalError(-2027)
 
 
-def _check_idle(state: VenueState, account: Account, before: PositionMargin, cost: Decimal) -> None:
+def _check_idle(whole: AccountMargin, before: PositionMargin, cost: Decimal) -> None:
     """Refuse what would tie up more than lies idle."""
-    if cost <= 0:
-        return
-    whole = state.margin_of(account)
-    if cost > (whole.withdrawable if before.is_isolated else whole.free):
+    if cost > 0 and cost > (whole.withdrawable if before.is_isolated else whole.free):
         raise RefusalError(-2019)
