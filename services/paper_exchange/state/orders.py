@@ -25,10 +25,11 @@ POST_ONLY: Final = frozenset({"GTX", "RPI"})
 
 
 class Match(NamedTuple):
-    """One execution."""
+    """One execution; `trade_id` is given where both sides are ours, and both are to be told it."""
 
     price: Decimal
     quantity: Decimal
+    trade_id: int = 0
 
 
 class Amendment(NamedTuple):

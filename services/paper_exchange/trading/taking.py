@@ -66,7 +66,7 @@ def _meet(state: VenueState, account: Account, order: Order, offer: Offer, now_n
     if quantity <= 0:
         return
     maker.queue_ahead = ZERO
-    match = Match(maker.price, quantity)
+    match = Match(maker.price, quantity, state.next_trade_id(order.symbol))
     state.book_fill(account, order, match, now_ns, is_maker=False)
     state.book_fill(state.accounts[maker.account_id], maker, match, now_ns, is_maker=True)
 

@@ -123,6 +123,17 @@ async def test_the_listen_key_is_kept_and_carries_the_events_of_an_order(client,
     await client.futures_stream_close(listenKey=listen_key)
 
 
+async def seen_algo_order(client, client_algo_id):
+    """Ask for a conditional order until the venue sees what it has taken in itself."""
+    for _ in range(50):
+        try:
+            return await client.futures_get_algo_order(clientAlgoId=client_algo_id)
+        except BinanceAPIException as refused:
+            assert refused.code == -2013
+            await asyncio.sleep(0.1)
+    raise AssertionError(f"{client_algo_id} is never seen")
+
+
 async def test_conditional_orders_are_placed_listed_and_canceled(client):
     await client.futures_create_order(symbol="SOLUSDT", side="BUY", type="MARKET", quantity="1.00")
     stop = await client.futures_create_order(
@@ -132,8 +143,10 @@ async def test_conditional_orders_are_placed_listed_and_canceled(client):
     (listed,) = await client.futures_get_open_algo_orders(symbol="SOLUSDT")
     assert listed["algoId"] == stop["algoId"]
     assert Decimal(listed["triggerPrice"]) == 1
-    found = await client.futures_get_algo_order(clientAlgoId=stop["clientAlgoId"])
-    assert found["actualOrderId"] == ""
+    with pytest.raises(BinanceAPIException) as unseen:
+        await client.futures_get_algo_order(clientAlgoId=stop["clientAlgoId"])
+    assert unseen.value.code == -2013  # its read path trails its writes
+    assert (await seen_algo_order(client, stop["clientAlgoId"]))["actualOrderId"] == ""
     assert await client.futures_get_open_orders(symbol="SOLUSDT") == []
     with pytest.raises(BinanceAPIException) as refused:
         await client.futures_create_order(
@@ -179,8 +192,7 @@ async def test_a_limit_order_is_modified(client):
     )  # fmt: skip
     modified = await client.futures_modify_order(
         symbol="ETHUSDT", orderId=placed["orderId"], side="BUY", quantity="0.100",
-        price="1001.00",
+        price="1001.00", modifyId=7,
     )  # fmt: skip
-    assert modified["price"] == "1001.00"
-    assert modified["modifyId"] > 0
+    assert (modified["price"], modified["modifyId"]) == ("1001.00", 7)
     await client.futures_cancel_all_open_orders(symbol="ETHUSDT")

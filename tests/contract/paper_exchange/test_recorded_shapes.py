@@ -54,8 +54,8 @@ BALANCE = """
     marginAvailable:b updateTime:i
 """
 USER_TRADE = """
-    buyer:b commission commissionAsset id:i maker:b orderId:i price qty quoteQty realizedPnl side
-    positionSide symbol time:i
+    buyer:b commission commissionAsset id:i maker:b orderId:i price qty quoteQty baseQty marginAsset
+    pair realizedPnl side positionSide symbol time:i
 """
 TYPES = {"i": int, "b": bool, "l": list, "": str}
 NUMBER = re.compile(r"-?\d+(\.\d+)?")

@@ -48,6 +48,7 @@ def test_a_taker_fills_a_better_order_of_another_account_at_the_makers_price(ven
     assert trades(venue) == [("BUY", "50005.00", "0.010", False)]
     assert trades(venue, other) == [("SELL", "50005.00", "0.010", True)]
     (maker_trade,) = venue.exchange.accounts["two"].trades["BTCUSDT"]
+    assert maker_trade.trade_id == venue.account.trades["BTCUSDT"][0].trade_id
     assert maker_trade.commission == Decimal("0.10001000")
     assert venue.exchange.ledger.total() == 0
 
