@@ -48,6 +48,9 @@ class UnknownSymbolError(LookupError):
     """A source or an option names a symbol this venue does not list."""
 
 
+USUAL_FUNDING_RATE_CAP: Final = Decimal("0.02")
+
+
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """One perpetual contract; prices and notionals in USDT, quantities in the base asset."""
 
@@ -78,7 +81,12 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     required_margin_percent: Decimal = Decimal("5.0000")
     onboard_date_ms: int = 1_569_398_400_000
     funding_interval_hours: int = 8
-    funding_rate_cap: Decimal = Decimal("0.02")
+    funding_rate_cap: Decimal = USUAL_FUNDING_RATE_CAP
+
+
+MAJOR_FUNDING_RATE_CAP: Final = Decimal("0.003")
+"""Three quarters of the lowest maintenance ratio of BTCUSDT and ETHUSDT, which is their cap."""
+MAJORS: Final = frozenset({"BTCUSDT", "ETHUSDT"})
 
 
 def _listed(symbol: str, precisions: tuple[int, int], *values: str) -> Instrument:
@@ -101,6 +109,7 @@ def _listed(symbol: str, precisions: tuple[int, int], *values: str) -> Instrumen
         quantity_max=quantity_max,
         market_quantity_max=market_max,
         notional_min=notional_min,
+        funding_rate_cap=MAJOR_FUNDING_RATE_CAP if symbol in MAJORS else USUAL_FUNDING_RATE_CAP,
     )
 
 

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from services.paper_exchange.market.funding_rates import FUNDINGS_KEPT_MAX, FundingRates
@@ -39,8 +40,8 @@ def test_a_mark_at_the_index_leaves_the_interest_rate():
         ("50010", "0.0001"),
         ("50100", "0.0015"),
         ("49900", "-0.0015"),
-        ("60000", "0.02"),
-        ("40000", "-0.02"),
+        ("60000", "0.003"),
+        ("40000", "-0.003"),
     ],
 )
 def test_the_rate_is_the_premium_pulled_by_interest_and_capped(mark, rate):
@@ -52,9 +53,9 @@ def test_the_rate_is_the_premium_pulled_by_interest_and_capped(mark, rate):
 
 def test_late_premiums_weigh_more_than_early_ones():
     rates = FundingRates(BTC)
-    rates.sample("BTCUSDT", Decimal(50_300), Decimal(50_000), SECOND_NS)
-    rates.sample("BTCUSDT", Decimal(50_600), Decimal(50_000), 2 * SECOND_NS)
-    assert rates.rate("BTCUSDT") == Decimal("0.0095")
+    rates.sample("BTCUSDT", Decimal(50_075), Decimal(50_000), SECOND_NS)
+    rates.sample("BTCUSDT", Decimal(50_150), Decimal(50_000), 2 * SECOND_NS)
+    assert rates.rate("BTCUSDT") == Decimal("0.002")
 
 
 def test_a_second_sample_of_one_second_changes_nothing():
@@ -144,3 +145,19 @@ def test_every_funding_time_of_a_long_silence_is_settled(venue):
     venue.exchange.advance(venue.now_ns)
     venue.sleep(24 * HOUR_S)
     assert [row["income"] for row in funding_rows(venue)] == ["-0.50000000"] * 3
+
+
+def test_a_shorter_interval_has_more_fundings_at_a_smaller_rate(venue):
+    listed = msgspec.structs.replace(INSTRUMENTS["BTCUSDT"], funding_interval_hours=4)
+    instruments = {**venue.exchange.instruments, "BTCUSDT": listed}
+    venue.exchange.instruments = instruments
+    venue.exchange.funding_rates = FundingRates(instruments)
+    venue.order("BUY", "0.100")
+    venue.order("BUY", "1.000", symbol="ETHUSDT")
+    venue.exchange.advance(venue.now_ns)
+    venue.sleep(24 * HOUR_S)
+    rows = [(row["symbol"], row["income"]) for row in funding_rows(venue)]
+    assert rows.count(("BTCUSDT", "-0.25000000")) == 6
+    assert rows.count(("ETHUSDT", "-0.30000000")) == 3
+    times = [funding.funding_ms for funding in venue.exchange.funding_rates.history("BTCUSDT")]
+    assert all(time_ms % (4 * HOUR_MS) == 0 for time_ms in times)
