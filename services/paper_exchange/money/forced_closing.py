@@ -1,7 +1,7 @@
 """The one way in which the venue closes a customer's position: an IOC order of its own.
 
-Liquidation and deleveraging differ in who decides, and in the client order id that the venue gives
-the order; the fills of both are CALCULATED.
+Liquidation, deleveraging and settlement differ in who decides, and in the client order id that the
+venue gives the order; the fills of all are CALCULATED.
 """
 
 from __future__ import annotations
@@ -9,26 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 from enum import Enum
+from typing import Final
 
 from services.paper_exchange.state.accounts import Account, Position
 from services.paper_exchange.state.ledger import ZERO
 from services.paper_exchange.state.orders import Match, Order
 from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
 
-LIQUIDATION_PREFIX = "autoclose-"
-ADL_CLIENT_ORDER_ID = "adl_autoclose"
-
 
 class ForcedClosing(Enum):
-    """Who closes: the liquidation engine, or a counterparty's bankruptcy (auto-deleveraging)."""
+    """Why the venue closes: used-up margin, a counterparty's bankruptcy, the contract's end."""
 
     LIQUIDATION = "liquidation"
     ADL = "adl"
+    SETTLEMENT = "settlement"
 
-    @property
-    def auto_close_type(self) -> str:
-        """What forceOrders calls it."""
-        return self.name
+
+AUTO_CLOSE_TYPES: Final = {
+    ForcedClosing.LIQUIDATION: "LIQUIDATION",
+    ForcedClosing.ADL: "ADL",
+    ForcedClosing.SETTLEMENT: "",
+}
+"""What forceOrders calls it; it does not list settlements."""
 
 
 def place_closing(
@@ -42,14 +44,11 @@ def place_closing(
 ) -> Order:
     """Take in the order that closes `quantity` of a position at `price` or better."""
     order_id = state.next_sequence("order")
-    client_order_id = ADL_CLIENT_ORDER_ID
-    if kind is ForcedClosing.LIQUIDATION:
-        client_order_id = f"{LIQUIDATION_PREFIX}{now_ns // NS_PER_MS}{order_id:06d}"
     order = Order(
         order_id=order_id,
         account_id=account.account_id,
         symbol=position.symbol,
-        client_order_id=client_order_id,
+        client_order_id=_client_order_id(kind, now_ns // NS_PER_MS, order_id),
         side="SELL" if position.quantity > 0 else "BUY",
         order_type="LIMIT",
         time_in_force="IOC",
@@ -61,7 +60,7 @@ def place_closing(
         created_ns=now_ns,
         updated_ns=now_ns,
         position_side=position.position_side,
-        auto_close_type=kind.auto_close_type,
+        auto_close_type=AUTO_CLOSE_TYPES[kind],
     )
     state.accept(account, order)
     return order
@@ -82,3 +81,14 @@ def book_closing(
             account, order, match, now_ns, is_maker=False, execution="CALCULATED",
             commission_rate=ZERO if is_free else None,
         )  # fmt: skip
+
+
+def _client_order_id(kind: ForcedClosing, now_ms: int, order_id: int) -> str:
+    """The venue's own name for the order; it is 36 characters at most, like a customer's."""
+    match kind:
+        case ForcedClosing.LIQUIDATION:
+            return f"autoclose-{now_ms}{order_id % 10**6:06d}"
+        case ForcedClosing.ADL:
+            return "adl_autoclose"
+        case ForcedClosing.SETTLEMENT:
+            return f"settlement_autoclose-{now_ms}{order_id % 100:02d}"

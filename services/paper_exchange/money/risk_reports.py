@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from services.paper_exchange.money.deleveraging import quantile
-from services.paper_exchange.money.forced_closing import ForcedClosing
+from services.paper_exchange.money.forced_closing import AUTO_CLOSE_TYPES
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
 from services.paper_exchange.trading.order_queries import in_window, optional_symbol, window
@@ -28,7 +28,7 @@ def force_orders(
     """GET /fapi/v1/forceOrders: liquidations and deleveragings of the window (default 7 days)."""
     symbol = optional_symbol(exchange, parameters)
     asked = parameters.optional_text("autoCloseType")
-    known = {kind.auto_close_type for kind in ForcedClosing}
+    known = set(filter(None, AUTO_CLOSE_TYPES.values()))
     if asked is not None and asked not in known:
         raise RefusalError(-1130, "autoCloseType")
     limit = parameters.limit(ROWS_DEFAULT, ROWS_MAX)

@@ -8,10 +8,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from services.paper_exchange.money.forced_closing import (
+    ForcedClosing,
+    book_closing,
+    place_closing,
+)
 from services.paper_exchange.state.accounts import Account, Position
 from services.paper_exchange.state.algo_orders import AlgoStatus
-from services.paper_exchange.state.orders import CANCELED, Match, Order
-from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
+from services.paper_exchange.state.orders import CANCELED, Match
+from services.paper_exchange.state.venue_state import VenueState
 
 SETTLED_STATUSES: Final = frozenset({"SETTLING", "CLOSE"})
 """Statuses in which nobody has an order or a position any more."""
@@ -43,26 +48,8 @@ def settle_symbol(state: VenueState, symbol: str, now_ns: int) -> int:
 def _close(
     state: VenueState, account: Account, position: Position, mark: Decimal, now_ns: int
 ) -> None:
-    order_id = state.next_sequence("order")
     quantity = abs(position.quantity)
-    order = Order(
-        order_id=order_id,
-        account_id=account.account_id,
-        symbol=position.symbol,
-        client_order_id=f"settlement_autoclose-{now_ns // NS_PER_MS}{order_id:06d}"[:36],
-        side="SELL" if position.quantity > 0 else "BUY",
-        order_type="LIMIT",
-        time_in_force="IOC",
-        quantity=quantity,
-        price=mark,
-        reduce_only=False,
-        self_trade_prevention="NONE",
-        good_till_ms=0,
-        created_ns=now_ns,
-        updated_ns=now_ns,
-        position_side=position.position_side,
+    order = place_closing(
+        state, account, position, ForcedClosing.SETTLEMENT, quantity, mark, now_ns
     )
-    state.accept(account, order)
-    state.book_fill(
-        account, order, Match(mark, quantity), now_ns, is_maker=False, execution="CALCULATED"
-    )
+    book_closing(state, account, order, [Match(mark, quantity)], now_ns)

@@ -66,7 +66,7 @@ async def test_a_liquidation_reaches_the_public_stream(launcher):
         premium = await customer.call(
             "GET", "/fapi/v1/premiumIndex", signed=False, symbol="BTCUSDT"
         )
-        quantity = (10_000 * 60 / Decimal(premium.body["markPrice"])).quantize(Decimal("0.001"))
+        quantity = (10_000 * 50 / Decimal(premium.body["markPrice"])).quantize(Decimal("0.001"))
         order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": quantity}
         assert (await customer.call("POST", "/fapi/v1/order", **order)).status == 200
         url = venue.url.replace("http", "ws", 1) + "/market/ws/!forceOrder@arr"
