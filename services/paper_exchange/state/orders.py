@@ -33,9 +33,9 @@ class Match(NamedTuple):
 
 
 class Amendment(NamedTuple):
-    """One modification of an order; `count` is its number, `modify_id` the customer's own, if any.
+    """One modification of an order; `modify_id` is the customer's own, if any.
 
-    `amendment_id` counts all modifications at the venue.
+    `number` counts those of the order, `amendment_id` all at the venue.
     """
 
     amendment_id: int
@@ -44,7 +44,7 @@ class Amendment(NamedTuple):
     price_after: Decimal
     quantity_before: Decimal
     quantity_after: Decimal
-    count: int
+    number: int
     modify_id: int | None
 
 

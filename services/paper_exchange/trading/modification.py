@@ -110,7 +110,7 @@ def _amend(
             price_after=price,
             quantity_before=order.quantity,
             quantity_after=quantity,
-            count=len(order.amendments) + 1,
+            number=len(order.amendments) + 1,
             modify_id=order.modify_id,
         )
     )

@@ -107,7 +107,7 @@ def listed_amendment(
             "before": scaled(amendment.quantity_before, quantities),
             "after": scaled(amendment.quantity_after, quantities),
         },
-        "count": amendment.count,
+        "count": amendment.number,
     }
     if amendment.modify_id is not None:
         changes["modifyId"] = amendment.modify_id

@@ -128,8 +128,7 @@ async def seen_algo_order(client, client_algo_id):
     for _ in range(50):
         try:
             return await client.futures_get_algo_order(clientAlgoId=client_algo_id)
-        except BinanceAPIException as refused:
-            assert refused.code == -2013
+        except BinanceAPIException:
             await asyncio.sleep(0.1)
     raise AssertionError(f"{client_algo_id} is never seen")
 
