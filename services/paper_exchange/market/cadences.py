@@ -78,7 +78,8 @@ def close_aggregate(state: SymbolMarket, ts_ns: int) -> Message:
     assert aggregate is not None, "closed once it is there"
     state.aggregates.append(aggregate)
     state.aggregate = None
-    return state.stream["aggTrade"], payloads.aggregate_trade(aggregate, ts_ns)
+    make = partial(payloads.aggregate_trade, aggregate, state.instrument, ts_ns)
+    return state.stream["aggTrade"], make
 
 
 def closed_candles(

@@ -4,7 +4,7 @@ from typing import Final
 
 from services.paper_exchange.market.candles import Candle, end_of
 from services.paper_exchange.market.instruments import Instrument
-from services.paper_exchange.wire.decimal_text import scaled
+from services.paper_exchange.wire.decimal_text import at_least, scaled
 
 NS_PER_MS: Final = 1_000_000
 READING_DECIMALS: Final = 8
@@ -48,11 +48,11 @@ def _inner(instrument: Instrument, interval: str, candle: Candle, *, is_closed: 
         "i": interval,
         "f": candle.first_trade_id,
         "L": candle.last_trade_id,
-        "o": scaled(candle.open, price),
-        "c": scaled(candle.close, price),
-        "h": scaled(candle.high, price),
-        "l": scaled(candle.low, price),
-        "v": scaled(candle.volume, quantity),
+        "o": at_least(candle.open, price),
+        "c": at_least(candle.close, price),
+        "h": at_least(candle.high, price),
+        "l": at_least(candle.low, price),
+        "v": at_least(candle.volume, quantity),
         "n": candle.count,
         "x": is_closed,
         "q": scaled(candle.quote_volume, price + quantity),
@@ -67,11 +67,11 @@ def kline_row(instrument: Instrument, interval: str, candle: Candle) -> list[obj
     price, quantity = instrument.price_precision, instrument.quantity_precision
     return [
         candle.open_ms,
-        scaled(candle.open, price),
-        scaled(candle.high, price),
-        scaled(candle.low, price),
-        scaled(candle.close, price),
-        scaled(candle.volume, quantity),
+        at_least(candle.open, price),
+        at_least(candle.high, price),
+        at_least(candle.low, price),
+        at_least(candle.close, price),
+        at_least(candle.volume, quantity),
         end_of(interval, candle.open_ms) - 1,
         scaled(candle.quote_volume, price + quantity),
         candle.count,

@@ -259,7 +259,9 @@ class Market:
 
     def _apply_trade(self, state: SymbolMarket, event: Trade) -> Step:
         self._is_pending = True
-        messages: list[Message] = [(state.stream["trade"], partial(payloads.trade, event))]
+        messages: list[Message] = [
+            (state.stream["trade"], partial(payloads.trade, event, state.instrument))
+        ]
         aggregate = state.aggregate
         if aggregate is not None and (
             aggregate.price != event.price or aggregate.is_buyer_maker != event.is_buyer_maker

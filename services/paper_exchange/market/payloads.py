@@ -13,6 +13,7 @@ import msgspec
 from services.paper_exchange.market.book import Book
 from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.sources.event import DepthUpdate, Quote, Trade
+from services.paper_exchange.wire.decimal_text import at_least
 
 USD_MARGINED: Final = 1
 NS_PER_MS: Final = 1_000_000
@@ -109,7 +110,7 @@ def book_ticker(event: Quote) -> Payload:
     }
 
 
-def trade(event: Trade) -> Payload:
+def trade(event: Trade, instrument: Instrument) -> Payload:
     """Return one trade."""
     return {
         "e": "trade",
@@ -117,24 +118,25 @@ def trade(event: Trade) -> Payload:
         "T": event.transaction_ms,
         "s": event.symbol,
         "t": event.trade_id,
-        "p": event.price,
-        "q": event.quantity,
+        "p": at_least(event.price, instrument.price_precision),
+        "q": at_least(event.quantity, instrument.quantity_precision),
         "X": event.execution,
         "m": event.is_buyer_maker,
         "st": USD_MARGINED,
     }
 
 
-def aggregate_trade(aggregate: AggregateTrade, ts_ns: int) -> Payload:
+def aggregate_trade(aggregate: AggregateTrade, instrument: Instrument, ts_ns: int) -> Payload:
     """Return one aggTrade, announced at ``ts_ns``."""
+    quantity = at_least(aggregate.quantity, instrument.quantity_precision)
     return {
         "e": "aggTrade",
         "E": ts_ns // NS_PER_MS,
         "s": aggregate.symbol,
         "a": aggregate.aggregate_id,
-        "p": aggregate.price,
-        "q": aggregate.quantity,
-        "nq": aggregate.quantity,
+        "p": at_least(aggregate.price, instrument.price_precision),
+        "q": quantity,
+        "nq": quantity,
         "f": aggregate.first_trade_id,
         "l": aggregate.last_trade_id,
         "T": aggregate.transaction_ms,

@@ -12,7 +12,7 @@ from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.market.mark_candles import MarkCandles
 from services.paper_exchange.market.payloads import AggregateTrade
 from services.paper_exchange.sources.event import DepthUpdate, Trade
-from services.paper_exchange.wire.decimal_text import scaled
+from services.paper_exchange.wire.decimal_text import at_least, scaled
 from services.paper_exchange.wire.stream_names import DEPTH_SPEEDS, PARTIAL_LEVELS
 
 NS_PER_MS: Final = 1_000_000
@@ -70,17 +70,16 @@ class SymbolMarket:
         }
 
     def price_text(self, price: Decimal) -> str:
-        """A price with the decimals of this symbol."""
-        return scaled(price, self.instrument.price_precision)
+        """A price with the decimals of this symbol, more only where it has more."""
+        return at_least(price, self.instrument.price_precision)
 
     def quantity_text(self, quantity: Decimal) -> str:
-        """A quantity with the decimals of this symbol."""
-        return scaled(quantity, self.instrument.quantity_precision)
+        """A quantity with the decimals of this symbol, more only where it has more."""
+        return at_least(quantity, self.instrument.quantity_precision)
 
-    def turnover_text(self, turnover: Decimal) -> str:
-        """A price times a quantity, with the decimals of both."""
-        listed = self.instrument
-        return scaled(turnover, listed.price_precision + listed.quantity_precision)
+    def rounded_text(self, figure: Decimal) -> str:
+        """A derived figure, such as an average price or a turnover, with the decimals of prices."""
+        return scaled(figure, self.instrument.price_precision)
 
     def derive_mark(self) -> None:
         """Take the median of best bid, best ask and last price where the source has no mark."""

@@ -75,7 +75,7 @@ def _rows(state: SymbolMarket, chosen: list[Trade]) -> list[Row]:
             "id": trade.trade_id,
             "price": state.price_text(trade.price),
             "qty": state.quantity_text(trade.quantity),
-            "quoteQty": state.price_text(trade.price * trade.quantity),
+            "quoteQty": state.rounded_text(trade.price * trade.quantity),
             "time": trade.transaction_ms,
             "isBuyerMaker": trade.is_buyer_maker,
             "isRPITrade": False,

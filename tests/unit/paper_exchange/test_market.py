@@ -110,8 +110,8 @@ def test_trades_of_one_taker_at_one_price_are_one_aggregate() -> None:
     assert (payload["f"], payload["l"], payload["q"], payload["nq"]) == (
         1,
         2,
-        Decimal("0.020"),
-        Decimal("0.020"),
+        "0.020",
+        "0.020",
     )
     later = [payload for name, payload in _advance(market, 100) if name == "btcusdt@aggTrade"]
     assert [payload["a"] for payload in later] == [2]
