@@ -245,3 +245,41 @@ def test_the_most_leveraged_profit_is_deleveraged_first(make_venue):
     assert [(one["c"], one["x"], one["S"]) for one in said] == [
         ("adl_autoclose", "NEW", "BUY"), ("adl_autoclose", "CALCULATED", "BUY"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("margin_type", ["CROSSED", "ISOLATED"])
+@pytest.mark.parametrize(("side", "inward"), [("BUY", 1), ("SELL", -1)])
+def test_it_happens_at_the_liquidation_price_that_was_told(make_venue, margin_type, side, inward):
+    venue = make_venue(balance="1500")
+    venue.call("POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType=margin_type)
+    set_leverage(venue, 50)
+    venue.order("BUY", "0.500", symbol="ETHUSDT")
+    assert venue.order(side, "0.200").status == 200
+    (row,) = venue.get("/fapi/v3/positionRisk", symbol="BTCUSDT")
+    told = Decimal(row["liquidationPrice"])
+    assert told > 0
+    quantity = venue.account.position("BTCUSDT").quantity
+    move_mark(venue, f"{told + inward * Decimal('0.01'):.8f}", bid="50000.00")
+    assert venue.account.position("BTCUSDT").quantity == quantity
+    move_mark(venue, f"{told - inward * Decimal('0.01'):.8f}", bid="50000.00")
+    assert venue.account.position("BTCUSDT").quantity == 0
+
+
+def test_one_side_of_a_hedge_stays_where_its_profit_covers_it(make_venue):
+    venue = make_venue(balance="1000")
+    venue.call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="true")
+    set_leverage(venue, 100)
+    assert venue.order("BUY", "0.300", positionSide="LONG").status == 200
+    assert venue.order("SELL", "0.100", positionSide="SHORT").status == 200
+    venue.call("POST", "/fapi/v1/listenKey")
+    venue.events()
+    move_mark(venue, "45200.00", bid="45250.00")
+    forced = [one for one in order_events(venue.events()) if one["x"] == "CALCULATED"]
+    assert forced[0]["ps"] == "LONG"
+    assert venue.account.position("BTCUSDT", "LONG").quantity == 0
+    assert venue.account.position("BTCUSDT", "SHORT").quantity == Decimal("-0.100")
+    margin = venue.exchange.margin_of(venue.account)
+    assert margin.cross_wallet < 0 < margin.cross_margin_balance
+    venue.order("BUY", "0.100", positionSide="SHORT")
+    assert venue.exchange.wallet_of(venue.account) >= 0
+    assert venue.exchange.ledger.total() == 0
