@@ -114,7 +114,7 @@ def schema_of(name: str) -> Schema:
 def all_schemas() -> Schema:
     """Every schema of the document, by name."""
     _, found = models_json_schema([(model, "validation") for model in BODIES], ref_template=REF)
-    return {**found["$defs"], **_answers(), **_rule_answers(found["$defs"])}
+    return {**found["$defs"], **_answers(), **_stage_answers(), **_rule_answers(found["$defs"])}
 
 
 def _answers() -> Schema:
@@ -167,6 +167,12 @@ def _answers() -> Schema:
             forgotten={**INTEGER, "description": "So many of the oldest rows are gone."},
             requests=_list_of(object_of(**_LOGGED)),
         ),
+        "Health": object_of(status={"enum": ["pass", "fail"]}, service=TEXT),
+    }  # fmt: skip
+
+
+def _stage_answers() -> Schema:
+    return {
         "Conditions": _simulated(
             query_lag_ms=INTEGER, algo_query_lag_ms=INTEGER, clock_offset_ms=INTEGER, struck=STRUCK
         ),
@@ -192,7 +198,6 @@ def _answers() -> Schema:
             scenarios=_list_of(object_of(name=TEXT, about=TEXT, steps=INTEGER)),
             under_way=_or_null(schema_of("ScenarioProgress")),
         ),
-        "Health": object_of(status={"enum": ["pass", "fail"]}, service=TEXT),
     }  # fmt: skip
 
 

@@ -153,3 +153,19 @@ def launcher() -> Iterator[Launcher]:
     yield launcher
     while launcher.processes:
         launcher.stop()
+
+
+@pytest.fixture(scope="module")
+def venue_starter():
+    """How to start and stop a venue, for fixtures of a module's own."""
+    return start_venue, stop_venue
+
+
+@pytest.fixture
+def make_customer():
+    """Makes a customer with a fresh account on a venue."""
+
+    async def make(session: aiohttp.ClientSession, url: str) -> Customer:
+        return Customer(session, url, await asyncio.to_thread(open_account, url))
+
+    return make
