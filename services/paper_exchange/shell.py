@@ -103,19 +103,20 @@ def add_demo_account(exchange: Exchange, settings: Settings, now_ns: int) -> Non
 
 
 def open_interest(exchange: Exchange, symbol: str) -> Decimal:
-    """What all accounts hold of a symbol, in the base asset.
+    """The contracts of a symbol that are open, in the base asset.
 
-    Longs and shorts add up: the other side of each is the source's crowd, who has no account.
+    Each has a long side and a short one. What the accounts hold of the larger side is open; what
+    they lack on the other is held by the source's crowd, which holds nothing else.
     """
-    return sum(
-        (
-            abs(position.quantity)
-            for account in exchange.accounts.values()
-            for (name, _side), position in account.positions.items()
-            if name == symbol
-        ),
-        Decimal(0),
-    )
+    quantities = [
+        position.quantity
+        for account_id in exchange.risk.holders[symbol]
+        for (name, _side), position in exchange.accounts[account_id].positions.items()
+        if name == symbol
+    ]
+    longs = sum((quantity for quantity in quantities if quantity > 0), Decimal(0))
+    shorts = -sum((quantity for quantity in quantities if quantity < 0), Decimal(0))
+    return max(longs, shorts)
 
 
 class PaperExchange:

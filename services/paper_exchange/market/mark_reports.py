@@ -41,7 +41,7 @@ def day_ticker(view: MarketView, sent: Parameters, now_ns: int) -> Row | list[Ro
 
 
 def open_interest(view: MarketView, sent: Parameters, now_ns: int) -> Row:
-    """GET /fapi/v1/openInterest: what the accounts of this venue hold, longs and shorts alike."""
+    """GET /fapi/v1/openInterest: the contracts that the accounts of this venue hold open."""
     state = state_of(view, sent)
     return {
         "openInterest": state.quantity_text(view.open_interest(state.book.symbol)),

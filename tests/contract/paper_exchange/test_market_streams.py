@@ -7,7 +7,13 @@ from collections.abc import Iterator
 import aiohttp
 import pytest
 
-from tests.contract.paper_exchange.conftest import RunningVenue, start_venue, stop_venue
+from tests.contract.paper_exchange.conftest import (
+    Customer,
+    RunningVenue,
+    open_account,
+    start_venue,
+    stop_venue,
+)
 
 TIMEOUT_S = 20
 DEPTH = "e E T s ps U u pu b a st"
@@ -114,3 +120,20 @@ async def test_a_ticker_of_rest_agrees_with_the_candles_of_rest(quick_venue: Run
     assert day["openTime"] == rows[0][0], "the history is shorter than a day"
     assert float(day["quoteVolume"]) > 0
     assert float(day["lowPrice"]) <= float(day["weightedAvgPrice"]) <= float(day["highPrice"])
+
+
+async def test_open_interest_is_what_the_accounts_hold_of_the_larger_side(running_venue):
+    async with aiohttp.ClientSession() as session:
+        for side, quantity, wanted in (
+            ("BUY", "0.030", "0.030"),
+            ("SELL", "0.020", "0.030"),
+            ("SELL", "0.040", "0.060"),
+        ):
+            account = await asyncio.to_thread(open_account, running_venue.url)
+            customer = Customer(session, running_venue.url, account)
+            order = {"symbol": "ETHUSDT", "side": side, "type": "MARKET", "quantity": quantity}
+            assert (await customer.call("POST", "/fapi/v1/order", **order)).status == 200
+            told = await customer.call(
+                "GET", "/fapi/v1/openInterest", signed=False, symbol="ETHUSDT"
+            )
+            assert told.body["openInterest"] == wanted
