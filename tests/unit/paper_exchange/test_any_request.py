@@ -50,7 +50,13 @@ LIKELY = {
     "timeInForce": st.sampled_from(["GTC", "IOC", "FOK", "GTX"]),
     "quantity": st.integers(1, 2000).map(lambda n: f"{Decimal(n).scaleb(-3):f}"),
     "price": st.integers(490_000, 510_000).map(lambda n: f"{Decimal(n).scaleb(-1):f}0"),
+    "leverage": st.integers(0, 126),
+    "marginType": st.sampled_from(["ISOLATED", "CROSSED"]),
+    "amount": st.integers(-5, 3_000).map(str),
+    "dualSidePosition": st.sampled_from(["true", "false"]),
+    "multiAssetsMargin": st.sampled_from(["true", "false"]),
 }
+MARGIN_PATHS = ("/fapi/v1/positionMargin", "/fapi/v1/positionMargin/history")
 
 
 @st.composite
@@ -58,14 +64,24 @@ def requests(draw):
     method, path = draw(st.sampled_from(sorted(ENDPOINTS)))
     sent = {name: draw(values) for name, values in LIKELY.items() if draw(st.integers(0, 9))}
     sent |= draw(st.dictionaries(NAMES, WORDS, max_size=4))
+    if path in MARGIN_PATHS:
+        sent["type"] = draw(st.sampled_from(["1", "2"]))
     return method, path, sent
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(requests(), max_size=12))
-def test_any_signed_request_is_answered_in_the_venues_words(make_venue, sequence):
+@given(st.lists(requests(), max_size=12), st.booleans(), st.booleans())
+def test_any_signed_request_is_answered_in_the_venues_words(
+    make_venue, sequence, is_hedging, is_isolated
+):
     venue = make_venue()
-    for method, path, sent in sequence:
+    if is_isolated:
+        venue.call("POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType="ISOLATED")
+    if is_hedging:
+        venue.call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="true")
+    for place, (method, path, sent) in enumerate(sequence):
+        if is_hedging:
+            sent.setdefault("positionSide", ("LONG", "SHORT")[place % 2])
         found = venue.call(method, path, **sent)
         assert found.status == 200 or (found.status in (400, 401, 429) and found.code < 0), found
         assert venue.exchange.ledger.total() == 0
