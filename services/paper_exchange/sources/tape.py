@@ -95,21 +95,25 @@ _ts_of = attrgetter("ts_ns")
 class TapeSource:
     """One or more tapes, one symbol per file, as one stream of events ordered by market time.
 
-    Opening reads the first line of each file; raises `SourceError` when a file is missing, empty
-    or starts with something else than a tape line.
+    Tapes of one symbol are parts that follow one another, in the order named. Opening reads the
+    first line of each file; raises `SourceError` when a file is missing, empty, starts with
+    something else than a tape line, or begins before the part before it.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._tapes = [_Tape(path) for path in paths]
-        names = [tape.symbol for tape in self._tapes]
+        self._by_symbol: dict[str, list[_Tape]] = {}
         for tape in self._tapes:
-            if names.count(tape.symbol) > 1:
-                raise SourceError(tape.path, None, f"a second tape of {tape.symbol}")
+            parts = self._by_symbol.setdefault(tape.symbol, [])
+            if parts and tape.start_ns < parts[-1].start_ns:
+                reason = f"it begins before {parts[-1].path.name}, whose next part it is to be"
+                raise SourceError(tape.path, None, reason)
+            parts.append(tape)
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """The symbols of the files, in the order the files were named."""
-        return tuple(tape.symbol for tape in self._tapes)
+        return tuple(self._by_symbol)
 
     @property
     def start_ns(self) -> int:
@@ -129,11 +133,12 @@ class TapeSource:
         """Yield one event per line of every file; raises `SourceError` at the first bad line."""
         if len(self._tapes) == 1:
             return self._tapes[0].events()
-        return heapq.merge(*(tape.events() for tape in self._tapes), key=_ts_of)
+        return heapq.merge(*map(_events_of, self._by_symbol.values()), key=_ts_of)
 
     def blame(self, symbol: str, reason: str) -> SourceError:
         """Return an error that points at the line of ``symbol`` yielded last."""
-        tape = next(tape for tape in self._tapes if tape.symbol == symbol)
+        parts = self._by_symbol[symbol]
+        tape = next((part for part in reversed(parts) if part.lines_read), parts[0])
         return SourceError(tape.path, tape.lines_read, reason)
 
     def facts(self) -> Mapping[str, object]:
@@ -163,10 +168,9 @@ class _Tape:
         self.start_ns = (line.E if line.data is None else line.data.E) * NS_PER_MS
         self.lines_read = 0
 
-    def events(self) -> Iterator[SourceEvent]:
-        """Yield one event per line."""
+    def events(self, ts_ns: int = 0) -> Iterator[SourceEvent]:
+        """Yield one event per line, none of them before ``ts_ns``."""
         self.lines_read = 0
-        ts_ns = 0
         for text in self._lines():
             line = self._decode(text)
             data = line.data
@@ -205,6 +209,19 @@ class _Tape:
             raise SourceError(self.path, reached, f"corrupt gzip: {error}") from error
         except OSError as error:
             raise SourceError(self.path, None, f"cannot be read: {error.strerror}") from error
+
+
+def _events_of(parts: Sequence[_Tape]) -> Iterator[SourceEvent]:
+    """The events of the parts of one symbol, one part after the other."""
+    return parts[0].events() if len(parts) == 1 else _chained(parts)
+
+
+def _chained(parts: Sequence[_Tape]) -> Iterator[SourceEvent]:
+    ts_ns = 0
+    for part in parts:
+        for event in part.events(ts_ns):
+            yield event
+            ts_ns = event.ts_ns
 
 
 def _event(ts_ns: int, data: _Depth | _Quote | _Trade | _Mark) -> SourceEvent:

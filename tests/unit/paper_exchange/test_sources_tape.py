@@ -139,10 +139,15 @@ def test_missing_and_empty_files_are_refused_at_the_door(tmp_path: Path) -> None
         TapeSource([tmp_path / "empty"])
 
 
-def test_two_tapes_of_one_symbol_are_refused(tmp_path: Path) -> None:
-    paths = [_write(tmp_path / f"btcusdt_{n}", QUOTE % 1) for n in (1, 2)]
-    with pytest.raises(SourceError, match="second tape of BTCUSDT"):
-        TapeSource(paths)
+def test_tapes_of_one_symbol_follow_one_another(tmp_path: Path) -> None:
+    early = _write(tmp_path / "btcusdt_1", QUOTE % 1000, QUOTE % 3000)
+    late = _write(tmp_path / "btcusdt_2", QUOTE % 2000, QUOTE % 4000)
+    source = TapeSource([early, late])
+    assert source.symbols == ("BTCUSDT",)
+    assert [event.ts_ns // 1_000_000 for event in source.events()] == [1000, 3000, 3000, 4000]
+    assert source.blame("BTCUSDT", "why").path == late
+    with pytest.raises(SourceError, match="begins before btcusdt_2"):
+        TapeSource([late, early])
 
 
 @needs_tapes
