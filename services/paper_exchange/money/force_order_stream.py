@@ -11,6 +11,8 @@ from services.paper_exchange.wire.decimal_text import average, scaled
 PERIOD_NS: Final = 1_000 * NS_PER_MS
 DEADLINE: Final = "force order"
 ALL_SYMBOLS: Final = "!forceOrder@arr"
+USD_MARGINED: Final = 1
+"""`st` of contracts margined in USD stablecoins; that stream tells of those in coins, too."""
 
 
 def announce(state: VenueState, order: Order, now_ns: int) -> None:
@@ -37,8 +39,8 @@ def announce(state: VenueState, order: Order, now_ns: int) -> None:
 
 
 def publish(state: VenueState, symbol: str, due_ns: int) -> None:
-    """Say what was held back until the end of the second."""
+    """Say what was held back until the end of the second, to all with its pair and its kind."""
     body = state.risk.announced_late.pop(symbol)
     event = {"e": "forceOrder", "E": due_ns // NS_PER_MS, "o": body}
-    for stream in (f"{symbol.lower()}@forceOrder", ALL_SYMBOLS):
-        state.announcements.append((stream, dict(event)))
+    state.announcements.append((f"{symbol.lower()}@forceOrder", event))
+    state.announcements.append((ALL_SYMBOLS, {**event, "ps": symbol, "st": USD_MARGINED}))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from services.paper_exchange.money import insurance
+from services.paper_exchange.money.force_order_stream import announce
 from services.paper_exchange.money.forced_closing import (
     ForcedClosing,
     book_closing,
@@ -58,6 +59,7 @@ def force_close(
     order = place_closing(state, account, position, kind, closing, price, now_ns)
     book_closing(state, account, order, [Match(price, closing)], now_ns)
     if kind is ForcedClosing.LIQUIDATION:
+        announce(state, order, now_ns)
         _take_fee(state, account, order, now_ns)
     return order
 

@@ -184,7 +184,7 @@ def test_the_public_stream_tells_the_latest_liquidation_of_a_second(make_venue):
     venue.sleep(1)
     (single, everyone) = venue.exchange.announcements
     assert (single[0], everyone[0]) == ("btcusdt@forceOrder", "!forceOrder@arr")
-    assert single[1] == everyone[1]
+    assert everyone[1] == {**single[1], "ps": "BTCUSDT", "st": 1}
     body = single[1]["o"]
     assert list(body) == ["s", "S", "o", "f", "q", "p", "ap", "X", "l", "z", "T"]
     assert (body["S"], body["q"], body["X"]) == ("SELL", "0.100", "FILLED")

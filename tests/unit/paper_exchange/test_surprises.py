@@ -37,6 +37,18 @@ def test_a_liquidation_cancels_orders_closes_and_takes_its_fee(venue):
     assert venue.exchange.ledger.total() == 0
 
 
+def test_the_public_hears_of_a_liquidation_at_the_end_of_its_second(venue):
+    venue.order("BUY", "0.100")
+    close(venue, price=Decimal(49000))
+    assert venue.exchange.announcements == []
+    venue.exchange.advance(venue.now_ns + 1_000_000_000)
+    told = dict(venue.exchange.announcements)
+    assert set(told) == {"btcusdt@forceOrder", "!forceOrder@arr"}
+    one, every = told["btcusdt@forceOrder"], told["!forceOrder@arr"]
+    assert (one["o"]["S"], one["o"]["q"], one["o"]["X"]) == ("SELL", "0.100", "FILLED")
+    assert every == {**one, "ps": "BTCUSDT", "st": 1}
+
+
 def test_deleveraging_may_take_a_part_and_takes_no_fee(venue):
     venue.order("SELL", "0.100")
     venue.call("POST", "/fapi/v1/listenKey")
