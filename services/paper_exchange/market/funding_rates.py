@@ -100,6 +100,17 @@ class FundingRates:
         if index and mark != index:
             premium.weighted += weight * (mark - index) / index
 
+    def seed(self, symbol: str, until_ms: int, mark_price: Decimal) -> None:
+        """Write down the last funding before the start, as far as `until_ms`, unless it is known.
+
+        Nothing of a premium is known of that time: its rate is the interest rate.
+        """
+        interval_ms = self._instruments[symbol].funding_interval_hours * HOUR_MS
+        funding_ms = until_ms - until_ms % interval_ms
+        history = self._history[symbol]
+        if not history or history[-1].funding_ms < funding_ms:
+            history.append(Funding(symbol, self.rate(symbol), funding_ms, mark_price))
+
     def settle(self, symbol: str, funding_ms: int, mark_price: Decimal) -> Decimal:
         """Write down the funding that is due and return its rate; samples start afresh."""
         rate = self.rate(symbol)

@@ -129,6 +129,7 @@ class Market:
             state.candles.close_bar(bar)
             state.candles.close_due(end_of(bar.interval, bar.open_ms))
             state.marks.seed(bar)
+            self.funding_rates.seed(bar.symbol, bar.open_ms, bar.open)
 
     def apply(self, event: SourceEvent) -> Step:
         """Fold one source event; everything due before it must have been advanced to."""

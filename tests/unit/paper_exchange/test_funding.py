@@ -75,6 +75,16 @@ def test_the_history_of_fundings_is_bounded_and_samples_start_afresh():
     assert found[-1].rate == Decimal("0.0001")
 
 
+def test_the_fundings_of_the_time_before_the_start_are_known():
+    rates = FundingRates(INSTRUMENTS)
+    hours = (11, 12, 15, 16, 17)
+    for hour in hours:
+        rates.seed("BTCUSDT", hour * HOUR_MS, Decimal(50_000 + hour))
+    rows = [(row.funding_ms // HOUR_MS, row.mark_price) for row in rates.history("BTCUSDT")]
+    assert rows == [(8, Decimal(50_011)), (16, Decimal(50_016))]
+    assert {row.rate for row in rates.history("BTCUSDT")} == {Decimal("0.0001")}
+
+
 def test_a_long_pays_at_the_funding_time_and_never_before(venue):
     venue.order("BUY", "0.100")
     venue.call("POST", "/fapi/v1/listenKey")
