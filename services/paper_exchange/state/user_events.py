@@ -89,6 +89,26 @@ def order_trade_update(
     return {"e": "ORDER_TRADE_UPDATE", "T": now_ms, "E": now_ms, "o": body}
 
 
+def trade_lite(instrument: Instrument, order: Order, trade: Trade, now_ms: int) -> Event:
+    """TRADE_LITE: a fill in few words, without fee and profit."""
+    prices, quantities = instrument.price_precision, instrument.quantity_precision
+    return {
+        "e": "TRADE_LITE",
+        "E": now_ms,
+        "T": now_ms,
+        "s": order.symbol,
+        "q": scaled(order.quantity, quantities),
+        "p": scaled(order.price, prices),
+        "m": trade.is_maker,
+        "c": order.client_order_id,
+        "S": order.side,
+        "L": scaled(trade.price, prices),
+        "l": scaled(trade.quantity, quantities),
+        "t": trade.trade_id,
+        "i": order.order_id,
+    }
+
+
 def algo_update(algo: AlgoOrder, now_ms: int) -> Event:
     """ALGO_UPDATE in the key order recorded in September 2026.
 

@@ -39,6 +39,7 @@ from services.paper_exchange.state.user_events import (
     listen_key_expired,
     order_trade_update,
     position_row,
+    trade_lite,
 )
 from services.paper_exchange.state.waiting_algos import WaitingAlgos
 from services.paper_exchange.wire.authentication import ApiKey, Permission, derive_key
@@ -250,6 +251,12 @@ class VenueRecords:
             expiry_reason=expiry_reason,
         )
         self.tell(account, event)
+
+    def tell_trade(self, account: Account, order: Order, trade: Trade, now_ns: int) -> None:
+        """Queue a TRADE_LITE."""
+        if account.listen_key is not None:
+            instrument = self.instruments[order.symbol]
+            self.tell(account, trade_lite(instrument, order, trade, now_ns // NS_PER_MS))
 
     def tell_algo(self, account: Account, algo: AlgoOrder, now_ns: int) -> None:
         """Queue an ALGO_UPDATE."""

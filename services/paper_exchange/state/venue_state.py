@@ -107,10 +107,13 @@ class VenueState(VenueRecords):
         self.risk.note_fill(account, order.symbol)
         if not order.is_open:
             self._drop_open(account, order)
+        if execution == "TRADE":
+            self.tell_trade(account, order, trade, now_ns)
         self.tell_position(account, position, now_ns)
         self.tell_order(account, order, execution, now_ns, trade=trade)
         self._finish_origin(account, order, now_ns)
-        self._expire_pointless_reductions(account, order.symbol, now_ns)
+        if change.quantity == 0 or is_turned:
+            self._expire_pointless_reductions(account, order.symbol, now_ns)
 
     def next_trade_id(self, symbol: str) -> int:
         """The id of a symbol's next trade."""

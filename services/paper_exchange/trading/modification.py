@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.orders import CANCELED, POST_ONLY, SIDES, Amendment, Order
+from services.paper_exchange.state.position_sides import BOTH
 from services.paper_exchange.state.venue_state import VenueState
 from services.paper_exchange.trading.filters import check_percent_price, check_price, check_quantity
 from services.paper_exchange.trading.margin_check import check_amendment
@@ -82,7 +83,12 @@ def _judge(exchange: VenueState, order: Order, quantity: Decimal, price: Decimal
         raise RefusalError(-5027)
     if len(order.amendments) >= instrument.order_moves_max:
         raise RefusalError(-5026)
-    if not order.is_reducing and quantity * price < instrument.notional_min:
+    if order.position_side != BOTH and order.is_reducing:
+        account = exchange.accounts[order.account_id]
+        held = exchange.reducible(account, order.symbol, order.sign, order.position_side)
+        if quantity - order.executed > held:
+            raise RefusalError(-2022)
+    elif not order.is_reducing and quantity * price < instrument.notional_min:
         raise RefusalError(-5029, f"{instrument.notional_min:f}")
 
 

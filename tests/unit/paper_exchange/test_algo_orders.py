@@ -196,10 +196,10 @@ def test_a_stop_becomes_a_market_order_when_the_last_price_comes(venue):
     events = venue.events()
     kinds = [event["e"] for event in events]
     assert kinds == [
-        "ALGO_UPDATE", "ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE",
+        "ALGO_UPDATE", "ORDER_TRADE_UPDATE", "TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE",
         "ALGO_UPDATE", "ALGO_UPDATE",
     ]  # fmt: skip
-    triggering, new, _, trade, triggered, finished = (event.get("o") for event in events)
+    triggering, new, _, _, trade, triggered, finished = (event.get("o") for event in events)
     assert (triggering["X"], triggering["ai"]) == ("TRIGGERING", "")
     assert (new["c"], new["o"], new["ot"], new["sp"]) == (
         "stop", "MARKET", "STOP_MARKET", "49000.00",

@@ -57,7 +57,7 @@ def test_lists_of_all_positions_show_three_sides_and_the_others_only_what_is_ope
 def test_events_name_the_side(hedged):
     hedged.call("POST", "/fapi/v1/listenKey")
     trade(hedged, "SELL", "SHORT", "0.010")
-    placed, account, filled = hedged.events()
+    placed, _, account, filled = hedged.events()
     assert (placed["o"]["ps"], filled["o"]["ps"]) == ("SHORT", "SHORT")
     (row,) = account["a"]["P"]
     assert (row["ps"], row["pa"]) == ("SHORT", "-0.010")

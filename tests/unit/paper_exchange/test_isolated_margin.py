@@ -59,7 +59,7 @@ def test_opening_brings_initial_margin_along_and_pays_commission_from_it(isolate
 
 def test_a_fill_tells_both_wallets(isolated):
     isolated.order("BUY", "0.100")
-    update = isolated.events()[1]["a"]
+    update = isolated.events()[2]["a"]
     assert update["B"] == [{"a": "USDT", "wb": "9997.49999500", "cw": "9499.99900000", "bc": "0"}]
     assert (update["P"][0]["mt"], update["P"][0]["iw"]) == ("isolated", "497.50099500")
 

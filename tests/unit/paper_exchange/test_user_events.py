@@ -27,21 +27,38 @@ def test_nobody_is_told_anything_without_a_listen_key(venue):
     assert venue.events() == []
 
 
-def test_a_filled_market_order_says_new_then_account_and_trade_for_each_fill(heard):
+def test_a_filled_market_order_says_new_then_each_fill_in_short_for_the_account_and_in_full(heard):
     heard.depth("BTCUSDT", [("50000.00", "1")], [("50000.10", "0.004"), ("50000.20", "1")])
     heard.order("BUY", "0.010", newClientOrderId="mine")
     said = heard.events()
     assert kinds(said) == [
         ("ORDER_TRADE_UPDATE", "NEW"),
+        ("TRADE_LITE", ""),
         ("ACCOUNT_UPDATE", ""),
         ("ORDER_TRADE_UPDATE", "TRADE"),
+        ("TRADE_LITE", ""),
         ("ACCOUNT_UPDATE", ""),
         ("ORDER_TRADE_UPDATE", "TRADE"),
     ]
-    for event in (said[0], said[2], said[4]):
+    for event in (said[0], said[3], said[6]):
         assert list(event) == ["e", "T", "E", "o"]
         assert list(event["o"]) == ORDER_FIELDS
-    first, last = said[2]["o"], said[4]["o"]
+    first, last = said[3]["o"], said[6]["o"]
+    assert said[1] == {
+        "e": "TRADE_LITE",
+        "E": first["T"],
+        "T": first["T"],
+        "s": "BTCUSDT",
+        "q": "0.010",
+        "p": "0.00",
+        "m": False,
+        "c": "mine",
+        "S": "BUY",
+        "L": "50000.10",
+        "l": "0.004",
+        "t": 1,
+        "i": first["i"],
+    }
     assert (first["X"], first["l"], first["z"], first["L"]) == (
         "PARTIALLY_FILLED",
         "0.004",
@@ -61,7 +78,7 @@ def test_a_filled_market_order_says_new_then_account_and_trade_for_each_fill(hea
 
 def test_an_account_update_tells_wallet_and_position_after_the_fill(heard):
     heard.order("BUY", "0.010")
-    update = heard.events()[1]
+    update = heard.events()[2]
     assert list(update["a"]) == ["m", "B", "P"]
     assert update["a"]["m"] == "ORDER"
     assert update["a"]["B"] == [
@@ -80,10 +97,10 @@ def test_realized_profit_is_told_with_the_fill_that_realizes_it(heard):
     heard.events()
     heard.order("SELL", "0.010", reduceOnly="true")
     said = heard.events()
-    assert said[2]["o"]["rp"] == "9.99900000"
-    assert said[2]["o"]["R"] is True
-    assert said[1]["a"]["P"][0]["cr"] == "9.99900000"
-    assert said[1]["a"]["P"][0]["pa"] == "0.000"
+    assert said[3]["o"]["rp"] == "9.99900000"
+    assert said[3]["o"]["R"] is True
+    assert said[2]["a"]["P"][0]["cr"] == "9.99900000"
+    assert said[2]["a"]["P"][0]["pa"] == "0.000"
 
 
 def test_cancel_and_expiry_are_told_with_their_reason(heard):
