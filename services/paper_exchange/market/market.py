@@ -45,6 +45,7 @@ from services.paper_exchange.sources.event import (
     Trade,
 )
 
+MARKET_EXECUTION: Final = "MARKET"
 MARK_NAMES: Final = ("markPrice@1s", "markPrice")
 
 
@@ -263,12 +264,13 @@ class Market:
         messages: list[Message] = [
             (state.stream["trade"], partial(payloads.trade, event, state.instrument))
         ]
-        aggregate = state.aggregate
-        if aggregate is not None and (
-            aggregate.price != event.price or aggregate.is_buyer_maker != event.is_buyer_maker
-        ):
-            messages.insert(0, close_aggregate(state, event.ts_ns))
-        _aggregate(state, event)
+        if event.execution == MARKET_EXECUTION:  # no forced trade is part of an aggregate
+            aggregate = state.aggregate
+            if aggregate is not None and (
+                aggregate.price != event.price or aggregate.is_buyer_maker != event.is_buyer_maker
+            ):
+                messages.insert(0, close_aggregate(state, event.ts_ns))
+            _aggregate(state, event)
         state.book.last_price = event.price
         state.trades.append(event)
         ts_ms = event.ts_ns // NS_PER_MS

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
+from services.paper_exchange.market.market import MARKET_EXECUTION
 from services.paper_exchange.market.payloads import AggregateTrade
 from services.paper_exchange.market.report_view import (
     NS_PER_MS,
@@ -22,7 +23,6 @@ from services.paper_exchange.wire.refusals import RefusalError
 HOUR_MS: Final = 3_600_000
 AGGREGATE_LOOKBACK_MS: Final = 48 * HOUR_MS
 """Aggregates older than this are not told, even where they are still known."""
-MARKET_EXECUTION: Final = "MARKET"
 
 
 def trades(view: MarketView, sent: Parameters, _now_ns: int) -> list[Row]:

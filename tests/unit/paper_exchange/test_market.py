@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from services.paper_exchange.market.instruments import select_instruments
@@ -115,6 +116,16 @@ def test_trades_of_one_taker_at_one_price_are_one_aggregate() -> None:
     )
     later = [payload for name, payload in _advance(market, 100) if name == "btcusdt@aggTrade"]
     assert [payload["a"] for payload in later] == [2]
+
+
+def test_a_trade_of_the_insurance_fund_is_in_no_aggregate() -> None:
+    market = _market()
+    market.apply(_trade(1, 1, "100.00"))
+    forced = msgspec.structs.replace(_trade(2, 2, "90.00"), execution="INSURANCE_FUND")
+    assert list(_made(market.apply(forced))) == ["btcusdt@trade"]
+    market.apply(_trade(3, 3, "100.00"))
+    [payload] = [payload for name, payload in _advance(market, 100) if name == "btcusdt@aggTrade"]
+    assert (payload["f"], payload["l"], payload["q"]) == (1, 3, "0.020")
 
 
 def test_the_mark_is_the_median_of_bid_ask_and_last_each_second() -> None:
