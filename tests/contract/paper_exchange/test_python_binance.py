@@ -195,3 +195,24 @@ async def test_a_limit_order_is_modified(client):
     )  # fmt: skip
     assert (modified["price"], modified["modifyId"]) == ("1001.00", 7)
     await client.futures_cancel_all_open_orders(symbol="ETHUSDT")
+
+
+async def test_orders_are_tested_and_placed_and_canceled_in_batches(client):
+    order = {
+        "symbol": "ETHUSDT",
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "quantity": "0.100",
+        "price": "1000.00",
+    }
+    tested = await client.futures_create_test_order(**order)
+    assert (tested["price"], tested["avgPrice"]) == ("1000.00", "0.00")
+    placed = await client.futures_place_batch_order(
+        batchOrders=[dict(order), {**order, "quantity": "0"}]
+    )
+    assert (placed[0]["status"], placed[1]["code"]) == ("NEW", -4003)
+    canceled = await client.futures_cancel_orders(
+        symbol="ETHUSDT", orderidlist=[placed[0]["orderId"], 1]
+    )
+    assert (canceled[0]["status"], canceled[1]["code"]) == ("CANCELED", -2011)
