@@ -366,8 +366,10 @@ class PaperExchange:
         """Say honestly that the outcome is unknown where our own code failed, and count it."""
         try:
             return await handler(request)
-        except (web.HTTPException, asyncio.CancelledError, ConnectionError):
+        except (web.HTTPException, asyncio.CancelledError):
             raise
+        except ConnectionError:
+            return web.Response(status=400)  # the client has gone: nobody reads this
         except Exception:
             self.faults_of_our_own += 1
             _log.exception("request_failed", method=request.method, path=request.path)

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CODE_FOLDERS = ("libs", "services", "cli", "sim", "bench", "conformance", "scripts", "tests")
+CODE_FOLDERS = (
+    "libs", "services", "cli", "sim", "bench", "conformance", "fuzz", "scripts", "tests",
+)  # fmt: skip
 NOT_OURS = {
-    ".git", ".venv", ".venv-conformance", ".portcullis", "__pycache__", ".mypy_cache", ".ruff_cache",
-    ".pytest_cache", ".hypothesis", ".import_linter_cache", "build", "dist", "node_modules", "vendor",
+    ".git", ".venv", ".venv-conformance", ".venv-fuzz", ".portcullis", "__pycache__",
+    ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache", "build",
+    "dist", "node_modules", "vendor",
 }  # fmt: skip
 
 

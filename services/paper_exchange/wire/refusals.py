@@ -32,6 +32,7 @@ TEXTS: dict[int, str] = {
     -1115: "Invalid timeInForce.",
     -1116: "Invalid orderType.",
     -1117: "Invalid side.",
+    -1120: "Invalid interval.",
     -1121: "Invalid symbol.",
     -1125: (
         "This listenKey does not exist. Please use `POST /fapi/v1/listenKey` "
@@ -67,6 +68,7 @@ TEXTS: dict[int, str] = {
     -4016: "Limit price can't be higher than {0}.",
     -4023: "Qty not increased by step size.",
     -4024: "Limit price can't be lower than {0}.",
+    -4021: "{0} is not valid depth limit (valid values: {1}).",
     -4028: "Leverage {0} is not valid",
     -4031: "Invalid parameter working type",
     -4032: "Exceed maximum cancel order size.",
@@ -87,6 +89,7 @@ TEXTS: dict[int, str] = {
     -4067: "Position side cannot be changed if there exists open orders.",
     -4068: "Position side cannot be changed if there exists position.",
     -4082: "Invalid number of batch place orders.",
+    -4104: "Invalid contract type.",
     -4116: "clientOrderId is duplicated",
     -4120: (
         "Order type not supported for this endpoint. Please use the Algo Order API "
@@ -99,6 +102,7 @@ TEXTS: dict[int, str] = {
     -4136: "Target strategy invalid for orderType {0},closePosition {1}",
     -4137: "Quantity must be zero with closePosition equals true",
     -4140: "Invalid symbol status for opening position.",
+    -4144: "Invalid pair.",
     -4161: "Leverage reduction is not supported in Isolated Margin Mode with open positions",
     -4164: "Order's notional must be no smaller than {0} (unless you choose reduce only)",
     -4165: "Maximum time interval is {0} days",
