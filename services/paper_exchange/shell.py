@@ -7,7 +7,7 @@ cannot be read on, the venue stops too and says why.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
 from random import Random
@@ -340,6 +340,9 @@ class PaperExchange:
                 speed=f"{self.clock.speed:f}",
                 simulation=True,
             )
+            facts = self.driver.stats()["facts"]
+            if isinstance(facts, Mapping) and facts.get("gaps"):
+                _log.warning("candles_missing", gaps=facts["gaps"])
             await self._drive()
         finally:
             self._is_serving = False

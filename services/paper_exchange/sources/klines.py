@@ -61,7 +61,8 @@ class Gap(NamedTuple):
 class KlineSource:
     """One or more kline files as one market; files of one symbol must follow one another.
 
-    Opening checks names and first rows; raises `SourceError` or `UnknownSymbolError`.
+    Opening checks names and first rows, and looks for gaps. Raises `SourceError` or
+    `UnknownSymbolError`.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -71,6 +72,8 @@ class KlineSource:
             self._by_symbol.setdefault(file.instrument.symbol, []).append(file)
         self._files = files
         self.gaps: list[Gap] = []
+        for of_symbol in self._by_symbol.values():
+            self._find_gaps(of_symbol)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -117,6 +120,15 @@ class KlineSource:
             "gaps": [gap._asdict() for gap in self.gaps],
         }
 
+    def _find_gaps(self, files: Sequence["_KlineFile"]) -> None:
+        """Look for missing candles before anything is played, so that a start can tell of them."""
+        end_ms: int | None = None
+        for file in files:
+            for open_ms in file.openings_ms():
+                if end_ms is not None and open_ms > end_ms and len(self.gaps) < GAPS_REPORTED_MAX:
+                    self.gaps.append(Gap(str(file.path), end_ms, open_ms))
+                end_ms = open_ms + INTERVALS_MS[file.interval]
+
     def _symbol_events(self, files: Sequence["_KlineFile"]) -> Iterator[SourceEvent]:
         path = _BarPath(files[0].instrument)
         end_ms: int | None = None
@@ -125,8 +137,6 @@ class KlineSource:
                 if end_ms is not None and bar.open_ms < end_ms:
                     reason = "its candle begins before the one before has ended"
                     raise SourceError(file.path, file.line, reason)
-                if end_ms not in (None, bar.open_ms) and len(self.gaps) < GAPS_REPORTED_MAX:
-                    self.gaps.append(Gap(str(file.path), end_ms or 0, bar.open_ms))
                 end_ms = bar.open_ms + INTERVALS_MS[bar.interval]
                 yield from path.events(bar)
 
@@ -160,6 +170,13 @@ class _KlineFile:
                 continue
             self.rows_read += 1
             yield self._bar(cells)
+
+    def openings_ms(self) -> Iterator[int]:
+        """Yield when each candle opens, without a look at the rest of its row."""
+        for text in self._lines():
+            opening = text.partition(",")[0]
+            if opening.isdigit():
+                yield int(opening)
 
     def _bar(self, cells: list[str]) -> ClosedBar:
         if len(cells) != COLUMNS:

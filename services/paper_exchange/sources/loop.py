@@ -15,6 +15,7 @@ import msgspec
 
 from services.paper_exchange.market.candles import INTERVALS_MS
 from services.paper_exchange.sources.event import (
+    OPENING_NS,
     ClosedBar,
     DepthSnapshot,
     DepthUpdate,
@@ -71,7 +72,7 @@ class LoopedSource:
                 yield shift.moved(event)
             if not has_events:
                 raise self._round.blame(self.symbols[0], "there is nothing to start over with")
-            shift.begin_next(self._start_ns)
+            shift.begin_next(self._start_ns + OPENING_NS)
             self._lines_before += self._round.lines_read
             self._round = self._reopen()
             self.rounds += 1
@@ -99,7 +100,7 @@ class _Shift:
         self._trade_max: dict[str, int] = {}
 
     def begin_next(self, start_ns: int) -> None:
-        """Shift what follows behind all that was."""
+        """Shift what follows behind all that was; `start_ns` is the source's first event."""
         step_ns = self._step_ms * NS_PER_MS
         self._shift_ns = ((self._last_ns - start_ns) // step_ns + 1) * step_ns
         self._update_shift = {

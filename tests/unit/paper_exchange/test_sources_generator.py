@@ -8,6 +8,7 @@ from itertools import pairwise, takewhile
 
 import pytest
 
+from services.paper_exchange.config import Moods
 from services.paper_exchange.market.instruments import INSTRUMENTS, UnknownSymbolError
 from services.paper_exchange.sources.event import DepthUpdate, Quote, SourceEvent, Trade
 from services.paper_exchange.sources.generator import HISTORY_MINUTES, GeneratorSource
@@ -99,3 +100,73 @@ def test_history_is_whole_minutes_up_to_the_one_that_runs() -> None:
 def test_an_unlisted_symbol_is_refused() -> None:
     with pytest.raises(UnknownSymbolError):
         _source(1, ("NOPEUSDT",))
+
+
+def _moody(seconds: int, **moods: int) -> tuple[GeneratorSource, list[SourceEvent]]:
+    source = GeneratorSource(random.Random(11), 0, ["BTCUSDT", "ETHUSDT"], Moods(**moods))
+    end_ns = source.start_ns + seconds * 1_000_000_000
+    return source, list(takewhile(lambda event: event.ts_ns < end_ns, source.events()))
+
+
+def _moves(events: list[SourceEvent]) -> list[float]:
+    bids = [
+        float(event.bid_price)
+        for event in events
+        if isinstance(event, Quote) and event.symbol == "BTCUSDT"
+    ]
+    return [abs(later / earlier - 1) for earlier, later in pairwise(bids)]
+
+
+def test_the_same_seed_and_moods_give_the_same_tape() -> None:
+    moods = {"regime_seconds": 20, "jumps_per_hour": 600, "gaps_per_hour": 120}
+    assert _moody(30, **moods)[1] == _moody(30, **moods)[1]
+
+
+def test_regimes_change_and_differ_in_their_moves() -> None:
+    source, events = _moody(240, regime_seconds=15)
+    assert all(count > 0 for count in source.regimes.values())
+    minutes = [_moves(list(part)) for part in batches(events, 10)]
+    sizes = sorted(sum(part) / len(part) for part in minutes if part)
+    assert sizes[-1] > 3 * sizes[0]
+
+
+def test_jumps_and_gaps_happen_as_often_as_asked_for() -> None:
+    source, events = _moody(200, jumps_per_hour=900, jump_basis_points=300)
+    assert 50 <= source.jumps <= 160
+    assert max(_moves(events)) > 0.01
+    source, events = _moody(200, gaps_per_hour=200, gap_seconds=20)
+    silences = [later.ts_ns - earlier.ts_ns for earlier, later in pairwise(events)]
+    assert 3 <= source.gaps <= 40
+    assert 2 * 10**9 < max(silences) <= 21 * 10**9
+    updates = [event for event in events if isinstance(event, DepthUpdate)]
+    for symbol in source.symbols:
+        chain = [event for event in updates if event.symbol == symbol]
+        assert all(b.previous_update_id == a.final_update_id for a, b in pairwise(chain))
+
+
+def test_volatility_and_correlation_are_what_was_asked_for() -> None:
+    calm, wild = (_moves(_moody(40, volatility_percent=size)[1]) for size in (20, 400))
+    assert sum(wild) / len(wild) > 5 * sum(calm) / len(calm)
+    together, apart = (_agreement(_moody(120, correlation_percent=share)[1]) for share in (100, 0))
+    assert together > apart + 0.1
+
+
+def _agreement(events: list[SourceEvent]) -> float:
+    """How often both symbols move in the same direction."""
+    prices: dict[int, dict[str, float]] = {}
+    for event in events:
+        if isinstance(event, Quote):
+            prices.setdefault(event.ts_ns // 10**9, {})[event.symbol] = float(event.bid_price)
+    both = [row for row in prices.values() if len(row) == 2]
+    signs = [
+        (b["BTCUSDT"] > a["BTCUSDT"]) == (b["ETHUSDT"] > a["ETHUSDT"]) for a, b in pairwise(both)
+    ]
+    return sum(signs) / len(signs)
+
+
+def batches(events: list[SourceEvent], seconds: int) -> list[list[SourceEvent]]:
+    """The events in parts of so many seconds."""
+    parts: dict[int, list[SourceEvent]] = {}
+    for event in events:
+        parts.setdefault(event.ts_ns // (seconds * 10**9), []).append(event)
+    return list(parts.values())
