@@ -28,5 +28,5 @@ CLIENTS: Final = (
     Client("python-binance async", "python-binance", "drive_python_binance_async.py"),
     Client("futures-connector", "binance-futures-connector", "drive_futures_connector.py"),
     Client("ccxt", "ccxt", "drive_ccxt.py"),
-    Client("official SDK", "binance-sdk", "drive_binance_sdk.py"),
+    Client("official SDK", "official-sdk", "drive_official_sdk.py"),
 )

@@ -1,0 +1,33 @@
+"""ccxt as binanceusdm: unified REST methods, ccxt.pro for streams and the WebSocket API."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from conformance.clients import (
+    drive_ccxt_account,
+    drive_ccxt_algos,
+    drive_ccxt_edges,
+    drive_ccxt_market,
+    drive_ccxt_orders,
+    drive_ccxt_streams,
+)
+from conformance.clients.drive_ccxt_session import rest
+from conformance.driver import run
+
+ABSENT: Final = {
+    "stream.continuous_kline": "ccxt.pro subscribes to klines by symbol only",
+    "stream.partial_depth": "ccxt.pro builds every book from the changes and a snapshot",
+}
+CHECKS: Final = (
+    drive_ccxt_account,
+    drive_ccxt_algos,
+    drive_ccxt_edges,
+    drive_ccxt_market,
+    drive_ccxt_orders,
+    drive_ccxt_streams,
+)
+
+if __name__ == "__main__":
+    sys.exit(run(ABSENT, before=rest.load_markets))
