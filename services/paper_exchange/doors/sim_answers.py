@@ -43,7 +43,7 @@ def read_query(request: web.Request, model: type[_Query]) -> _Query:
     query = request.query
     if len(query) != len(set(query)):
         raise SimRefusalError("a name is in the query twice")
-    return model.model_validate(dict(query))
+    return model.model_validate_strings(dict(query))
 
 
 async def read_body(
@@ -55,7 +55,7 @@ async def read_body(
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise SimRefusalError("the body is too large") from error
-    return model.validate_json(raw or empty)
+    return model.validate_json(raw or empty, strict=True)
 
 
 def guarded(routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:

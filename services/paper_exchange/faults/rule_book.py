@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from random import Random
 from typing import Final, Generic, TypeVar
 
@@ -38,7 +38,12 @@ class StrikingRule(BaseModel):
     @classmethod
     def _through_text(cls, value: object) -> object:
         """Keep a JSON number's digits instead of its binary neighbor."""
-        return str(value) if isinstance(value, float) else value
+        if isinstance(value, bool) or not isinstance(value, float | int | str):
+            return value
+        try:
+            return Decimal(str(value))
+        except InvalidOperation as error:
+            raise ValueError("it is no number") from error
 
     @model_validator(mode="after")
     def _strikes_in_one_way(self) -> StrikingRule:

@@ -53,7 +53,9 @@ class FaultRule(StrikingRule):
         if isinstance(effect, dict) and effect.keys() == {"delay_ms"}:
             return value | {"effect": "delay", "delay_ms": effect["delay_ms"]}
         if isinstance(effect, str) and effect.startswith(DELAY_TEXT):
-            return value | {"effect": "delay", "delay_ms": effect.removeprefix(DELAY_TEXT)}
+            digits = effect.removeprefix(DELAY_TEXT)
+            delay_ms = int(digits) if digits.isdecimal() and len(digits) < 10 else digits
+            return value | {"effect": "delay", "delay_ms": delay_ms}
         return value
 
     @model_validator(mode="after")
