@@ -349,7 +349,8 @@ class _Session:
                 self._subscriber.close()
                 return
             if not self._subscriber.is_silent:
-                await self._socket.ping()
+                now_ms = self._habits.clock_frame()["E"]
+                await self._socket.ping(str(now_ms).encode())
 
     async def _live_a_day(self) -> None:
         await self._habits.live_a_day()

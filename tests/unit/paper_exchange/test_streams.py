@@ -360,7 +360,8 @@ async def test_the_venue_pings_and_closes_on_a_client_that_never_answers(
     monkeypatch.setattr(streams_module, "PING_SECONDS", 0.01)
     async with venue.socket("/public/ws", autoping=False) as socket:
         async with asyncio.timeout(5):
-            assert (await socket.raw.receive()).type is aiohttp.WSMsgType.PING
+            message = await socket.raw.receive()
+        assert (message.type, bytes(message.data)) == (aiohttp.WSMsgType.PING, b"1")
         monkeypatch.setattr(streams_module, "PONG_SECONDS_MAX", 0)
         async with asyncio.timeout(5):
             while (message := await socket.raw.receive()).type is aiohttp.WSMsgType.PING:
