@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sys
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,8 @@ ABSENT = dict.fromkeys(
     "asked for at /market, where this stream is silent (ws/streams.py:1642)",
 )
 RECEIVE_TIMEOUT_S = 20
+# A manager and its sockets take the event loop of the thread that makes them: one thread for both.
+MANAGERS = ThreadPoolExecutor(1)
 
 # The threaded manager makes its own client and sockets: their addresses are their classes'.
 AsyncClient.API_URL = f"{VENUE.url}/api"
@@ -74,7 +77,7 @@ async def _listen(client: PlainClient, method: str, **parameters: Any) -> AsyncI
     """Start a socket in the manager's thread, and read what its callback is told."""
     loop = asyncio.get_running_loop()
     heard: asyncio.Queue[Any] = asyncio.Queue()
-    manager = await asyncio.to_thread(_start_manager, client.account)
+    manager = await loop.run_in_executor(MANAGERS, _start_manager, client.account)
 
     def hear(said: Any) -> None:
         loop.call_soon_threadsafe(heard.put_nowait, said)
@@ -84,8 +87,9 @@ async def _listen(client: PlainClient, method: str, **parameters: Any) -> AsyncI
         return said.get("data", said) if isinstance(said, dict) else said
 
     try:
-        await asyncio.to_thread(getattr(manager, method), hear, **parameters)
-        await asyncio.to_thread(_wait_until_open, manager)
+        start = functools.partial(getattr(manager, method), hear, **parameters)
+        await loop.run_in_executor(MANAGERS, start)
+        await loop.run_in_executor(MANAGERS, _wait_until_open, manager)
         yield receive
     finally:
         manager.stop()
