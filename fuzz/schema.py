@@ -28,7 +28,9 @@ def ask_simulation(seed: int) -> None:
             str(tool), "run", f"{venue.url}/openapi.json", "--checks", CHECKS, "--seed", str(seed),
             "--max-examples", "60", "--continue-on-failure", "--no-color",
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_RUN_SECONDS)
+        done = subprocess.run(
+            command, cwd=venue.log.parent, capture_output=True, text=True, timeout=_RUN_SECONDS
+        )
         sys.stdout.write(done.stdout[-12_000:])
         venue.resident_kib()
         venue.check_log()

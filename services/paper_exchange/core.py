@@ -6,7 +6,6 @@ status and body go out, user events pile up in `exchange.outbox`. Every refusal 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from services.paper_exchange.exchange import NS_PER_MS, Exchange
@@ -69,7 +68,7 @@ class Answer(NamedTuple):
     @property
     def code(self) -> int:
         """The venue's code of a refusal, 0 for a success."""
-        code = self.body.get("code", 0) if isinstance(self.body, Mapping) else 0
+        code = self.body.get("code", 0) if isinstance(self.body, dict) else 0
         return code if isinstance(code, int) and code < 0 else 0
 
 

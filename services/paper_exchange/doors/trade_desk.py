@@ -65,14 +65,17 @@ class TradeDesk:
 
     def strike(self, asked: Request) -> FaultRule | None:
         """The fault that strikes a request, if any; to be asked once for each."""
+        if not self._faults.has_rules:
+            return None
         return self._faults.strike(f"{asked.method} {asked.path}", asked.parameters.values)
 
     def carry_out(self, asked: Request) -> Told:
         """Answer a request that no fault struck."""
-        found = self._execute(asked, None)
-        return Told(found.status, found.body, self._order_counts(asked, found))
+        now_ns = self.clock.now_ns()
+        found = self._execute(asked, None, now_ns)
+        return Told(found.status, found.body, _order_counts(asked, found, now_ns))
 
-    def deliver_events(self) -> None:
+    def deliver_events(self, now_ns: int | None = None) -> None:
         """Carry the events said since the last call, public and private, to whoever listens."""
         for stream, payload in self.exchange.announcements:
             self._hub.publish(stream, payload)
@@ -80,7 +83,8 @@ class TradeDesk:
         outbox, event_faults = self.exchange.outbox, self._event_faults
         if not outbox and not event_faults.is_holding:
             return
-        for listen_key, event in event_faults.pass_on(outbox, self.clock.now_ns()):
+        now_ns = self.clock.now_ns() if now_ns is None else now_ns
+        for listen_key, event in event_faults.pass_on(outbox, now_ns):
             self._hub.publish_user(listen_key, event)
         outbox.clear()
 
@@ -95,7 +99,7 @@ class TradeDesk:
                 return None
             found = await asyncio.shield(arriving)  # it arrives whoever waits for it
         else:
-            found = self._execute(asked, fault)
+            found = self._execute(asked, fault, self.clock.now_ns())
         if effect is Effect.DELAY:
             await asyncio.sleep(fault.delay_ms / 1_000)
         now_ns = self.clock.now_ns()
@@ -105,27 +109,30 @@ class TradeDesk:
         )  # fmt: skip
         if told is None or told.headers or not fault.carries_out:
             return told
-        return told._replace(headers=self._order_counts(asked, found))
+        return told._replace(headers=_order_counts(asked, found, now_ns))
 
     async def _arrive_late(self, asked: Request, fault: FaultRule) -> Answer:
         admitted_ns = self.clock.now_ns()
         await self.clock.sleep_until(admitted_ns + fault.delay_ms * NS_PER_MS)
-        return self._execute(asked, fault, admitted_ns)
+        return self._execute(asked, fault, self.clock.now_ns(), admitted_ns)
 
     def _execute(
-        self, asked: Request, fault: FaultRule | None, admitted_ns: int | None = None
+        self,
+        asked: Request,
+        fault: FaultRule | None,
+        now_ns: int,
+        admitted_ns: int | None = None,
     ) -> Answer:
         """Have the core answer unless the fault forbids it, and write down what came of it."""
         if fault is not None and not fault.carries_out:
-            self._write_down(asked, NOT_EXECUTED, fault)
+            self._write_down(asked, NOT_EXECUTED, fault, now_ns)
             return NOT_EXECUTED
-        found = answer(self.exchange, asked, self.clock.now_ns(), admitted_ns)
-        if self.exchange.outbox or self.exchange.announcements or self._event_faults.is_holding:
-            self.deliver_events()
+        found = answer(self.exchange, asked, now_ns, admitted_ns)
+        self.deliver_events(now_ns)
         if found.signed_form is not None:
             self._count_signature(asked, found.signed_form)
         self.answered[asked.method, asked.path, found.status] += 1
-        self._write_down(asked, found, fault)
+        self._write_down(asked, found, fault, now_ns)
         return found
 
     def _count_signature(self, asked: Request, form: SignedForm) -> None:
@@ -134,12 +141,9 @@ class TradeDesk:
         if form is SignedForm.DECODED:
             _log.info("decoded_signature", method=asked.method, path=asked.path)
 
-    def _order_counts(self, asked: Request, found: Answer) -> Mapping[str, str]:
-        if found.account is None or not ENDPOINTS[asked.method, asked.path].counts_orders:
-            return {}
-        return order_count_headers(found.account, self.clock.now_ns())
-
-    def _write_down(self, asked: Request, found: Answer, fault: FaultRule | None) -> None:
+    def _write_down(
+        self, asked: Request, found: Answer, fault: FaultRule | None, now_ns: int
+    ) -> None:
         if ENDPOINTS[asked.method, asked.path].security is not Security.TRADE:
             return
         if found is NOT_EXECUTED:
@@ -147,12 +151,12 @@ class TradeDesk:
         else:
             outcome = "accepted" if found.status == 200 else "refused"
         values = asked.parameters.values
-        body = found.body if isinstance(found.body, Mapping) else {}
+        body = found.body if isinstance(found.body, dict) else {}
         order_id = body.get("orderId", body.get("algoId", 0))
         self._log.add(
             LoggedRequest(
                 sequence=self._log.next_sequence,
-                ts_ns=self.clock.now_ns(),
+                ts_ns=now_ns,
                 method=asked.method,
                 path=asked.path,
                 account_id="" if found.account is None else found.account.account_id,
@@ -165,6 +169,12 @@ class TradeDesk:
                 told="answered" if fault is None else fault.effect.value,
             )
         )
+
+
+def _order_counts(asked: Request, found: Answer, now_ns: int) -> Mapping[str, str]:
+    if found.account is None or not ENDPOINTS[asked.method, asked.path].counts_orders:
+        return {}
+    return order_count_headers(found.account, now_ns)
 
 
 def _client_id_of(values: Mapping[str, str]) -> str:
