@@ -11,7 +11,7 @@ from collections import deque
 import msgspec
 
 
-class LoggedRequest(msgspec.Struct, kw_only=True):
+class LoggedRequest(msgspec.Struct, kw_only=True, gc=False):
     """One request; `outcome` is what the venue did, `told` what the sender was told.
 
     `outcome` is accepted, refused or not_executed; `told` is answered, dropped or another answer

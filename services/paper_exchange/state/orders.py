@@ -1,10 +1,15 @@
-"""An order at the venue and its fills."""
+"""An order at the venue and its fills.
+
+These are kept by the hundred thousand and refer to nothing that refers back: the garbage collector
+is not to walk them (`gc=False`), or its pauses would grow with the history.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
+
+import msgspec
 
 from services.paper_exchange.state.algo_orders import CONTRACT_PRICE, AlgoOrder
 from services.paper_exchange.state.ledger import ZERO
@@ -48,8 +53,7 @@ class Amendment(NamedTuple):
     modify_id: int | None
 
 
-@dataclass(slots=True)
-class Order:
+class Order(msgspec.Struct, gc=False, eq=False):
     """One order; prices in quote currency, quantities in base units, times in ns of market time.
 
     Attributes:
@@ -84,13 +88,13 @@ class Order:
     quote: Decimal = ZERO
     queue_ahead: Decimal = ZERO
     origin: AlgoOrder | None = None
-    amendments: list[Amendment] = field(default_factory=list)
+    amendments: tuple[Amendment, ...] = ()
     modify_id: int | None = None
     position_side: str = BOTH
     price_match: str = "NONE"
     auto_close_type: str = ""
-    sign: int = field(init=False)
-    is_reducing: bool = field(init=False)
+    sign: int = 0
+    is_reducing: bool = False
 
     def __post_init__(self) -> None:
         self.sign = 1 if self.side == "BUY" else -1
@@ -152,8 +156,7 @@ class Order:
         self.updated_ns = now_ns
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(msgspec.Struct, frozen=True, gc=False):
     """One fill of a customer's order, as userTrades lists it."""
 
     trade_id: int
@@ -169,8 +172,7 @@ class Trade:
     position_side: str = BOTH
 
 
-@dataclass(frozen=True, slots=True)
-class Income:
+class Income(msgspec.Struct, frozen=True, gc=False):
     """One row of a customer's income: `amount` is signed, in the margin asset."""
 
     income_type: str

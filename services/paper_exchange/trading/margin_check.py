@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.brackets import notional_max

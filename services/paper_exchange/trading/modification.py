@@ -108,18 +108,17 @@ def _amend(
         exchange.end_order(account, order, CANCELED, now_ns)
         return
     exchange.resting[order.symbol].remove(order)
-    order.amendments.append(
-        Amendment(
-            amendment_id=exchange.next_sequence("amendment"),
-            time_ns=now_ns,
-            price_before=order.price,
-            price_after=price,
-            quantity_before=order.quantity,
-            quantity_after=quantity,
-            number=len(order.amendments) + 1,
-            modify_id=order.modify_id,
-        )
+    amendment = Amendment(
+        amendment_id=exchange.next_sequence("amendment"),
+        time_ns=now_ns,
+        price_before=order.price,
+        price_after=price,
+        quantity_before=order.quantity,
+        quantity_after=quantity,
+        number=len(order.amendments) + 1,
+        modify_id=order.modify_id,
     )
+    order.amendments += (amendment,)
     order.quantity, order.price, order.updated_ns = quantity, price, now_ns
     exchange.tell_order(account, order, "AMENDMENT", now_ns)
     take(exchange, account, order, price, now_ns)
