@@ -6,9 +6,9 @@ Unknown names are refused by name. Times are market time.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyAddress, model_validator
 
 from services.paper_exchange.clock import SPEED_MAX
 from services.paper_exchange.wire.authentication import Permission
@@ -23,6 +23,13 @@ LEVELS_MAX: Final = 1_000
 MONEY_MAX: Final = Decimal(10**12)
 ACCOUNT_ID: Final = r"^[A-Za-z0-9_-]{1,36}$"
 SYMBOL: Final = r"^[^\s\x00-\x1f]{1,40}$"
+
+
+def _text(value: object) -> object:
+    """Refuse numbers and flags where an address is written."""
+    if not isinstance(value, str):
+        raise ValueError("it is no text")  # noqa: TRY004 - pydantic makes a refusal of a ValueError
+    return value
 
 
 class Asked(BaseModel):
@@ -43,7 +50,9 @@ class AccountRequest(Asked):
     permissions: frozenset[Permission] = frozenset(Permission)
     account_id: str | None = Field(default=None, pattern=ACCOUNT_ID)
     public_key: str | None = Field(default=None, max_length=PEM_CHARACTERS_MAX)
-    ip_addresses: frozenset[IPvAnyAddress] = Field(default=frozenset(), max_length=30)
+    ip_addresses: frozenset[Annotated[IPvAnyAddress, BeforeValidator(_text)]] = Field(
+        default=frozenset(), max_length=30
+    )
 
     @model_validator(mode="after")
     def _key_is_of_its_type(self) -> AccountRequest:

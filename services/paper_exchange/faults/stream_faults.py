@@ -32,6 +32,7 @@ HELD_MAX: Final = 100_000
 GARBAGE: Final = b"\x00upstream connect error or disconnect/reset before headers"
 OTHER_SYMBOLS: Final = ("ETHUSDT", "BTCUSDT")
 DIFF_DEPTH: Final = re.compile(r"[^@]+@depth(@\d+ms)?")
+CANDLES: Final = re.compile(r"[^@]+@(k|continuousK)line_.+")
 OURS: Final = "@sim"
 """End of the names of our own streams, which no rule strikes: tests live by them."""
 _encode = msgspec.json.Encoder().encode
@@ -209,7 +210,7 @@ def _concerns(rule: StreamRule, stream: str, payload: bytes) -> bool:
         case StreamEffect.PU_GAP:
             return DIFF_DEPTH.fullmatch(stream) is not None
         case StreamEffect.CORRECTED_BAR:
-            return "@kline_" in stream and b'"x":true' in payload
+            return CANDLES.fullmatch(stream) is not None and b'"x":true' in payload
         case StreamEffect.WRONG_SYMBOL:
             return payload.startswith(b"{") and b'"s":' in payload
     return True
