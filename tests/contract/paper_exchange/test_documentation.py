@@ -19,6 +19,7 @@ from services.paper_exchange.demo_keys import (
     DEMO_TRADE_SECRET,
 )
 from services.paper_exchange.doors.openapi import describe
+from services.paper_exchange.faults.scenarios import parse_scenario, shipped_names
 from services.paper_exchange.shell import open_venue
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "paper-exchange.md"
@@ -209,10 +210,17 @@ def test_the_page_tells_the_published_keys():
         assert f"`{text}`" in page
 
 
+def test_the_scenario_of_the_page_is_one():
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert parse_scenario(text).name == "my-bad-day"
+    for name in shipped_names():
+        assert f"`{name}`" in PAGE.read_text()
+
+
 def test_every_option_of_the_page_is_one():
     lines = [line for block in shell_examples() for line in block.splitlines()]
-    started = [line.split()[3:] for line in lines if "-m services.paper_exchange" in line]
-    assert len(started) == 3
+    started = [line.split()[3:] for line in lines if "-m services.paper_exchange " in line]
+    assert len(started) == 5
     for options in started:
         assert parse_settings(options).port == 8300
 
@@ -228,7 +236,9 @@ async def test_every_endpoint_of_the_page_is_described(customer):
     not (shutil.which("curl") and shutil.which("openssl")), reason="the example needs them"
 )
 def test_the_order_and_the_fault_of_the_page_do_what_it_says(running_venue):
-    order, fault = [block for block in shell_examples() if "curl" in block][:2]
+    order, fault, event_fault, stream_fault = [
+        block for block in shell_examples() if "curl" in block
+    ][:4]
 
     def type_in(block: str) -> str:
         typed = block.replace("http://127.0.0.1:8300", running_venue.url)
@@ -240,4 +250,8 @@ def test_the_order_and_the_fault_of_the_page_do_what_it_says(running_venue):
     assert rule["effect"] == "drop_after_execution"
     assert type_in(order) == "", "the connection is reset"
     assert json.loads(type_in(order))["status"] == "NEW"
-    type_in(f"curl -s -X DELETE {running_venue.url}/sim/faults")
+    for block in (event_fault, stream_fault):
+        (rule,) = json.loads(type_in(block))["faults"]
+        assert rule["seen"] == 0
+    for kind in ("faults", "event-faults", "stream-faults"):
+        type_in(f"curl -s -X DELETE {running_venue.url}/sim/{kind}")
