@@ -172,11 +172,11 @@ async def modify(client: PlainClient) -> None:
     price = str(client.venue.price("BTCUSDT", "0.96"))
     modified = await own(
         "modify", symbol="BTCUSDT", orderId=placed["orderId"], side="BUY", quantity="0.030",
-        price=price,
+        price=price, modifyId=7,
     )  # fmt: skip
     equal((modified["origQty"], Decimal(modified["price"])), ("0.030", Decimal(price)))
     equal(modified["orderId"], placed["orderId"])
-    expect(modified["modifyId"] > 0, modified)
+    equal(modified["modifyId"], 7, "the number we gave the change")
     found = await own("query", symbol="BTCUSDT", orderId=placed["orderId"])
     equal((found["origQty"], Decimal(found["price"])), ("0.030", Decimal(price)))
     with refused(client.error, -5027):
