@@ -35,6 +35,7 @@ class Sight:
     symbols: tuple[str, ...]
     bids: dict[str, Decimal]
     ticks: dict[str, Decimal]
+    steps: dict[str, Decimal]
     now_ms: int = 0
     ids: deque[str] = field(default_factory=lambda: deque(["1"], maxlen=50))
     names: deque[str] = field(default_factory=lambda: deque(["mine"], maxlen=50))
@@ -84,9 +85,10 @@ class Values:
 
     def _quantity(self) -> str:
         worth = self._dice.choice((6, 60, 300, 2_000, 20_000))
-        quantity = Decimal(worth) / self._sight.bids[self._symbol]
-        places = self._dice.choice(("1", "0.001", "0.001", "0.01", "0.0001"))
-        return f"{quantity.quantize(Decimal(places)):f}"
+        step = self._sight.steps[self._symbol]
+        if self._dice.random() < 0.05:
+            step /= 10
+        return f"{worth / self._sight.bids[self._symbol] // step * step + step:f}"
 
     def _time(self) -> str:
         return str(self._sight.now_ms - self._dice.choice((0, 1_000, 3_600_000, 8 * 86_400_000)))

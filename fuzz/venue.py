@@ -86,7 +86,12 @@ class FuzzedVenue:
         self._socket = SocketAnswers(
             desk, Doorkeeper(LIMITS), self._view, "127.0.0.1", returns_rate_limits=True
         )
-        self.sight = Sight(SYMBOLS, {}, {name: instruments[name].price_tick for name in SYMBOLS})
+        self.sight = Sight(
+            SYMBOLS,
+            bids={},
+            ticks={name: instruments[name].price_tick for name in SYMBOLS},
+            steps={name: instruments[name].quantity_step for name in SYMBOLS},
+        )
         while any(not book.best_bid for book in books.values()):
             self._let_market_move()
         self._asker = Asker(dice, self.sight, self._customers())
