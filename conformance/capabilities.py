@@ -111,6 +111,9 @@ _STREAM: Final = {
     "user_stream.order_trade_update": "our own order and its fill are told",
     "user_stream.account_update": "our own balance and position are told",
     "user_stream.algo_update": "our own conditional order is told",
+    "user_stream.trade_lite": "our own fill is told in few words",
+    "user_stream.account_config_update": "a change of leverage is told",
+    "user_stream.listen_key_expired": "the end of a closed listen key is told",
 }
 _SOCKET_API: Final = {
     "socket_api.order_place": "an order is placed over the WebSocket API",
@@ -119,6 +122,8 @@ _SOCKET_API: Final = {
     "socket_api.order_cancel": "it is canceled",
     "socket_api.account": "account, balance and position are read",
     "socket_api.market": "book and prices are read",
+    "socket_api.listen_key": "a user stream is started, kept alive and closed",
+    "socket_api.session": "a session is logged on, and orders need no signature any more",
 }
 _EDGES: Final = {
     "signing.hmac": "a request signed with a secret is accepted",

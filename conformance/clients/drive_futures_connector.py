@@ -41,6 +41,7 @@ ABSENT = {
         (
             "socket_api.order_place", "socket_api.order_modify", "socket_api.order_query",
             "socket_api.order_cancel", "socket_api.account", "socket_api.market",
+            "socket_api.listen_key", "socket_api.session",
         ),
         _NO_SOCKET_API,
     ),

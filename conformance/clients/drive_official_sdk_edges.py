@@ -151,6 +151,41 @@ async def market() -> None:
         expect(ID in {one.symbol for one in rows}, rows)
 
 
+@capability("socket_api.listen_key")
+async def listen_key() -> None:
+    async with socket_api(VENUE.open_account()) as on:
+        started = await _call(on, "start_user_data_stream")
+        equal(set(started.model_fields_set) - {"additional_properties"}, {"listen_key"})
+        equal((await _call(on, "keepalive_user_data_stream")).listen_key, started.listen_key)
+        await _call(on, "close_user_data_stream")
+        expect((await _call(on, "start_user_data_stream")).listen_key != started.listen_key, "new")
+
+
+@capability("socket_api.session")
+async def session() -> None:
+    key = ECC.generate(curve="ed25519")
+    private, public = key.export_key(format="PEM"), key.public_key().export_key(format="PEM")
+    opened = VENUE.open_account(key_type="ED25519", public_key=public)
+    async with socket_api(opened, private_key=private, api_secret=None) as on:
+        logon = {"method": "session.logon", "params": {}}
+        answer = (
+            await on.send_signed_message(logon, api_key=True, session_logon=True, signer=on.signer)
+        ).data()
+        expect(answer.get("status") == 200, answer)
+        result = answer["result"]
+        equal(
+            set(result),
+            {"apiKey", "authorizedSince", "connectedSince", "returnRateLimits", "serverTime"},
+        )
+        equal(result["apiKey"], opened["api_key"])
+        expect(on.connections[0].is_session_log_on, "the SDK now leaves signatures out")
+        equal((await _place(on)).status, "NEW", "signed by the session")
+        off = {"method": "session.logout", "params": {}}
+        answer = (await on.send_message(off, session_logout=True)).data()
+        equal((answer["status"], answer["result"]["apiKey"]), (200, None))
+        equal((await _place(on)).status, "NEW", "signed by itself again")
+
+
 def _signed_rest(account: Any, private: str) -> None:
     on = Rest(account, private_key=private, api_secret=None)
     order = resting(on, new_client_order_id="signed:by/me")
@@ -181,19 +216,6 @@ async def ed25519() -> None:
     _signed_rest(opened, private)
     async with socket_api(opened, private_key=private, api_secret=None) as on:
         equal((await _place(on)).status, "NEW", "signed by itself")
-        logon = {"method": "session.logon", "params": {}}
-        answer = (
-            await on.send_signed_message(logon, api_key=True, session_logon=True, signer=on.signer)
-        ).data()
-        expect(answer.get("status") == 200, answer)
-        result = answer["result"]
-        equal(
-            set(result),
-            {"apiKey", "authorizedSince", "connectedSince", "returnRateLimits", "serverTime"},
-        )
-        equal(result["apiKey"], opened["api_key"])
-        expect(on.connections[0].is_session_log_on, "the SDK now leaves signatures out")
-        equal((await _place(on)).status, "NEW", "signed by the session")
 
 
 @capability("error.invalid_symbol")

@@ -27,6 +27,9 @@ _OPEN_ALGO: Final = {
 }
 
 TOLERATED: Final[dict[str, dict[str, str]]] = {
+    "AccountConfigUpdate": {
+        "e": _TYPE, "ac": "only of a symbol's leverage", "ai": "only of multi-assets mode",
+    },
     "AccountInformationV2Response": dict.fromkeys(
         ("positions.breakEvenPrice", "positions.isolatedWallet", "positions.notional"), _RECORDED
     ),
@@ -59,6 +62,7 @@ TOLERATED: Final[dict[str, dict[str, str]]] = {
         "only what broke a rule is listed",
     ),
     "GetOrderModifyHistoryResponse": {"amendment.modifyId": _CHOSEN},
+    "ListenKeyExpired": {"e": _TYPE},
     "ModifyMultipleOrdersResponse": {**_ANSWERED, "modifyId": _CHOSEN},
     "ModifyOrderResponse": {"modifyId": _CHOSEN},
     "ModifyOrderResponseResult": {"modifyId": _CHOSEN, "pair": _RECORDED},
@@ -81,6 +85,7 @@ TOLERATED: Final[dict[str, dict[str, str]]] = {
     "QueryOrderResponse": _QUERIED,
     "QueryOrderResponseResult": _QUERIED,
     "TestOrderResponse": _QUERIED,
+    "TradeLite": {"e": _TYPE},
     "UsersForceOrdersResponse": {"cumBase": _COIN, "pair": _COIN},
 }  # fmt: skip
 

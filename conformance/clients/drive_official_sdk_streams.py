@@ -259,7 +259,7 @@ async def _next_of(came: asyncio.Queue[Any], event: str) -> Any:
             model = (await asyncio.wait_for(came.get(), _PATIENCE_S)).actual_instance
         except TimeoutError:
             raise Failed(f"no {event} within {_PATIENCE_S} s") from None
-        if type(model).__name__ == event.title().replace("_", ""):
+        if type(model).__name__.lower() == event.replace("_", "").lower():
             return model
 
 
@@ -300,3 +300,32 @@ async def algo_update() -> None:
         equal((told.aid, told.X, told.o, told.ai), (order.algo_id, "NEW", "STOP_MARKET", ""))
         own("cancel_algo_order", algo_id=order.algo_id)
         equal((await following()).o.X, "CANCELED")
+
+
+@capability("user_stream.trade_lite", timeout_s=40)
+async def trade_lite() -> None:
+    async with _told("TRADE_LITE") as (own, following):
+        order = bought(own)
+        told = await following()
+        equal((told.i, told.c, told.s), (order.order_id, order.client_order_id, ID))
+        equal((told.S, told.m, Decimal(told.q)), ("BUY", False, Decimal("0.01")))
+        expect(positive(told.L) and positive(told.l) and told.t, told)
+
+
+@capability("user_stream.account_config_update", timeout_s=40)
+async def account_config_update() -> None:
+    async with _told("ACCOUNT_CONFIG_UPDATE") as (own, following):
+        own("change_initial_leverage", ID, 11)
+        told = await following()
+        equal((told.ac.s, told.ac.l, told.ai), (ID, 11, None))
+        own("change_multi_assets_mode", "true")
+        told = await following()
+        equal((told.ai.j, told.ac), (True, None))
+
+
+@capability("user_stream.listen_key_expired", timeout_s=40)
+async def listen_key_expired() -> None:
+    async with _told("listenKeyExpired") as (own, following):
+        key = own("start_user_data_stream").listen_key
+        own("close_user_data_stream")
+        equal((await following()).listen_key, key)

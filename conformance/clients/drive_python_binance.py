@@ -24,6 +24,7 @@ from conformance.clients.plain_socket_api import SOCKET_API
 from conformance.clients.plain_streams import Receive, Stream, stream_checks, user_stream_checks
 from conformance.clients.python_binance_methods import (
     METHODS,
+    NO_SOCKET_SESSIONS,
     SOCKET_METHODS,
     check_batch_modify,
     keys_of,
@@ -31,7 +32,7 @@ from conformance.clients.python_binance_methods import (
 from conformance.driver import run, until, venue
 
 VENUE = venue()
-ABSENT = dict.fromkeys(
+ABSENT = NO_SOCKET_SESSIONS | dict.fromkeys(
     ("stream.trade", "stream.diff_depth"),
     "start_futures_multiplex_socket of python-binance 1.0.37 takes no category: everything is "
     "asked for at /market, where this stream is silent (ws/streams.py:1642)",

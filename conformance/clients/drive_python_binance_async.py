@@ -21,6 +21,7 @@ from conformance.clients.plain_socket_api import SOCKET_API
 from conformance.clients.plain_streams import Receive, Stream, stream_checks, user_stream_checks
 from conformance.clients.python_binance_methods import (
     METHODS,
+    NO_SOCKET_SESSIONS,
     SOCKET_METHODS,
     check_batch_modify,
     keys_of,
@@ -28,7 +29,7 @@ from conformance.clients.python_binance_methods import (
 from conformance.driver import run, venue
 
 VENUE = venue()
-ABSENT: dict[str, str] = {}
+ABSENT = NO_SOCKET_SESSIONS
 
 
 def make(account: Mapping[str, Any]) -> AsyncClient:

@@ -221,7 +221,40 @@ def user_stream_checks(listen: Callable[[PlainClient], Opened]) -> Checks:
         equal((first["o"]["aid"], first["o"]["X"]), (placed["algoId"], "NEW"))
         equal(second["o"]["X"], "CANCELED")
 
+    _add_short_events(checks, listen)
     return checks
+
+
+def _add_short_events(checks: Checks, listen: Callable[[PlainClient], Opened]) -> None:
+    """The checks of fills in few words, of settings, and of the listen key's end."""
+
+    @checks.add("user_stream.trade_lite")
+    async def trade_lite(client: PlainClient) -> None:
+        own = client.fresh()
+        async with listen(own) as receive:
+            placed = await buy_at_market(own, "BTCUSDT", "0.010")
+            (said,) = await _await_events(receive, "TRADE_LITE", 1)
+        equal(set(said), set("eETsqpmcSLlti"))
+        equal((said["i"], said["c"]), (placed["orderId"], placed["clientOrderId"]))
+        equal((said["s"], said["S"], said["m"]), ("BTCUSDT", "BUY", False))
+        positive(said["L"])
+
+    @checks.add("user_stream.account_config_update")
+    async def account_config_update(client: PlainClient) -> None:
+        own = client.fresh()
+        async with listen(own) as receive:
+            await own("change_leverage", symbol="BTCUSDT", leverage=11)
+            (said,) = await _await_events(receive, "ACCOUNT_CONFIG_UPDATE", 1)
+        equal(said["ac"], {"s": "BTCUSDT", "l": 11})
+
+    @checks.add("user_stream.listen_key_expired")
+    async def listen_key_expired(client: PlainClient) -> None:
+        own = client.fresh()
+        key = await own("start_listen_key")
+        async with listen(own) as receive:
+            await own("close_listen_key", listenKey=key)
+            (said,) = await _await_events(receive, "listenKeyExpired", 1)
+        equal((set(said), said["listenKey"]), ({"e", "E", "listenKey"}, key))
 
 
 async def _await_events(receive: Receive, kind: str, count: int) -> list[Any]:

@@ -140,3 +140,9 @@ def check_batch_modify(checks: Checks) -> None:
             "(base_client.py, _generate_signature) and sends it percent-encoded in the body: only "
             "a venue that accepts signatures of the decoded form takes it"
         )
+
+
+NO_SOCKET_SESSIONS = {
+    "socket_api.listen_key": "python-binance 1.0.37 asks for listen keys over REST",
+    "socket_api.session": "python-binance 1.0.37 signs every request of the WebSocket API",
+}
