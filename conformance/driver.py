@@ -87,6 +87,16 @@ class Venue:
         """The venue's clock less ours: on a busy machine the market may trail the wall."""
         return int(self.ask("GET", "/fapi/v1/time")["serverTime"]) - int(time.time() * 1000)
 
+    def struck(self, effect: str, endpoint: str = "GET /fapi/v1/order") -> str:
+        """Have the next requests for a symbol of nobody's suffer this fault; returns the symbol.
+
+        Requests for other symbols, such as those of drivers beside this one, are left alone.
+        """
+        symbol = f"FAULT{os.getpid()}"
+        rule = {"endpoint": endpoint, "symbol": symbol, "effect": effect, "delay_ms": 60_000}
+        self.ask("POST", "/sim/faults", [rule])
+        return symbol
+
     def price(self, symbol: str, factor: str = "1", tick: str = "0.1") -> Decimal:
         """The best bid times `factor`, on the tick: read beside the client, for a sane order."""
         book = self.ask("GET", f"/fapi/v1/ticker/bookTicker?symbol={symbol}")

@@ -109,6 +109,29 @@ def wrong_secret() -> None:
         on.fetch_balance()
 
 
+@capability("error.rate_limited")
+def rate_limited() -> None:
+    with refused(ccxt.DDoSProtection, -1003, "429"):
+        rest.fapiPrivateGetOrder({"symbol": VENUE.struck("http_429"), "orderId": 1})
+
+
+@capability("error.banned")
+def banned() -> None:
+    with refused(ccxt.DDoSProtection, -1003, "banned until"):
+        rest.fapiPrivateGetOrder({"symbol": VENUE.struck("http_418"), "orderId": 1})
+
+
+@capability("error.outcome_unknown")
+def outcome_unknown() -> None:
+    symbol = VENUE.struck("http_503_unknown")
+    try:
+        rest.fapiPrivateGetOrder({"symbol": symbol, "orderId": 1})
+    except ccxt.OperationFailed as failed:  # not ExchangeError: nobody knows what became of it
+        expect("Unknown error, please check your request" in str(failed), str(failed))
+    else:
+        expect(False, "it was served")
+
+
 @capability("error.read_only_key")
 def read_only_key() -> None:
     account = VENUE.open_account(permissions=["READ"])

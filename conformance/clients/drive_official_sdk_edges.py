@@ -5,7 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from binance_common.errors import BadRequestError, ForbiddenError, UnauthorizedError
+from binance_common.errors import (
+    BadRequestError,
+    ForbiddenError,
+    RateLimitBanError,
+    ServerError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
 from binance_sdk_derivatives_trading_usds_futures.websocket_api import models
 from Crypto.PublicKey import ECC, RSA
 
@@ -252,6 +259,39 @@ def conditional_as_order() -> None:
 def wrong_secret() -> None:
     with refused(_REFUSED, -1022):
         Rest(api_secret="x" * 64)("account_information_v3")
+
+
+@capability("error.rate_limited")
+def rate_limited() -> None:
+    try:
+        rest("query_order", VENUE.struck("http_429"), order_id=1)
+    except TooManyRequestsError as error:
+        equal(error.status_code, -1003)
+        expect(error.retry_after and 0 < error.retry_after <= 60, error.retry_after)
+    else:
+        raise Failed("it was served")
+
+
+@capability("error.banned")
+def banned() -> None:
+    try:
+        rest("query_order", VENUE.struck("http_418"), order_id=1)
+    except RateLimitBanError as ban:
+        equal((ban.status_code, ban.retry_after), (-1003, 60))
+        expect("banned until" in ban.error_message, ban.error_message)
+    else:
+        raise Failed("it was served")
+
+
+@capability("error.outcome_unknown")
+def outcome_unknown() -> None:
+    symbol = VENUE.struck("http_503_unknown")
+    try:
+        rest("query_order", symbol, order_id=1)
+    except ServerError as error:  # without a word of the body, whichever 503 it is
+        equal(error.status_code, 503)
+    else:
+        raise Failed("it was served")
 
 
 @capability("error.read_only_key")

@@ -88,6 +88,24 @@ async def wrong_secret(client: PlainClient) -> None:
         await thief("balance")
 
 
+@EDGES.add("error.rate_limited")
+async def rate_limited(client: PlainClient) -> None:
+    with refused(client.error, -1003, "Too many requests"):
+        await client("query", symbol=client.venue.struck("http_429"), orderId=1)
+
+
+@EDGES.add("error.banned")
+async def banned(client: PlainClient) -> None:
+    with refused(client.error, -1003, "banned until"):
+        await client("query", symbol=client.venue.struck("http_418"), orderId=1)
+
+
+@EDGES.add("error.outcome_unknown")
+async def outcome_unknown(client: PlainClient) -> None:
+    with refused(Exception, -1000, "Unknown error, please check your request"):
+        await client("query", symbol=client.venue.struck("http_503_unknown"), orderId=1)
+
+
 @EDGES.add("error.read_only_key")
 async def read_only_key(client: PlainClient) -> None:
     reader = client.fresh(permissions=["READ"])
