@@ -236,3 +236,20 @@ def test_a_scenario_that_cannot_be_used_says_where(text: str, place: str) -> Non
 def test_an_unknown_scenario_ends_the_start_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--scenario", "flash-flood"]) == 2
     assert "flash-crash" in capsys.readouterr().err
+
+
+async def test_a_scenario_of_ones_own_begins_with_the_market(launcher: Any, tmp_path: Any) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: mine\nabout: Quotes are lost.\nsteps:\n"
+        "  - at_ms: 500\n    stream_faults: [{stream: '*@bookTicker', effect: drop}]\n"
+    )
+    venue = launcher.start("--speed", SPEED, "--scenario", str(path))
+    async with aiohttp.ClientSession(venue.url) as session, asyncio.timeout(WAIT_S):
+        done = 0
+        while not done:
+            async with session.get("/sim/stats") as response:
+                done = (await response.json())["scenario"]["steps_done"]
+        async with session.get("/sim/stream-faults") as response:
+            (rule,) = (await response.json())["faults"]
+    assert rule["stream"] == "*@bookTicker"

@@ -177,3 +177,38 @@ async def test_a_query_that_is_not_understood_is_refused(customer: Any, path: st
         found = await response.json()
         assert (response.status, found["simulation"]) == (400, True)
         assert found["error"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "said"),
+    [
+        ({"effect": "http_503_unavailable"}, 503, b'{"msg":"Service Unavailable."}'),
+        ({"effect": "refuse", "code": -1121}, 400, b'"code":-1121'),
+        ({"effect": "http_403"}, 403, b"403 Forbidden"),
+        ({"effect": "truncated_json"}, 200, b'{"lastUpdateId":'),
+        ({"effect": "delay", "delay_ms": 50}, 200, b'"asks":'),
+        ({"effect": "late_arrival", "delay_ms": 50}, 200, b'"asks":'),
+    ],
+)
+async def test_market_data_goes_wrong_as_orders_do(
+    customer: Any, rule: dict[str, object], status: int, said: bytes
+) -> None:
+    struck = {"endpoint": "GET /fapi/v1/depth", "symbol": "BTCUSDT", **rule}
+    await customer.sim("POST", "/sim/faults", [struck])
+    try:
+        url = f"{customer.url}/fapi/v1/depth?symbol="
+        async with customer.session.get(url + "BTCUSDT") as response:
+            body = await response.read()
+            assert (response.status, said in body) == (status, True), body
+        async with customer.session.get(url + "ETHUSDT") as response:
+            assert response.status == 200
+    finally:
+        await customer.sim("DELETE", "/sim/faults")
+
+
+async def test_market_data_may_get_no_answer(customer: Any) -> None:
+    rule = {"endpoint": "GET /fapi/v1/depth", "effect": "drop_before_execution"}
+    await customer.sim("POST", "/sim/faults", [rule])
+    with pytest.raises((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
+        await customer.session.get(f"{customer.url}/fapi/v1/depth?symbol=BTCUSDT")
+    await customer.sim("DELETE", "/sim/faults")
