@@ -231,8 +231,8 @@ async def _told(event: str) -> AsyncIterator[tuple[Rest, Any]]:
         socket = next(one for one in on.connections if one.url_path == "private")
         async with _beside(key) as wire:
 
-            async def next_of_event() -> Any:
-                model = await _next_of(came, event)
+            async def next_of_event(patience_s: float = _PATIENCE_S) -> Any:
+                model = await _next_of(came, event, patience_s)
                 while not raw or raw[-1]["e"] != event:
                     raw.append(await asyncio.wait_for(wire.get(), _PATIENCE_S))
                 same_keys(model, raw.pop())
@@ -253,12 +253,12 @@ async def _beside(key: str) -> AsyncIterator[asyncio.Queue[Any]]:
         yield came
 
 
-async def _next_of(came: asyncio.Queue[Any], event: str) -> Any:
+async def _next_of(came: asyncio.Queue[Any], event: str, patience_s: float) -> Any:
     while True:
         try:
-            model = (await asyncio.wait_for(came.get(), _PATIENCE_S)).actual_instance
+            model = (await asyncio.wait_for(came.get(), patience_s)).actual_instance
         except TimeoutError:
-            raise Failed(f"no {event} within {_PATIENCE_S} s") from None
+            raise Failed(f"no {event} within {patience_s} s") from None
         if type(model).__name__.lower() == event.replace("_", "").lower():
             return model
 
@@ -291,7 +291,7 @@ async def account_update() -> None:
         expect(Decimal(told.B[0].wb) < 10_000, told)
 
 
-@capability("user_stream.algo_update", timeout_s=40)
+@capability("user_stream.algo_update", timeout_s=90)
 async def algo_update() -> None:
     async with _told("ALGO_UPDATE") as (own, following):
         asked = {"quantity": Decimal("0.01"), "trigger_price": price("1.04")}
@@ -300,6 +300,27 @@ async def algo_update() -> None:
         equal((told.aid, told.X, told.o, told.ai), (order.algo_id, "NEW", "STOP_MARKET", ""))
         own("cancel_algo_order", algo_id=order.algo_id)
         equal((await following()).o.X, "CANCELED")
+        for kind, factor in (("STOP_MARKET", "1.0003"), ("TAKE_PROFIT_MARKET", "0.9997")):
+            asked["trigger_price"] = price(factor)
+            own("new_algo_order", "CONDITIONAL", ID, "BUY", kind, **asked)
+        told = [await following(), await following()]
+        equal([one.o.X for one in told], ["NEW", "NEW"])
+        await _triggered(following)
+
+
+async def _triggered(following: Any) -> None:
+    """Follow the first of two conditional orders to its end."""
+    said: list[Any] = []
+    while not said or said[-1].X != "FINISHED":
+        event = (await following(60)).o
+        if not said or event.aid == said[0].aid:
+            said.append(event)
+    equal([event.X for event in said], ["TRIGGERING", "TRIGGERED", "FINISHED"])
+    equal(said[0].ai, "", "the order is not there yet")
+    last = said[-1]
+    expect(last.ai.isdigit() and last.ai == said[1].ai, last)
+    equal((last.act, Decimal(last.aq)), ("MARKET", Decimal("0.01")))
+    expect(positive(last.ap) and last.tt, last)
 
 
 @capability("user_stream.trade_lite", timeout_s=40)
