@@ -12,6 +12,7 @@ _MARKET: Final = {
     "market.time": "the venue's clock is read",
     "market.exchange_info": "symbols, filters and limits are read",
     "market.depth": "the order book is read, best prices first",
+    "market.rpi_depth": "the order book with retail orders is read",
     "market.trades": "the latest public trades are read",
     "market.historical_trades": "older public trades are read with a key",
     "market.agg_trades": "aggregated trades are read",
@@ -27,6 +28,7 @@ _MARKET: Final = {
     "market.ticker_price": "the last price of one symbol and of all",
     "market.book_ticker": "best bid and ask",
     "market.open_interest": "open contracts of a symbol",
+    "market.adl_risk": "how likely liquidations end in deleveraging",
 }
 _ACCOUNT: Final = {
     "account.account_v2": "the whole account, every symbol listed",
@@ -35,6 +37,7 @@ _ACCOUNT: Final = {
     "account.position_risk": "a position that was opened is seen",
     "account.account_config": "the account's switches",
     "account.symbol_config": "margin type and leverage per symbol",
+    "account.api_restrictions": "the key cannot withdraw, and says so",
     "account.leverage": "leverage is changed and read back",
     "account.margin_type": "cross becomes isolated; asking again is refused with -4046",
     "account.position_margin": "margin is added to an isolated position",

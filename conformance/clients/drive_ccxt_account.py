@@ -229,6 +229,13 @@ def api_trading_status() -> None:
     keys_in(raw, "indicators updateTime")
 
 
+@capability("account.api_restrictions")
+def api_restrictions() -> None:
+    allowed = rest.sapiGetAccountApiRestrictions()
+    equal((allowed["enableReading"], allowed["enableFutures"]), (True, True))
+    equal((allowed["enableWithdrawals"], allowed["enableInternalTransfer"]), (False, False))
+
+
 @capability("account.adl_quantile")
 def adl_quantile() -> None:
     on = trader()

@@ -48,6 +48,18 @@ def depth() -> None:
         expect(book["nonce"] and book["timestamp"], book)
 
 
+@capability("market.rpi_depth")
+def rpi_depth() -> None:
+    book = rest.fapiPublicGetRpiDepth({"symbol": ID, "limit": 1000})
+    expect(float(book["bids"][0][0]) < float(book["asks"][0][0]), book)
+
+
+@capability("market.adl_risk")
+def adl_risk() -> None:
+    risk = rest.fapiPublicGetSymbolAdlRisk({"symbol": ID})
+    equal((risk["symbol"], risk["adlRisk"] in {"high", "medium", "low"}), (ID, True))
+
+
 def _trades(method: str) -> list[Any]:
     rows = filled_list(rest.fetch_trades(SYMBOL, limit=5, params={"fetchTradesMethod": method}))
     for row in rows:

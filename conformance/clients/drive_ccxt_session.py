@@ -42,6 +42,7 @@ def client(kind: Any = ccxt.binanceusdm, account: Any = None, secret: str | None
     made.has["fetchCurrencies"] = False
     for group, version in _VERSIONS.items():
         made.urls["api"][group] = f"{VENUE.url}/fapi/{version}"
+    made.urls["api"]["sapi"] = f"{VENUE.url}/sapi/v1"
     if "ws" in made.urls["api"]:
         made.urls["api"]["ws"]["linear"] = f"{VENUE.socket_url}/ws"
         made.urls["api"]["ws"]["ws-api"]["linear"] = f"{VENUE.socket_url}/ws-fapi/v1"

@@ -46,7 +46,10 @@ ABSENT = {
         _NO_SOCKET_API,
     ),
     **dict.fromkeys(
-        ("market.premium_index_klines", "order.amendments", "order.batch_modify", "stream.trade"),
+        (
+            "market.premium_index_klines", "market.rpi_depth", "market.adl_risk",
+            "account.api_restrictions", "order.amendments", "order.batch_modify", "stream.trade",
+        ),
         _NO_METHOD,
     ),
     "account.account_v2": "binance-futures-connector 4.2.0 asks for /fapi/v3/account only",

@@ -48,6 +48,18 @@ def depth() -> None:
         expect(bids[0][0] < asks[0][0] and book.last_update_id > 0, book)
 
 
+@capability("market.rpi_depth")
+def rpi_depth() -> None:
+    book = rest("rpi_order_book", ID, 1000)
+    expect(positive(book.bids[0][0]) < positive(book.asks[0][0]), book)
+
+
+@capability("market.adl_risk")
+def adl_risk() -> None:
+    risk = rest("adl_risk", ID)
+    equal((risk.symbol, risk.adl_risk in {"high", "medium", "low"}), (ID, True))
+
+
 @capability("market.trades")
 def trades() -> None:
     rows = filled_list(rest("recent_trades_list", ID, 10))

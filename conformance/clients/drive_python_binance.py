@@ -51,6 +51,7 @@ def make(account: Mapping[str, Any]) -> Client:
     """The client of an account, unmodified but for its addresses."""
     client = Client(**keys_of(account), ping=False)
     client.FUTURES_URL = f"{VENUE.url}/fapi"
+    client.MARGIN_API_URL = f"{VENUE.url}/sapi"
     client.timestamp_offset = VENUE.clock_offset_ms()
     client.ws_future._url = f"{VENUE.socket_url}/ws-fapi/v1"
     return client

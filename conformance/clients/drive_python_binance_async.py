@@ -37,6 +37,7 @@ def make(account: Mapping[str, Any]) -> AsyncClient:
     client = AsyncClient(**keys_of(account))
     client.API_URL = f"{VENUE.url}/api"
     client.FUTURES_URL = f"{VENUE.url}/fapi"
+    client.MARGIN_API_URL = f"{VENUE.url}/sapi"
     client.timestamp_offset = VENUE.clock_offset_ms()
     client.ws_future._url = f"{VENUE.socket_url}/ws-fapi/v1"
     return client

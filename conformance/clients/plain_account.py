@@ -106,6 +106,14 @@ async def symbol_config(client: PlainClient) -> None:
     expect(isinstance(row["leverage"], int), row)
 
 
+@ACCOUNT.add("account.api_restrictions")
+async def api_restrictions(client: PlainClient) -> None:
+    allowed = await client("api_restrictions")
+    keys_in(allowed, "ipRestrict createTime enableReading enableWithdrawals enableInternalTransfer")
+    equal((allowed["enableReading"], allowed["enableFutures"]), (True, True))
+    equal((allowed["enableWithdrawals"], allowed["enableInternalTransfer"]), (False, False))
+
+
 @ACCOUNT.add("account.leverage")
 async def leverage(client: PlainClient) -> None:
     own = client.fresh()

@@ -65,6 +65,22 @@ async def depth(client: PlainClient) -> None:
     expect(bids[0][0] < asks[0][0], "the book is not crossed")
 
 
+@MARKET.add("market.rpi_depth")
+async def rpi_depth(client: PlainClient) -> None:
+    book = await client("rpi_depth", symbol="BTCUSDT", limit=1000)
+    keys_in(book, "lastUpdateId E T bids asks")
+    expect(positive(book["bids"][0][0]) < positive(book["asks"][0][0]), "the book is not crossed")
+
+
+@MARKET.add("market.adl_risk")
+async def adl_risk(client: PlainClient) -> None:
+    row = await client("adl_risk", symbol="BTCUSDT")
+    keys_in(row, "symbol adlRisk updateTime")
+    expect(row["adlRisk"] in {"high", "medium", "low"}, row)
+    rows = filled_list(await client("adl_risk"))
+    expect({"BTCUSDT", "ETHUSDT"} <= {one["symbol"] for one in rows}, "every symbol")
+
+
 @MARKET.add("market.trades")
 async def trades(client: PlainClient) -> None:
     rows = filled_list(await client("trades", symbol="BTCUSDT", limit=50))
