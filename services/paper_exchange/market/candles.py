@@ -172,6 +172,8 @@ class Candles:
             interval: deque(maxlen=CANDLES_KEPT_MAX) for interval in INTERVALS
         }
         self.is_changed = False
+        self._next_look_ms = 0
+        """No candle ends before this, because every one ends with a minute."""
 
     def add_trade(self, trade: Trade, ts_ms: int) -> None:
         """Count a trade announced at market time ``ts_ms``; close what is due before."""
@@ -192,6 +194,9 @@ class Candles:
 
     def close_due(self, ts_ms: int) -> list[tuple[str, Candle]]:
         """Close every candle that ended at or before ``ts_ms``; shorter intervals come first."""
+        if ts_ms < self._next_look_ms:
+            return []
+        self._next_look_ms = ts_ms - ts_ms % MINUTE_MS + MINUTE_MS
         closed: list[tuple[str, Candle]] = []
         minute = self._minute
         if minute is not None and minute.open_ms + MINUTE_MS <= ts_ms:
@@ -206,6 +211,7 @@ class Candles:
 
     def close_bar(self, bar: ClosedBar) -> list[tuple[str, Candle]]:
         """Close one candle with the values the source says are final, its last minute first."""
+        self._next_look_ms = 0
         closed: list[tuple[str, Candle]] = []
         if bar.interval == "1m":
             candle = self._minute
