@@ -18,12 +18,7 @@ from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.algo_orders import CONTRACT_PRICE, MARK_PRICE, AlgoStatus
 from services.paper_exchange.state.orders import CANCELED, EXPIRED, Match
 from services.paper_exchange.state.venue_state import NS_PER_MS, UserEvent, VenueState
-from services.paper_exchange.trading.matching import (
-    Share,
-    can_give,
-    shares_of_book,
-    shares_of_trade,
-)
+from services.paper_exchange.trading.matching import Share, shares_of_book, shares_of_trade
 from services.paper_exchange.trading.triggers import trigger_reached
 
 __all__ = ["NS_PER_MS", "Exchange", "UserEvent"]
@@ -45,9 +40,10 @@ class Exchange(VenueState):
     ) -> None:
         """A public trade printed: resting orders it reaches fill, then conditional ones trigger."""
         self.books[symbol].last_price = price
-        resting = self.resting[symbol]
-        if resting:
-            for share in shares_of_trade(resting, price, quantity, is_buyer_maker=is_buyer_maker):
+        if self.resting[symbol]:
+            for share in shares_of_trade(
+                self, symbol, price, quantity, is_buyer_maker=is_buyer_maker
+            ):
                 self._fill_resting(share, now_ns)
         if self.conditional[symbol]:
             trigger_reached(self, symbol, CONTRACT_PRICE, price, now_ns)
@@ -55,9 +51,8 @@ class Exchange(VenueState):
 
     def on_book(self, symbol: str, now_ns: int) -> None:
         """The book changed: resting orders that the opposite side has reached fill."""
-        resting = self.resting[symbol]
-        if resting:
-            for share in shares_of_book(resting, self.books[symbol]):
+        if self.resting[symbol]:
+            for share in shares_of_book(self, symbol):
                 self._fill_resting(share, now_ns)
             self.settle_risk(now_ns)
 
@@ -113,11 +108,8 @@ class Exchange(VenueState):
                 self._listen_key_due(account, subject, due_ns)
 
     def _fill_resting(self, share: Share, now_ns: int) -> None:
-        order = share.order
-        quantity = min(share.quantity, can_give(self, order))
-        if quantity > 0:
-            account = self.accounts[order.account_id]
-            self.book_fill(account, order, Match(order.price, quantity), now_ns, is_maker=True)
+        order, match = share.order, Match(share.order.price, share.quantity)
+        self.book_fill(self.accounts[order.account_id], order, match, now_ns, is_maker=True)
 
     def _countdown_due(self, account: Account, symbol: str, due_ns: int) -> None:
         """End a symbol's regular orders; its conditional ones stay, as protection must."""

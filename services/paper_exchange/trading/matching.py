@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from services.paper_exchange.market.book import Book
 from services.paper_exchange.state.ledger import ZERO
 from services.paper_exchange.state.orders import Match, Order
-from services.paper_exchange.state.resting_orders import RestingOrders, RestingSide
+from services.paper_exchange.state.resting_orders import RestingSide
 from services.paper_exchange.state.venue_state import VenueState
 
 RPI: Final = "RPI"
@@ -97,17 +97,31 @@ def _queue(makers: list[Order], price: Decimal, at_source: Decimal) -> list[Offe
     return queue
 
 
+class Asker(NamedTuple):
+    """Whose position a taker is for."""
+
+    account_id: str
+    position_side: str
+
+
 def fills_at_once(
-    state: VenueState, symbol: str, side: str, quantity: Decimal, limit: Decimal
+    state: VenueState, asker: Asker, symbol: str, side: str, quantity: Decimal, limit: Decimal
 ) -> bool:
-    """Whether a taker gets all of its quantity no worse than `limit`."""
-    spoken_for: dict[tuple[str, str], Decimal] = {}
+    """Whether a taker gets all of its quantity no worse than `limit`.
+
+    What other orders of the same position give before it is lost to one that only reduces; where
+    the taker trades with its own position, each fill brings back what the other takes.
+    """
+    spoken_for: dict[Asker, Decimal] = {}
     for _, offered, maker in offers(state, symbol, side, limit):
         available = offered
-        if maker is not None and maker.is_reducing:
-            position = maker.account_id, maker.position_side
+        if maker is not None:
+            position = Asker(maker.account_id, maker.position_side)
             taken = spoken_for.get(position, ZERO)
-            available = max(ZERO, min(offered, can_give(state, maker) - taken))
+            if maker.is_reducing and position != asker:
+                account = state.accounts[maker.account_id]
+                held = state.reducible(account, symbol, maker.sign, maker.position_side)
+                available = max(ZERO, min(offered, held - taken))
             spoken_for[position] = taken + available
         quantity -= available
         if quantity <= 0:
@@ -179,43 +193,50 @@ def eat_queue(own: RestingSide, price: Decimal, quantity: Decimal) -> None:
 
 
 def shares_of_trade(
-    resting: RestingOrders, price: Decimal, quantity: Decimal, *, is_buyer_maker: bool
-) -> list[Share]:
-    """What a public trade fills of the resting orders; eats into the queue at its price."""
-    shares = [Share(order, order.leaves) for order in resting.bids.better_than(price)]
-    shares += [Share(order, order.leaves) for order in resting.asks.better_than(price)]
+    state: VenueState, symbol: str, price: Decimal, quantity: Decimal, *, is_buyer_maker: bool
+) -> Iterator[Share]:
+    """What a public trade fills of the resting orders; eats into the queue at its price.
+
+    Each share is to be booked before the next is asked for: what one order could not take, because
+    a fill before it used up its position, is for the next in line.
+    """
+    resting = state.resting[symbol]
+    for order in [*resting.bids.better_than(price), *resting.asks.better_than(price)]:
+        given = can_give(state, order)
+        if given > 0:
+            yield Share(order, given)
     passed = ZERO
     for order in (resting.bids if is_buyer_maker else resting.asks).level_at(price):
         eaten = min(quantity, max(ZERO, order.queue_ahead - passed))
         passed += eaten
         quantity -= eaten
         order.queue_ahead = max(ZERO, order.queue_ahead - passed)
-        filled = min(order.leaves, quantity)
-        if filled > 0:
-            shares.append(Share(order, filled))
-            quantity -= filled
-    return shares
+        given = min(can_give(state, order), quantity)
+        if given > 0:
+            quantity -= given
+            yield Share(order, given)
 
 
-def shares_of_book(resting: RestingOrders, book: Book) -> list[Share]:
-    """What the opposite side of the source's book, having come to the resting orders, fills."""
-    shares: list[Share] = []
+def shares_of_book(state: VenueState, symbol: str) -> Iterator[Share]:
+    """What the opposite side of the source's book, having come to the resting orders, fills.
+
+    Each share is to be booked before the next is asked for.
+    """
+    resting, book = state.resting[symbol], state.books[symbol]
     for side, own in (("BUY", resting.bids), ("SELL", resting.asks)):
-        own_price = own.best_price
-        if own_price is None:
-            continue
-        best = best_counter_price(book, side)
-        if best is None or not is_no_worse(side, best, own_price):
+        best, own_price = best_counter_price(book, side), own.best_price
+        if best is None or own_price is None or not is_no_worse(side, best, own_price):
             continue
         taken = ZERO
         for order in own.no_worse_than(best):
-            filled = min(
-                order.leaves, _reach(book, side, order.price, taken + order.leaves) - taken
-            )
-            if filled > 0:
-                shares.append(Share(order, filled))
-                taken += filled
-    return shares
+            able = can_give(state, order)
+            if able <= 0:
+                continue
+            given = min(able, _reach(book, side, order.price, taken + able) - taken)
+            if given <= 0:
+                break  # and those behind it are reached by less still
+            taken += given
+            yield Share(order, given)
 
 
 def _reach(book: Book, side: str, limit: Decimal, enough: Decimal) -> Decimal:

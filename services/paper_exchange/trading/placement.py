@@ -22,7 +22,12 @@ from services.paper_exchange.trading.filters import (
     take_bound,
 )
 from services.paper_exchange.trading.margin_check import check_margin
-from services.paper_exchange.trading.matching import best_offered_price, fills_at_once, would_take
+from services.paper_exchange.trading.matching import (
+    Asker,
+    best_offered_price,
+    fills_at_once,
+    would_take,
+)
 from services.paper_exchange.trading.order_reading import DEFAULT_PREVENTION, read_order
 from services.paper_exchange.trading.order_request import OrderRequest
 from services.paper_exchange.trading.order_shapes import acknowledged_order, tested_order
@@ -141,8 +146,9 @@ def match_order(
     limit = request.price
     if request.is_market:
         limit = take_bound(instrument, side, exchange.mark_of(symbol) or ZERO)
+    asker = Asker(account.account_id, request.position_side)
     if request.time_in_force == "FOK" and not fills_at_once(
-        exchange, symbol, side, quantity, limit
+        exchange, asker, symbol, side, quantity, limit
     ):
         raise RefusalError(-5021)
     if request.time_in_force in POST_ONLY and would_take(exchange, symbol, side, limit):

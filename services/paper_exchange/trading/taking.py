@@ -62,13 +62,12 @@ def _meet(state: VenueState, account: Account, order: Order, offer: Offer, now_n
     if maker.account_id == order.account_id and _prevents(order):
         _expire_in_match(state, account, order, maker, now_ns)
         return
-    quantity = min(can_give(state, order), can_give(state, maker))
-    if quantity <= 0:
-        return
-    maker.queue_ahead = ZERO
-    match = Match(maker.price, quantity, state.next_trade_id(order.symbol))
-    state.book_fill(account, order, match, now_ns, is_maker=False)
-    state.book_fill(state.accounts[maker.account_id], maker, match, now_ns, is_maker=True)
+    # A maker that only reduces the taker's own position may give more after each fill.
+    while (quantity := min(can_give(state, order), can_give(state, maker))) > 0:
+        maker.queue_ahead = ZERO
+        match = Match(maker.price, quantity, state.next_trade_id(order.symbol))
+        state.book_fill(account, order, match, now_ns, is_maker=False)
+        state.book_fill(state.accounts[maker.account_id], maker, match, now_ns, is_maker=True)
 
 
 def _prevents(order: Order) -> bool:
