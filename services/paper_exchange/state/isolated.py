@@ -1,6 +1,8 @@
 """Isolated margin: what a fill moves between the cross wallet and a position's own.
 
-- What opens brings its initial margin along: notional at the fill price over the leverage.
+- What opens brings its initial margin along: notional at the fill price over the leverage, or
+  what the cross wallet has where that is less. It never goes below zero for it: what was
+  affordable when it was ordered may not be any more when it fills.
 - Profit and commission are settled in the isolated wallet.
 - What closes takes its share of the wallet, and its profit less commission, back to the cross
   wallet, so that what stays open is backed as it was before. A loss beyond that share eats into
@@ -48,19 +50,24 @@ def isolated_move(
     price: Decimal,
     leverage: int,
     commission: Decimal,
+    spare: Decimal,
 ) -> IsolatedMove:
-    """What one fill moves; `held` and `backing` are quantity and isolated wallet before it."""
+    """What one fill moves; `held` and `backing` are quantity and isolated wallet before it.
+
+    `spare` is the cross wallet before it.
+    """
     is_turned = held * change.quantity < 0
     stays = ZERO if is_turned else min(abs(held), abs(change.quantity))
     opened, closed = abs(change.quantity) - stays, abs(held) - stays
-    brought = round_money(opened * price / leverage)
+    needed = round_money(opened * price / leverage)
     if not closed:
-        return IsolatedMove(brought, ZERO, ZERO)
+        return IsolatedMove(min(needed, max(ZERO, spare)), ZERO, ZERO)
     share = backing if not stays else round_money(backing * closed / abs(held))
     # The commission of an order that turns the position around is left to what it opens.
     left = share + change.realized - (ZERO if opened else commission)
     insured = max(ZERO, -left) if not stays else ZERO
-    return IsolatedMove(brought, max(ZERO, left), insured)
+    released = max(ZERO, left)
+    return IsolatedMove(min(needed, max(ZERO, spare + released)), released, insured)
 
 
 def isolated_postings(

@@ -16,6 +16,7 @@ from services.paper_exchange.state.ledger import (
     apply_fill,
     fill_postings,
     round_money,
+    wallet,
 )
 from services.paper_exchange.state.ledger import position as cost_account
 from services.paper_exchange.state.orders import EXPIRED, EXPIRED_IN_MATCH, Match, Order, Trade
@@ -156,6 +157,7 @@ class VenueState(VenueRecords):
             price,
             account.leverage_of(symbol),
             commission,
+            self.ledger.balance(wallet(owner)),
         )
         self.ledger.post(postings + isolated_postings(owner, symbol, side, move))
         if move.insured:

@@ -48,14 +48,14 @@ def check_margin(
         price = request.price
     else:
         price = max((counter or mark) if request.is_market else request.price, mark)
+    held = account.position(*key).quantity
     cost = order_cost(
-        before,
-        account.position(*key).quantity,
-        leverage,
-        sign=request.sign,
-        quantity=request.quantity,
-        price=price,
+        before, held, leverage, sign=request.sign, quantity=request.quantity, price=price
     )
+    turned = request.quantity - abs(held)
+    if before.is_isolated and held * request.sign < 0 < turned:
+        # The old position gives back only what its loss leaves of its wallet.
+        cost = max(cost, turned * price / leverage - max(ZERO, before.isolated_margin))
     _check_idle(whole, before, cost)
 
 

@@ -262,3 +262,29 @@ def test_a_modified_order_needs_idle_margin_too(make_venue):
 
     assert modify("0.500").code == -2019
     assert modify("0.300").status == 200
+
+
+def test_turning_a_losing_position_around_needs_the_margin_of_the_new_one(make_venue):
+    venue = make_venue(balance="1000")
+    venue.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=10)
+    venue.call("POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType="ISOLATED")
+    venue.order("BUY", "0.180")
+    venue.depth("BTCUSDT", [("46000.00", "9")], [("46000.10", "9")], mark="46000")
+    # 175 of the 895 are left, 100 lie idle, and a short position of 0.18 needs 828.
+    assert venue.code("SELL", "0.360") == -2019
+    assert venue.code("SELL", "0.220") == 0
+    assert cross(venue) >= 0
+    assert venue.exchange.ledger.balance("insurance") == 0
+
+
+def test_a_fill_brings_no_more_margin_along_than_there_is(make_venue):
+    venue = make_venue(balance="960")
+    venue.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=1)
+    venue.call("POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType="ISOLATED")
+    asks = [("50000.10", "0.001"), ("52000.00", "9")]
+    venue.depth("BTCUSDT", [("50000.00", "9")], asks, mark="50000")
+    venue.order("BUY", "0.019")
+    assert venue.account.position("BTCUSDT").quantity == Decimal("0.019")
+    commission = (Decimal("50.0001") + 18 * 52) * Decimal("0.0005")
+    assert (cross(venue), own(venue)) == (0, 960 - commission)
+    assert venue.exchange.ledger.balance("insurance") == 0
