@@ -226,6 +226,13 @@ def order_cost(
     bids = before.bid_notional + (quantity * price if sign > 0 else ZERO)
     asks = before.ask_notional + (quantity * price if sign < 0 else ZERO)
     with_order = max(abs(before.notional + bids), abs(before.notional - asks)) / leverage
+    loss = open_loss(held, before.mark, sign=sign, quantity=quantity, price=price)
+    return max(ZERO, with_order - before.initial) + loss
+
+
+def open_loss(
+    held: Decimal, mark: Decimal, *, sign: int, quantity: Decimal, price: Decimal
+) -> Decimal:
+    """What an order would lose at once, traded at its price, by what it opens beyond `held`."""
     closing = min(quantity, max(ZERO, -sign * held))
-    open_loss = (quantity - closing) * max(ZERO, sign * (price - before.mark))
-    return max(ZERO, with_order - before.initial) + open_loss
+    return (quantity - closing) * max(ZERO, sign * (price - mark))

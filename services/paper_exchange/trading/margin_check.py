@@ -9,7 +9,12 @@ from msgspec.structs import replace
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.brackets import notional_max
 from services.paper_exchange.state.ledger import ZERO
-from services.paper_exchange.state.margin import AccountMargin, PositionMargin, order_cost
+from services.paper_exchange.state.margin import (
+    AccountMargin,
+    PositionMargin,
+    open_loss,
+    order_cost,
+)
 from services.paper_exchange.state.orders import Order
 from services.paper_exchange.state.position_sides import is_closing
 from services.paper_exchange.state.venue_state import VenueState
@@ -75,7 +80,16 @@ def check_amendment(
     if amended.leaves > order.leaves:
         leverage = account.leverage_of(order.symbol)
         _check_leverage(order.symbol, leverage, without, order.sign, amended.leaves * mark)
-    _check_idle(state.margin_of(account), before, after.initial - before.initial)
+    held = account.position(*key).quantity
+    loss_before, loss_after = (
+        # A SELL is assumed to trade at the mark where that is better, so that it opens at no loss.
+        open_loss(held, mark, sign=1, quantity=one.leaves, price=one.price)
+        if one.sign > 0
+        else ZERO
+        for one in (order, amended)
+    )
+    cost = after.initial - before.initial + max(ZERO, loss_after - loss_before)
+    _check_idle(state.margin_of(account), before, cost)
 
 
 def _check_leverage(

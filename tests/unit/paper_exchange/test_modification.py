@@ -91,3 +91,13 @@ def test_an_order_may_be_moved_so_often(venue):
     modify(venue, order_id, quantity="0.011")
     venue.account.orders[order_id].amendments *= 10_000
     assert modify(venue, order_id).code == -5026
+
+
+def test_a_modification_needs_the_margin_that_placing_it_would_need(make_venue):
+    venue = make_venue(balance="1000")
+    venue.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=125)
+    venue.depth("BTCUSDT", [("50000.00", "9")], [("52000.00", "9")], mark="50000")
+    assert venue.code("BUY", "0.900", "52000.00") == -2019
+    order_id = rest(venue, "49000.00", "0.900")
+    assert modify(venue, order_id, quantity="0.900", price="52000.00").code == -2019
+    assert modify(venue, order_id, quantity="0.900", price="50100.00").code == 0
