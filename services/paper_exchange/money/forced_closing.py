@@ -25,6 +25,8 @@ class ForcedClosing(Enum):
     SETTLEMENT = "settlement"
 
 
+CALCULATED: Final = "CALCULATED"
+"""What the event of a fill is called where the venue itself closes."""
 AUTO_CLOSE_TYPES: Final = {
     ForcedClosing.LIQUIDATION: "LIQUIDATION",
     ForcedClosing.ADL: "ADL",
@@ -78,7 +80,7 @@ def book_closing(
     """Book fills of such an order; what no market took part in `is_free` of commission."""
     for match in matches:
         state.book_fill(
-            account, order, match, now_ns, is_maker=False, execution="CALCULATED",
+            account, order, match, now_ns, is_maker=False, execution=CALCULATED,
             commission_rate=ZERO if is_free else None,
         )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """Liquidation: what happens to positions whose margin no longer covers their maintenance.
 
 As at the venue: open orders are canceled, then positions are closed by IOC orders of the venue's
-own, priced where nothing of the margin would be left (the bankruptcy price). What the book does
-not take at that price or better, the insurance fund takes over at it; what the fund cannot pay for
+own, priced where nothing of the margin would be left (the bankruptcy price). They meet whatever any
+taker would: the source's book and the orders of our accounts. What these do not take at that price or better, the insurance fund takes over at it; what the fund cannot pay for
 any more is deleveraged from customers on the other side, and the rest of the market bears the rest.
 
 A position above the first leverage bracket is brought into the next lower bracket first, and left
@@ -20,6 +20,7 @@ from services.paper_exchange.money import insurance
 from services.paper_exchange.money.deleveraging import deleverage
 from services.paper_exchange.money.force_order_stream import announce
 from services.paper_exchange.money.forced_closing import (
+    CALCULATED,
     ForcedClosing,
     book_closing,
     place_closing,
@@ -31,7 +32,7 @@ from services.paper_exchange.state.brackets import bracket_at
 from services.paper_exchange.state.ledger import ZERO, round_money, wallet
 from services.paper_exchange.state.orders import CANCELED, Match, Order
 from services.paper_exchange.state.venue_state import VenueState
-from services.paper_exchange.trading.matching import sweep
+from services.paper_exchange.trading.taking import meet_offers
 from services.paper_exchange.wire.decimal_text import MONEY_STEP
 
 
@@ -76,16 +77,16 @@ def _close_part(
     order = place_closing(
         state, account, position, ForcedClosing.LIQUIDATION, quantity, price, now_ns
     )
-    matches = sweep(state.books[position.symbol], order.side, quantity, price)
-    book_closing(state, account, order, matches, now_ns)
+    meet_offers(state, account, order, price, now_ns, CALCULATED)
+    trades = takewhile(
+        lambda one: one.order_id == order.order_id,
+        reversed(account.trades.get(position.symbol, [])),
+    )
+    commission = sum((trade.commission for trade in trades), ZERO)
     if order.is_open:
         _hand_over(state, account, order, stake, now_ns)
     announce(state, order, now_ns)
-    left = behind
-    for trade in takewhile(
-        lambda one: one.order_id == order.order_id, reversed(account.trades[position.symbol])
-    ):
-        left += stake.sign * (trade.price - stake.mark) * trade.quantity - trade.commission
+    left = behind + stake.sign * (order.quote - stake.mark * order.executed) - commission
     fee = round_money(order.quote * instrument.liquidation_fee)
     in_wallet = state.ledger.balance(wallet(account.account_id))
     affordable = min(left, in_wallet).quantize(MONEY_STEP, rounding=ROUND_DOWN)

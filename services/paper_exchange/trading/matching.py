@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from services.paper_exchange.market.book import Book
 from services.paper_exchange.state.ledger import ZERO
-from services.paper_exchange.state.orders import Match, Order
+from services.paper_exchange.state.orders import Order
 from services.paper_exchange.state.resting_orders import RestingSide
 from services.paper_exchange.state.venue_state import VenueState
 
@@ -138,18 +138,6 @@ def can_give(state: VenueState, order: Order) -> Decimal:
     account = state.accounts[order.account_id]
     held = state.reducible(account, order.symbol, order.sign, order.position_side)
     return min(order.leaves, held)
-
-
-def sweep(book: Book, side: str, quantity: Decimal, limit: Decimal) -> list[Match]:
-    """What the source's book alone gives a taker, best level first and no worse than `limit`."""
-    matches: list[Match] = []
-    for price, available in book.levels_for_taker(side):
-        if quantity <= 0 or not is_no_worse(side, price, limit):
-            break
-        taken = min(quantity, available)
-        matches.append(Match(price, taken))
-        quantity -= taken
-    return matches
 
 
 def best_counter_price(book: Book, side: str) -> Decimal | None:

@@ -13,7 +13,13 @@ from typing import Final
 
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.ledger import ZERO
-from services.paper_exchange.state.orders import EXPIRED, EXPIRED_IN_MATCH, Match, Order
+from services.paper_exchange.state.orders import (
+    EXPIRED,
+    EXPIRED_IN_MATCH,
+    POST_ONLY,
+    Match,
+    Order,
+)
 from services.paper_exchange.state.user_events import (
     IOC_NOT_FILLED,
     IOC_SELF_TRADE,
@@ -34,11 +40,8 @@ _PREVENTING_TIMES_IN_FORCE: Final = frozenset({"GTC", "IOC", "GTD"})
 
 def take(state: VenueState, account: Account, order: Order, limit: Decimal, now_ns: int) -> None:
     """Let an accepted order take no worse than `limit`; let its rest expire or come to rest."""
-    if order.time_in_force not in ("GTX", "RPI"):
-        for offer in offers(state, order.symbol, order.side, limit):
-            _meet(state, account, order, offer, now_ns)
-            if can_give(state, order) <= 0:
-                break
+    if order.time_in_force not in POST_ONLY:
+        meet_offers(state, account, order, limit, now_ns)
     if not order.is_open:
         return
     if order.order_type == "MARKET":
@@ -49,12 +52,33 @@ def take(state: VenueState, account: Account, order: Order, limit: Decimal, now_
         state.rest(order, resting_ahead(state.books[order.symbol], order.side, order.price))
 
 
-def _meet(state: VenueState, account: Account, order: Order, offer: Offer, now_ns: int) -> None:
+def meet_offers(
+    state: VenueState,
+    account: Account,
+    order: Order,
+    limit: Decimal,
+    now_ns: int,
+    execution: str = "TRADE",
+) -> None:
+    """Let an accepted order trade with what it meets no worse than `limit`; its rest stays open.
+
+    `execution` is what its own events call a fill: CALCULATED where the venue itself closes.
+    """
+    for offer in offers(state, order.symbol, order.side, limit):
+        _meet(state, account, order, offer, now_ns, execution)
+        if can_give(state, order) <= 0:
+            break
+
+
+def _meet(
+    state: VenueState, account: Account, order: Order, offer: Offer, now_ns: int, execution: str
+) -> None:
     """Trade with one offer as far as both are good for it, or prevent it."""
     maker = offer.maker
     if maker is None:
         quantity = min(can_give(state, order), offer.quantity)
-        state.book_fill(account, order, Match(offer.price, quantity), now_ns, is_maker=False)
+        match = Match(offer.price, quantity)
+        state.book_fill(account, order, match, now_ns, is_maker=False, execution=execution)
         eat_queue(state.resting[order.symbol].facing(order.side), offer.price, quantity)
         return
     if not maker.is_open:
@@ -66,7 +90,7 @@ def _meet(state: VenueState, account: Account, order: Order, offer: Offer, now_n
     while (quantity := min(can_give(state, order), can_give(state, maker))) > 0:
         maker.queue_ahead = ZERO
         match = Match(maker.price, quantity, state.next_trade_id(order.symbol))
-        state.book_fill(account, order, match, now_ns, is_maker=False)
+        state.book_fill(account, order, match, now_ns, is_maker=False, execution=execution)
         state.book_fill(state.accounts[maker.account_id], maker, match, now_ns, is_maker=True)
 
 

@@ -283,3 +283,23 @@ def test_one_side_of_a_hedge_stays_where_its_profit_covers_it(make_venue):
     venue.order("BUY", "0.100", positionSide="SHORT")
     assert venue.exchange.wallet_of(venue.account) >= 0
     assert venue.exchange.ledger.total() == 0
+
+
+def test_a_liquidation_meets_the_orders_of_other_customers(make_venue):
+    venue = long_on_the_edge(make_venue)
+    buyer, key = second_account(venue, "buyer", "20000")
+    bid = venue.order("BUY", "0.050", "45180.00", key=key).body["orderId"]
+    venue.call("POST", "/fapi/v1/listenKey")
+    venue.call("POST", "/fapi/v1/listenKey", key=key)
+    venue.events()
+    move_mark(venue, "45150.00", ask="45200.00")
+    assert venue.account.position("BTCUSDT").quantity == 0
+    assert buyer.position("BTCUSDT").quantity == Decimal("0.050")
+    assert buyer.orders[bid].status == "FILLED"
+    fills = [(one["x"], one["L"], one["l"]) for one in order_events(venue.events()) if one["t"]]
+    assert fills == [
+        ("CALCULATED", "45180.00", "0.050"),
+        ("TRADE", "45180.00", "0.050"),
+        ("CALCULATED", "45150.00", "0.150"),
+    ]
+    assert venue.exchange.ledger.total() == 0
