@@ -76,7 +76,12 @@ class TradeDesk:
         return Told(found.status, found.body, _order_counts(asked, found, now_ns))
 
     def deliver_events(self, now_ns: int | None = None) -> None:
-        """Carry the events said since the last call, public and private, to whoever listens."""
+        """Carry the events said since the last call, public and private, to whoever listens.
+
+        Whom something concerned that no request did, such as a script, is looked at first.
+        """
+        if self.exchange.risk.unsettled:
+            self.exchange.settle_risk(self.clock.now_ns() if now_ns is None else now_ns)
         for stream, payload in self.exchange.announcements:
             self._hub.publish(stream, payload)
         self.exchange.announcements.clear()

@@ -2,8 +2,9 @@
 
 As at the venue: open orders are canceled, then positions are closed by IOC orders of the venue's
 own, priced where nothing of the margin would be left (the bankruptcy price). They meet whatever any
-taker would: the source's book and the orders of our accounts. What these do not take at that price or better, the insurance fund takes over at it; what the fund cannot pay for
-any more is deleveraged from customers on the other side, and the rest of the market bears the rest.
+taker would: the source's book and the orders of our accounts. What these do not take at that price
+or better, the insurance fund takes over at it; what the fund cannot pay for any more is deleveraged
+from customers on the other side, and the rest of the market bears the rest.
 
 A position above the first leverage bracket is brought into the next lower bracket first, and left
 alone once that is enough. Each step uses up only the margin that stood behind what it closed: what

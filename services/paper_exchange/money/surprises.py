@@ -18,6 +18,7 @@ from services.paper_exchange.money.forced_closing import (
 from services.paper_exchange.state.accounts import Account, Position
 from services.paper_exchange.state.ledger import ZERO, round_money
 from services.paper_exchange.state.orders import CANCELED, Match, Order
+from services.paper_exchange.state.position_sides import BOTH, LONG, SHORT
 from services.paper_exchange.state.venue_state import VenueState
 from services.paper_exchange.trading.matching import best_counter_price
 from services.paper_exchange.trading.order_request import OrderRequest
@@ -88,7 +89,13 @@ def owner_trades(
     *,
     price: Decimal | None = None,
 ) -> Order:
-    """The owner places an order by hand, MARKET or (with a price) LIMIT; raises its refusal."""
+    """The owner places an order by hand, MARKET or (with a price) LIMIT; raises its refusal.
+
+    In hedge mode it opens: a BUY for LONG, a SELL for SHORT.
+    """
+    position_side = BOTH
+    if account.is_hedge_mode:
+        position_side = LONG if side == "BUY" else SHORT
     request = OrderRequest(
         symbol=symbol,
         side=side,
@@ -101,6 +108,7 @@ def owner_trades(
         self_trade_prevention="EXPIRE_MAKER",
         good_till_ms=0,
         wants_result=False,
+        position_side=position_side,
     )
     allowed = judge_order(state, account, request)
     order, _ = match_order(state, account, request, allowed, now_ns)

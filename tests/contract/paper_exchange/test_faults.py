@@ -184,3 +184,15 @@ async def test_a_liquidation_and_the_owners_hand_reach_the_account(customer):
     again = await customer.sim("POST", "/sim/surprises", script | {"kind": "adl"})
     assert "-2022" in again["error"]
     assert (await customer.sim("GET", "/sim/ledger"))["total"] == "0"
+
+
+async def test_what_a_script_leaves_without_margin_is_liquidated_at_once(customer):
+    account_id = customer.account["account_id"]
+    script = {"account_id": account_id, "symbol": "ETHUSDT"}
+    order = {"kind": "manual_order", "side": "BUY", "quantity": "4.000"}
+    await customer.sim("POST", "/sim/surprises", script | order)
+    ruin = {"kind": "adl", "quantity": "3.999", "price": "1.00"}
+    await customer.sim("POST", "/sim/surprises", script | ruin)
+    accounts = (await customer.sim("GET", "/sim/accounts"))["accounts"]
+    (account,) = [one for one in accounts if one["account_id"] == account_id]
+    assert (account["positions"], account["wallet"]) == ([], "0")

@@ -139,3 +139,15 @@ def test_money_is_conserved_whatever_the_venue_and_the_market_do(make_venue, mov
         for algo in account.waiting_algos.values():
             if algo.close_position:
                 assert exchange.reducible(account, "BTCUSDT", algo.sign) > 0
+
+
+@pytest.mark.parametrize(("side", "position_side"), [("BUY", "LONG"), ("SELL", "SHORT")])
+def test_the_owners_hand_opens_a_position_of_the_mode_that_the_account_is_in(
+    venue, side, position_side
+):
+    venue.call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="true")
+    arguments = (venue.exchange, venue.account, "BTCUSDT", side, Decimal("0.010"))
+    assert owner_trades(*arguments, venue.now_ns).status == "FILLED"
+    held = {key: position.quantity for key, position in venue.account.positions.items()}
+    sign = 1 if side == "BUY" else -1
+    assert held == {("BTCUSDT", position_side): sign * Decimal("0.010")}
