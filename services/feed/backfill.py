@@ -22,8 +22,10 @@ from services.feed.weight import WeightGate
 
 log = get_logger(__name__)
 
-#: What one trades or historicalTrades request returns at most.
+#: What one trades request returns at most.
 TRADES_PER_PAGE = 1_000
+#: What one historicalTrades request returns at most; the venue refuses to be asked for more.
+OLD_TRADES_PER_PAGE = 500
 #: What one klines request returns at most.
 KLINES_PER_PAGE = 1_500
 
@@ -139,7 +141,7 @@ class Backfill:
         for _ in range(self._settings.backfill_pages_max):
             await self._admit(WEIGHT_OLD_TRADES)
             page = await self._venue.historical_trades(
-                question.symbol, from_id=from_id, limit=TRADES_PER_PAGE
+                question.symbol, from_id=from_id, limit=OLD_TRADES_PER_PAGE
             )
             rows += page
             if not page or page[-1].trade_id >= until_id - 1:

@@ -290,7 +290,7 @@ class VenueClient(VenueSettings):
     async def historical_trades(
         self, symbol: str, *, from_id: int | None = None, limit: int | None = None
     ) -> list[TradeRow]:
-        """GET historicalTrades; weight 200."""
+        """GET historicalTrades: at most 500; weight 200."""
         data = {"symbol": symbol, "fromId": from_id, "limit": limit}
         return await self._read("historicalTrades", list[TradeRow], data)
 

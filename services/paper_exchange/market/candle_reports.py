@@ -5,6 +5,7 @@ from typing import Final
 
 from services.paper_exchange.market.candle_payloads import kline_row, reading_row
 from services.paper_exchange.market.candles import INTERVALS, SECOND, Candle, Candles
+from services.paper_exchange.market.continuous_time import newest_of, oldest_of
 from services.paper_exchange.market.mark_candles import MarkCandles
 from services.paper_exchange.market.report_view import MarketView, Report, state_of, window
 from services.paper_exchange.market.second_candles import second_candles
@@ -25,11 +26,15 @@ def klines(view: MarketView, sent: Parameters, _now_ns: int) -> Rows:
     """GET /fapi/v1/klines: candles of a symbol, the last one still open."""
     state = state_of(view, sent)
     interval = _interval(sent, INTERVALS)
-    return _rows(state, interval, _choose(state.candles.recent(interval), sent))
+    chosen = _choose_without_gaps(state.candles.recent(interval), interval, sent)
+    return _rows(state, interval, chosen)
 
 
 def continuous_klines(view: MarketView, sent: Parameters, _now_ns: int) -> Rows:
-    """GET /fapi/v1/continuousKlines: candles of a pair's contract of one type, of seconds too."""
+    """GET /fapi/v1/continuousKlines: candles of a pair's contract of one type, of seconds too.
+
+    Times without trades are left out here, unlike in all other candles.
+    """
     state = _pair(view, sent)
     contract_type = sent.text("contractType")
     if contract_type not in CONTRACT_TYPES:
@@ -83,6 +88,17 @@ def _interval(sent: Parameters, known: Iterable[str]) -> str:
     return interval
 
 
+def _choose_without_gaps(
+    candles: Iterable[Candle], interval: str, sent: Parameters
+) -> Iterable[Candle]:
+    """As `_choose`, with a flat candle for each time without one between two others."""
+    limit = sent.limit(KLINES_DEFAULT, KLINES_MAX)
+    start_ms, end_ms = window(sent)
+    if start_ms is not None:
+        return oldest_of(candles, interval, start_ms, end_ms, limit)
+    return newest_of(candles, interval, end_ms, limit)
+
+
 def _choose(candles: Iterable[Candle], sent: Parameters) -> list[Candle]:
     """The candles that open in the window asked for: its first ones, or the newest without one."""
     limit = sent.limit(KLINES_DEFAULT, KLINES_MAX)
@@ -102,4 +118,5 @@ def _rows(state: SymbolMarket, interval: str, chosen: Iterable[Candle]) -> Rows:
 
 def _reading_rows(candles: Candles, sent: Parameters) -> Rows:
     interval = _interval(sent, INTERVALS)
-    return [reading_row(interval, candle) for candle in _choose(candles.recent(interval), sent)]
+    chosen = _choose_without_gaps(candles.recent(interval), interval, sent)
+    return [reading_row(interval, candle) for candle in chosen]

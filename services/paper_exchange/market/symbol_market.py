@@ -26,7 +26,7 @@ TRADES_KEPT_MAX: Final = 30_000
 
 So many that a client of a fast market can be away for 5 s at 20 times speed and still fill its gap:
 100 s of market time hold up to 12,700 trades of BTCUSDT (a volatile day in August 2024), and while
-the client pages through them, within its request weight of 1,000 rows for 200 of 2,400 a minute,
+the client pages through them, within its request weight of 500 rows for 200 of 2,400 a minute,
 as many again may come. The real venue keeps months; here each costs 0.5 kB and an aggregate half
 of that, so a symbol that has filled both holds 22 MB, which one of 15 trades a second (the
 generator's) does after half an hour.

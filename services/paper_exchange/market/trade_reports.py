@@ -1,6 +1,6 @@
 """Public reports of trades: the newest, older ones by id, and aggregates of one taker's trades."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -20,6 +20,9 @@ from services.paper_exchange.sources.event import Trade
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
 
+OLD_ROWS_DEFAULT: Final = 100
+OLD_ROWS_MAX: Final = 500
+"""Rows of historicalTrades, which gives fewer at once than its siblings do."""
 HOUR_MS: Final = 3_600_000
 AGGREGATE_LOOKBACK_MS: Final = 48 * HOUR_MS
 """Aggregates older than this are not told, even where they are still known."""
@@ -28,17 +31,18 @@ AGGREGATE_LOOKBACK_MS: Final = 48 * HOUR_MS
 def trades(view: MarketView, sent: Parameters, _now_ns: int) -> list[Row]:
     """GET /fapi/v1/trades: the newest trades, oldest first."""
     state = state_of(view, sent)
-    return _rows(state, _last(state.trades, sent.limit(ROWS_DEFAULT, ROWS_MAX)))
+    limit = sent.limit(ROWS_DEFAULT, ROWS_MAX)
+    return _rows(state, _newest(state.trades, limit))
 
 
 def historical_trades(view: MarketView, sent: Parameters, _now_ns: int) -> list[Row]:
     """GET /fapi/v1/historicalTrades: from an id on, or the newest."""
     state = state_of(view, sent)
-    limit, from_id = sent.limit(ROWS_DEFAULT, ROWS_MAX), sent.optional_integer("fromId")
+    limit, from_id = sent.limit(OLD_ROWS_DEFAULT, OLD_ROWS_MAX), sent.optional_integer("fromId")
     if from_id is None:
-        return _rows(state, _last(state.trades, limit))
-    later = (trade for trade in state.trades if trade.trade_id >= from_id)
-    return _rows(state, list(islice(later, limit)))
+        return _rows(state, _newest(state.trades, limit))
+    later = (trade for trade in _of_the_book(state.trades) if trade.trade_id >= from_id)
+    return _rows(state, islice(later, limit))
 
 
 def aggregate_trades(view: MarketView, sent: Parameters, now_ns: int) -> list[Row]:
@@ -64,12 +68,17 @@ def aggregate_trades(view: MarketView, sent: Parameters, now_ns: int) -> list[Ro
     return [_aggregate_row(state, aggregate) for aggregate in rows]
 
 
-def _last(known: Sequence[Trade], limit: int) -> list[Trade]:
-    return list(islice(known, max(len(known) - limit, 0), None))
-
-
-def _rows(state: SymbolMarket, chosen: list[Trade]) -> list[Row]:
+def _of_the_book(known: Iterable[Trade]) -> Iterator[Trade]:
     """Trades of the order book only: those of the insurance fund are not told here."""
+    return (trade for trade in known if trade.execution == MARKET_EXECUTION)
+
+
+def _newest(known: Sequence[Trade], limit: int) -> list[Trade]:
+    """The newest trades of the order book, oldest first."""
+    return list(islice(_of_the_book(reversed(known)), limit))[::-1]
+
+
+def _rows(state: SymbolMarket, chosen: Iterable[Trade]) -> list[Row]:
     return [
         {
             "id": trade.trade_id,
@@ -81,7 +90,6 @@ def _rows(state: SymbolMarket, chosen: list[Trade]) -> list[Row]:
             "isRPITrade": False,
         }
         for trade in chosen
-        if trade.execution == MARKET_EXECUTION
     ]
 
 
