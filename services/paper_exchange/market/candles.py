@@ -2,7 +2,8 @@
 
 A candle belongs to the market time its trades were announced at, so that one is final the moment
 its last millisecond has passed and no late trade can change it. A source that knows the final
-candle itself overrules what its trades added up to. Minutes without trades have no candle.
+candle itself overrules what its trades added up to. Minutes without trades have no candle:
+reports of REST make one up as flat as the venue's where it lies between two others.
 """
 
 from collections import deque
