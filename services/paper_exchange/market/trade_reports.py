@@ -25,7 +25,8 @@ OLD_ROWS_MAX: Final = 500
 """Rows of historicalTrades, which gives fewer at once than its siblings do."""
 HOUR_MS: Final = 3_600_000
 AGGREGATE_LOOKBACK_MS: Final = 48 * HOUR_MS
-"""Aggregates older than this are not told, even where they are still known."""
+"""Aggregates older than this may not be asked for, and are not told."""
+_LOOKBACK_DAYS: Final = AGGREGATE_LOOKBACK_MS // (24 * HOUR_MS)
 
 
 def trades(view: MarketView, sent: Parameters, _now_ns: int) -> list[Row]:
@@ -46,7 +47,10 @@ def historical_trades(view: MarketView, sent: Parameters, _now_ns: int) -> list[
 
 
 def aggregate_trades(view: MarketView, sent: Parameters, now_ns: int) -> list[Row]:
-    """GET /fapi/v1/aggTrades: by id, by time or the newest, none older than 48 hours."""
+    """GET /fapi/v1/aggTrades: by id, by time or the newest, none older than 48 hours.
+
+    Raises -1128 for id and time together, -1127 for more than an hour, -4166 for what is older.
+    """
     state = state_of(view, sent)
     limit, from_id = sent.limit(ROWS_DEFAULT, ROWS_MAX), sent.optional_integer("fromId")
     start_ms, end_ms = window(sent)
@@ -55,7 +59,12 @@ def aggregate_trades(view: MarketView, sent: Parameters, now_ns: int) -> list[Ro
     if start_ms is not None and end_ms is not None and end_ms - start_ms > HOUR_MS:
         raise RefusalError(-1127, 1)
     oldest_ms = now_ns // NS_PER_MS - AGGREGATE_LOOKBACK_MS
-    earliest_ms = oldest_ms if start_ms is None else max(start_ms, oldest_ms)
+    named_ms = end_ms if start_ms is None else start_ms
+    if named_ms is None and from_id is not None:
+        named_ms = _time_of(state, from_id)
+    if named_ms is not None and named_ms < oldest_ms:
+        raise RefusalError(-4166, _LOOKBACK_DAYS)
+    earliest_ms = oldest_ms if start_ms is None else start_ms
     chosen = [
         aggregate
         for aggregate in state.aggregates
@@ -66,6 +75,13 @@ def aggregate_trades(view: MarketView, sent: Parameters, now_ns: int) -> list[Ro
     is_forward = from_id is not None or start_ms is not None
     rows = chosen[:limit] if is_forward else chosen[-limit:]
     return [_aggregate_row(state, aggregate) for aggregate in rows]
+
+
+def _time_of(state: SymbolMarket, from_id: int) -> int | None:
+    """When the first aggregate from an id on was traded, in ms; None where there is none."""
+    later = (known for known in state.aggregates if known.aggregate_id >= from_id)
+    first = next(later, None)
+    return None if first is None else first.transaction_ms
 
 
 def _of_the_book(known: Iterable[Trade]) -> Iterator[Trade]:

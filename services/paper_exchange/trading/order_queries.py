@@ -24,7 +24,7 @@ from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
 
 Row = TypeVar("Row")
-_HOUR_MS = 3_600_000
+_DAY_MS = 86_400_000
 AMENDMENT_ROWS_DEFAULT: Final = 50
 AMENDMENT_ROWS_MAX: Final = 100
 _CANCELED_ALL = {"code": 200, "msg": "The operation of cancel all open order is done."}
@@ -194,16 +194,23 @@ def optional_symbol(exchange: VenueState, parameters: Parameters) -> str | None:
 def window(exchange: VenueState, parameters: Parameters, now_ns: int) -> tuple[int, int, bool]:
     """Start and end in ms, both inclusive, and whether rows count from the start.
 
-    At most 7 days: around whichever end was sent, else the last 7 days. Raises -1023 and -1127.
+    At most 7 days: around whichever end was sent, else the last 7 days. Raises -1023, -4165 for a
+    wider one, and -4166 for one that reaches further back than orders are remembered.
     """
     width_ms = exchange.limits.history_window_ms_max
+    retention_ms = exchange.limits.order_retention_ns // NS_PER_MS
     start_ms = parameters.optional_integer("startTime")
     end_ms = parameters.optional_integer("endTime")
     if start_ms is not None and end_ms is not None:
         if start_ms > end_ms:
             raise RefusalError(-1023)
         if end_ms - start_ms > width_ms:
-            raise RefusalError(-1127, width_ms // _HOUR_MS)
+            raise RefusalError(-4165, width_ms // _DAY_MS)
+    named_ms = end_ms if start_ms is None else start_ms
+    is_old = named_ms is not None and named_ms < now_ns // NS_PER_MS - retention_ms
+    if is_old and exchange.quirks.retention:
+        raise RefusalError(-4166, retention_ms // _DAY_MS)
+    if start_ms is not None and end_ms is not None:
         return start_ms, end_ms, True
     if start_ms is not None:
         return start_ms, start_ms + width_ms, True

@@ -105,7 +105,8 @@ TEXTS: dict[int, str] = {
     -4144: "Invalid pair.",
     -4161: "Leverage reduction is not supported in Isolated Margin Mode with open positions",
     -4164: "Order's notional must be no smaller than {0} (unless you choose reduce only)",
-    -4165: "Maximum time interval is {0} days",
+    -4165: "Maximum time interval is {0} days.",
+    -4166: "Search window is restricted to recent {0} days only.",
     -4167: (
         "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under "
         "isolated-margin mode."

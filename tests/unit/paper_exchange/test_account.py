@@ -147,7 +147,9 @@ def test_fills_page_by_time_from_the_start_of_the_window(venue):
     [
         ({"fromId": 1, "startTime": 1}, -1128),
         ({"startTime": 2, "endTime": 1}, -1023),
-        ({"startTime": 0, "endTime": 7 * DAY_S * 1000 + 1}, -1127),
+        ({"startTime": 0, "endTime": 7 * DAY_S * 1000 + 1}, -4165),
+        ({"startTime": 1}, -4166),
+        ({"endTime": 1}, -4166),
         ({"limit": 0}, -1130),
         ({"limit": 1001}, -1130),
         ({"fromId": "x"}, -1102),
@@ -156,6 +158,22 @@ def test_fills_page_by_time_from_the_start_of_the_window(venue):
 def test_a_list_that_cannot_be_asked_for_is_refused(venue, parameters, code):
     found = venue.call("GET", "/fapi/v1/userTrades", symbol="BTCUSDT", **parameters)
     assert found.code == code
+
+
+@pytest.mark.parametrize("path", ["userTrades", "allOrders", "allAlgoOrders", "forceOrders"])
+def test_a_window_too_wide_or_too_old_is_refused_in_the_venue_s_words(venue, path):
+    now_ms = venue.now_ns // 1_000_000
+    week, kept = 7 * DAY_S * 1_000, 90 * DAY_S * 1_000
+
+    def ask(**times):
+        return venue.call("GET", f"/fapi/v1/{path}", symbol="BTCUSDT", **times)
+
+    assert ask(startTime=now_ms - week, endTime=now_ms).status == 200
+    wide = ask(startTime=now_ms - week - 1, endTime=now_ms).body
+    assert wide == {"code": -4165, "msg": "Maximum time interval is 7 days."}
+    assert ask(startTime=now_ms - kept).status == 200
+    old = ask(startTime=now_ms - kept - 1).body
+    assert old == {"code": -4166, "msg": "Search window is restricted to recent 90 days only."}
 
 
 def test_orders_page_by_id_over_all_symbols(venue):

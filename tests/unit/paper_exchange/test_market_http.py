@@ -289,10 +289,12 @@ async def test_aggregates_are_asked_for_at_most_an_hour_and_known_for_two_days(
     hour["endTime"] += 1
     assert (await venue.get("/fapi/v1/aggTrades", **hour))[:2] == (400, -1127)
     old = START_MS - 49 * 3_600_000
-    assert (
-        await venue.get("/fapi/v1/aggTrades", symbol="BTCUSDT", startTime=old - 1, endTime=old)
-        == []
-    )
+    for asked in ({"startTime": old - 1, "endTime": old}, {"startTime": old}, {"endTime": old}):
+        assert await venue.get("/fapi/v1/aggTrades", symbol="BTCUSDT", **asked) == (
+            400,
+            -4166,
+            "Search window is restricted to recent 2 days only.",
+        )
 
 
 async def test_the_book_with_retail_orders_is_deep_and_dear(venue: _Venue) -> None:

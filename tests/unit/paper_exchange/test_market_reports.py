@@ -148,3 +148,14 @@ def test_years_of_silence_cost_no_more_than_what_is_asked_for(reports: Reports) 
     opened = [row[0] for row in reports.get("klines", symbol="BTCUSDT", interval="1M")]
     assert len(opened) == 481, "months have no one length"
     assert opened == sorted(opened)
+
+
+def test_an_aggregate_older_than_two_days_may_not_be_asked_for_by_its_id(reports: Reports) -> None:
+    reports.trade(0)
+    reports.trade(1_000)
+    reports.reach(2_000)
+    assert [row["a"] for row in reports.get("aggTrades", symbol="BTCUSDT", fromId=1)] == [1, 2]
+    reports.now_ms = START_MS + 48 * 3_600_000 + 1
+    code, text = reports.refused("aggTrades", symbol="BTCUSDT", fromId=1)
+    assert (code, text) == (-4166, "Search window is restricted to recent 2 days only.")
+    assert [row["a"] for row in reports.get("aggTrades", symbol="BTCUSDT", fromId=2)] == [2]
