@@ -153,6 +153,8 @@ class ChangeDesk:
                 "origClientOrderId": client_order_id,
                 "quantity": plain(asked.quantity),
                 "price": plain(asked.price),
+                # without it the venue holds an exit to the least notional of a new order
+                "reduceOnly": "true" if order.reduce_only else None,
             }
         )
         log.info("modify", client_order_id=client_order_id, outcome=describe(outcome))

@@ -9,7 +9,7 @@ from services.paper_exchange.money.forced_closing import AUTO_CLOSE_TYPES
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
 from services.paper_exchange.trading.order_queries import in_window, optional_symbol, window
-from services.paper_exchange.trading.order_shapes import queried_order
+from services.paper_exchange.trading.order_shapes import listed_order
 from services.paper_exchange.wire.parameters import Parameters
 from services.paper_exchange.wire.refusals import RefusalError
 
@@ -42,7 +42,7 @@ def force_orders(
     rows = placed[:limit] if is_from_start else placed[-limit:]
     return [
         {name: value for name, value in body.items() if name not in _UNTOLD}
-        for body in (queried_order(exchange.instruments[order.symbol], order) for order in rows)
+        for body in (listed_order(exchange.instruments[order.symbol], order) for order in rows)
     ]
 
 

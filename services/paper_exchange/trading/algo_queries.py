@@ -19,7 +19,7 @@ from services.paper_exchange.trading.order_queries import (
 )
 from services.paper_exchange.trading.order_reading import instrument_of
 from services.paper_exchange.wire.parameters import Parameters
-from services.paper_exchange.wire.refusals import RefusalError
+from services.paper_exchange.wire.refusals import RefusalError, either_missing
 
 Body = dict[str, object]
 _CANCELED_ALL = {"code": 200, "msg": "The operation of cancel all open order is done."}
@@ -111,5 +111,5 @@ def _find(account: Account, parameters: Parameters) -> AlgoOrder | None:
         return account.algos.get(algo_id)
     client_algo_id = parameters.optional_text("clientAlgoId")
     if client_algo_id is None:
-        raise RefusalError(-1102, "algoId")
+        raise either_missing("clientAlgoId", "algoId")
     return account.algo_by_client_id(client_algo_id)

@@ -19,7 +19,7 @@ from services.paper_exchange.trading.order_queries import cancel_order
 from services.paper_exchange.trading.order_reading import instrument_of
 from services.paper_exchange.trading.placement import check_order_counts, place
 from services.paper_exchange.wire.parameters import Parameters
-from services.paper_exchange.wire.refusals import RefusalError
+from services.paper_exchange.wire.refusals import RefusalError, either_missing
 
 Body = dict[str, object]
 _Item = dict[str, str]
@@ -102,7 +102,7 @@ def _named_orders(parameters: Parameters) -> list[_Item]:
             if not sent or not all(isinstance(value, (str, int)) for value in sent):
                 raise RefusalError(-1130, spelling)
             return [{name: _text(value)} for value in sent]
-    raise RefusalError(-1102, "orderIdList")
+    raise either_missing("origClientOrderIdList", "orderIdList")
 
 
 def _decoded(parameters: Parameters, name: str) -> list[object]:

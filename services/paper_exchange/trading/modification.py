@@ -2,7 +2,8 @@
 
 As documented: both values are needed (a price match stands for a price), the same values are
 refused, a quantity that is filled already and a post-only order that would take end the order
-instead.
+instead. `reduceOnly` changes nothing of the order: who sends it true, and of a reduce-only order,
+need not keep to the least notional.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def modify(
     price_match = read_price_match(parameters, is_limit=True)
     if price_match == NO_PRICE_MATCH:
         parameters.decimal("price")
-    reduce_only = parameters.optional_boolean("reduceOnly")
+    is_sent_reducing = parameters.optional_boolean("reduceOnly") or False
     modify_id = parameters.optional_integer("modifyId")
     if side not in SIDES:
         raise RefusalError(-1117)
@@ -58,17 +59,24 @@ def modify(
         raise RefusalError(-2013)
     if side != order.side:
         raise RefusalError(-1130, "side")
-    if reduce_only is not None and reduce_only != order.reduce_only:
+    if is_sent_reducing and not order.reduce_only:
         raise RefusalError(-5047)
     price = read_price(exchange.books[order.symbol], parameters, side, price_match)
-    _judge(exchange, order, quantity, price)
+    _judge(exchange, order, quantity, price, is_sent_reducing=is_sent_reducing)
     check_amendment(exchange, account, order, quantity, price)
     order.price_match, order.modify_id = price_match, modify_id
     _amend(exchange, account, order, quantity, price, now_ns)
     return modified_order(instrument, order)
 
 
-def _judge(exchange: VenueState, order: Order, quantity: Decimal, price: Decimal) -> None:
+def _judge(
+    exchange: VenueState,
+    order: Order,
+    quantity: Decimal,
+    price: Decimal,
+    *,
+    is_sent_reducing: bool,
+) -> None:
     instrument = exchange.instruments[order.symbol]
     if instrument.status != "TRADING":
         raise RefusalError(-5024)
@@ -88,7 +96,7 @@ def _judge(exchange: VenueState, order: Order, quantity: Decimal, price: Decimal
         held = exchange.reducible(account, order.symbol, order.sign, order.position_side)
         if quantity - order.executed > held:
             raise RefusalError(-2022)
-    elif not order.is_reducing and quantity * price < instrument.notional_min:
+    elif not is_sent_reducing and quantity * price < instrument.notional_min:
         raise RefusalError(-5029, f"{instrument.notional_min:f}")
 
 

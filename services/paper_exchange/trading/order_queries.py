@@ -17,11 +17,12 @@ from services.paper_exchange.trading.order_reading import instrument_of
 from services.paper_exchange.trading.order_shapes import (
     acknowledged_order,
     listed_amendment,
+    listed_order,
     listed_trade,
     queried_order,
 )
 from services.paper_exchange.wire.parameters import Parameters
-from services.paper_exchange.wire.refusals import RefusalError
+from services.paper_exchange.wire.refusals import RefusalError, either_missing
 
 Row = TypeVar("Row")
 _DAY_MS = 86_400_000
@@ -104,7 +105,7 @@ def list_orders(
     else:
         placed = in_window(chosen, lambda order: order.created_ns, start_ms, end_ms)
         rows = placed[:limit] if is_from_start else placed[-limit:]
-    return [queried_order(exchange.instruments[order.symbol], order) for order in rows]
+    return [listed_order(exchange.instruments[order.symbol], order) for order in rows]
 
 
 def list_trades(
@@ -161,7 +162,7 @@ def list_amendments(
 
 
 def find_order(exchange: VenueState, account: Account, parameters: Parameters) -> Order | None:
-    """The order that `orderId` or `origClientOrderId` names; raises -1102 without either."""
+    """The order that `orderId` or, without it, `origClientOrderId` names; raises -1102."""
     symbol = instrument_of(exchange, parameters).symbol
     order_id = parameters.optional_integer("orderId")
     if order_id is not None:
@@ -169,7 +170,7 @@ def find_order(exchange: VenueState, account: Account, parameters: Parameters) -
     else:
         client_order_id = parameters.optional_text("origClientOrderId")
         if client_order_id is None:
-            raise RefusalError(-1102, "orderId")
+            raise either_missing("origClientOrderId", "orderId")
         order = account.order_by_client_id(client_order_id)
     return order if order is not None and order.symbol == symbol else None
 

@@ -6,6 +6,8 @@ Recorded in September 2026 (binance-usdm, section 2): acknowledgements carry nei
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.state.orders import Amendment, Order, Trade
 from services.paper_exchange.wire.decimal_text import average, money, scaled
@@ -44,7 +46,7 @@ def acknowledged_order(instrument: Instrument, order: Order) -> dict[str, object
 
 
 def queried_order(instrument: Instrument, order: Order) -> dict[str, object]:
-    """The 24 keys that GET order, openOrders and allOrders answer with."""
+    """The 24 keys that GET order, openOrder and openOrders answer with."""
     prices, quantities = instrument.price_precision, instrument.quantity_precision
     return {
         "orderId": order.order_id,
@@ -77,20 +79,39 @@ def queried_order(instrument: Instrument, order: Order) -> dict[str, object]:
 def tested_order(instrument: Instrument, order: Order) -> dict[str, object]:
     """What POST order/test answers with: an order like any other, with prices and sums."""
     prices, quantities = instrument.price_precision, instrument.quantity_precision
-    body: dict[str, object] = {}
-    for name, value in acknowledged_order(instrument, order).items():
-        body[name] = value
-        if name == "price":
-            body["avgPrice"] = scaled(order.average_price, prices)
-        elif name == "cumQty":
-            body["cumQuote"] = scaled(order.quote, prices + quantities)
-    return body
+    more = {
+        "price": {"avgPrice": scaled(order.average_price, prices)},
+        "cumQty": {"cumQuote": scaled(order.quote, prices + quantities)},
+    }
+    return _with(acknowledged_order(instrument, order), more)
 
 
 def modified_order(instrument: Instrument, order: Order) -> dict[str, object]:
     """What PUT order answers with: the pair, and the customer's own id of the modification."""
-    body = {**acknowledged_order(instrument, order), "pair": order.symbol}
-    return body if order.modify_id is None else {**body, "modifyId": order.modify_id}
+    modify_id: dict[str, object] = {}
+    if order.modify_id is not None:
+        modify_id = {"modifyId": order.modify_id}
+    more: dict[str, dict[str, object]] = {
+        "symbol": {"pair": order.symbol},
+        "clientOrderId": modify_id,
+    }
+    return _with(acknowledged_order(instrument, order), more)
+
+
+def listed_order(instrument: Instrument, order: Order) -> dict[str, object]:
+    """A row of allOrders: since August 2026 with the pair, and what is filled in the base asset."""
+    filled = {"cumBase": scaled(order.executed, instrument.quantity_precision)}
+    more = {"symbol": {"pair": order.symbol}, "cumQuote": filled}
+    return _with(queried_order(instrument, order), more)
+
+
+def _with(body: dict[str, object], more: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """A body with more keys in their places, each behind the key that it is listed under."""
+    whole: dict[str, object] = {}
+    for name, value in body.items():
+        whole[name] = value
+        whole |= more.get(name, {})
+    return whole
 
 
 def listed_amendment(

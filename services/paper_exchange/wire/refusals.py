@@ -143,10 +143,8 @@ TEXTS: dict[int, str] = {
         "and smaller than 253402300799000"
     ),
     -5041: "No depth matches this BBO order",
-    -5047: "The reduceOnly sent does not match the order.",
+    -5047: "The original order is not a reduce-only order",
 }
-
-# The venue's text of -5047 is not recorded: this one is ours.
 
 TIMESTAMP_AHEAD = "Timestamp for this request was 1000ms ahead of the server's time."
 """The second text of -1021: the request comes from the future."""
@@ -167,3 +165,9 @@ class RefusalError(Exception):
     def body(self) -> dict[str, object]:
         """The JSON body of the answer, in the venue's key order."""
         return {"code": self.code, "msg": self.text}
+
+
+def either_missing(one: str, other: str) -> RefusalError:
+    """The refusal of a request that names what it is about in neither of two ways."""
+    text = f"Param '{one}' or '{other}' must be sent, but both were empty/null!"
+    return RefusalError(-1102, text=text)

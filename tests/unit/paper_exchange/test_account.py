@@ -247,3 +247,30 @@ def test_open_orders_count_against_what_the_leverage_allows(venue):
 
     assert modify("0.520") == -2027
     assert modify("0.480") == 0
+
+
+def test_all_orders_have_a_pair_and_what_is_filled_in_the_base_asset(venue):
+    order_id = venue.order("BUY", "0.002").body["orderId"]
+    asked = {"symbol": "BTCUSDT", "orderId": order_id}
+    (row,) = venue.get("/fapi/v1/allOrders", **asked)
+    one = venue.get("/fapi/v1/order", **asked)
+    assert {name: row[name] for name in one} == one
+    assert set(row) - set(one) == {"pair", "cumBase"}
+    assert (row["pair"], row["cumBase"]) == ("BTCUSDT", "0.002")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "names"),
+    [
+        ("GET", "order", ("origClientOrderId", "orderId")),
+        ("DELETE", "order", ("origClientOrderId", "orderId")),
+        ("GET", "openOrder", ("origClientOrderId", "orderId")),
+        ("GET", "algoOrder", ("clientAlgoId", "algoId")),
+        ("DELETE", "algoOrder", ("clientAlgoId", "algoId")),
+        ("DELETE", "batchOrders", ("origClientOrderIdList", "orderIdList")),
+    ],
+)
+def test_a_request_that_names_no_order_is_told_both_ways_to_name_one(venue, method, path, names):
+    found = venue.call(method, f"/fapi/v1/{path}", symbol="BTCUSDT")
+    text = f"Param '{names[0]}' or '{names[1]}' must be sent, but both were empty/null!"
+    assert found.body == {"code": -1102, "msg": text}

@@ -49,13 +49,14 @@ def test_it_answers_with_pair_and_modify_id_and_says_amendment(venue):
     venue.call("POST", "/fapi/v1/listenKey")
     venue.events()
     found = modify(venue, order_id, modifyId=77).body
-    assert list(found)[-2:] == ["pair", "modifyId"]
+    head = ["orderId", "symbol", "pair", "status", "clientOrderId", "modifyId", "price"]
+    assert list(found)[:7] == head
     assert (found["origQty"], found["pair"], found["status"]) == ("0.020", "BTCUSDT", "NEW")
     assert "avgPrice" not in found
     (event,) = venue.events()
     assert (event["o"]["x"], event["o"]["M"]) == ("AMENDMENT", 77)
     unnamed = modify(venue, order_id, quantity="0.030").body
-    assert list(unnamed)[-1] == "pair"
+    assert "modifyId" not in unnamed
     assert venue.account.counts.count_1m == 3
 
 
@@ -101,3 +102,18 @@ def test_a_modification_needs_the_margin_that_placing_it_would_need(make_venue):
     order_id = rest(venue, "49000.00", "0.900")
     assert modify(venue, order_id, quantity="0.900", price="52000.00").code == -2019
     assert modify(venue, order_id, quantity="0.900", price="50100.00").code == 0
+
+
+def test_only_who_says_so_may_make_a_reduce_only_order_small(venue):
+    venue.order("BUY", "0.010")
+    order_id = venue.order("SELL", "0.010", "51000.00", reduceOnly="true").body["orderId"]
+    small = {"side": "SELL", "quantity": "0.001", "price": "49999.00"}
+    venue.depth("BTCUSDT", [("49000.00", "5")], [("51000.00", "5")], mark="49999.00")
+    for sent in ({}, {"reduceOnly": "false"}):
+        assert modify(venue, order_id, **small, **sent).code == -5029
+    assert modify(venue, order_id, **small, reduceOnly="true").body["reduceOnly"] is True
+
+
+def test_a_modification_that_takes_the_order_for_reduce_only_is_told_so(venue):
+    found = modify(venue, rest(venue), reduceOnly="true")
+    assert found.body == {"code": -5047, "msg": "The original order is not a reduce-only order"}
