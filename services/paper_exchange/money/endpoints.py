@@ -48,7 +48,7 @@ MONEY: Final[Endpoints] = {
         position_margin.change_position_margin, _TRADE, 1
     ),
     ("GET", "/fapi/v1/positionMargin/history"): Endpoint(
-        position_margin.position_margin_history, _READ, 1
+        position_margin.position_margin_history, _TRADE, 1
     ),
     ("GET", "/fapi/v1/positionSide/dual"): Endpoint(account_settings.position_mode, _READ, 30),
     ("POST", "/fapi/v1/positionSide/dual"): Endpoint(

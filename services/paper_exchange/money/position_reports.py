@@ -17,7 +17,6 @@ from services.paper_exchange.money.listing import (
 )
 from services.paper_exchange.state.accounts import Account, PositionKey
 from services.paper_exchange.state.brackets import notional_max
-from services.paper_exchange.state.ledger import ZERO
 from services.paper_exchange.state.liquidation_price import liquidation_price
 from services.paper_exchange.state.margin import AccountMargin
 from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
@@ -28,7 +27,10 @@ from services.paper_exchange.wire.parameters import Parameters
 def position_risk_v2(
     exchange: VenueState, account: Account, parameters: Parameters, now_ns: int
 ) -> list[Body]:
-    """GET /fapi/v2/positionRisk: one symbol, or every symbol."""
+    """GET /fapi/v2/positionRisk: one symbol, or every symbol.
+
+    The mark price of a symbol without position and orders is told as zero.
+    """
     margin = exchange.margin_of(account)
     return [
         _risk_v2(exchange, account, key, margin)
@@ -58,7 +60,7 @@ def _risk_v2(
         "positionAmt": quantity_text(exchange, symbol, position.quantity),
         "entryPrice": entry(position.entry_price),
         "breakEvenPrice": entry(position.break_even_price),
-        "markPrice": figure(exchange.mark_of(symbol) or ZERO),
+        "markPrice": figure(part.mark),
         "unRealizedProfit": figure(part.unrealized),
         "liquidationPrice": figure_or_zero(liquidation_price(account, key, margin)),
         "leverage": str(leverage),

@@ -97,9 +97,10 @@ def test_force_orders_lists_what_the_venue_closed(make_venue):
     fall(venue)
     (row,) = venue.get("/fapi/v1/forceOrders")
     assert list(row) == [
-        "orderId", "symbol", "status", "clientOrderId", "price", "avgPrice", "origQty",
-        "executedQty", "cumQuote", "timeInForce", "type", "reduceOnly", "closePosition", "side",
-        "positionSide", "stopPrice", "workingType", "origType", "time", "updateTime",
+        "orderId", "symbol", "pair", "status", "clientOrderId", "price", "avgPrice", "origQty",
+        "executedQty", "cumQuote", "cumBase", "timeInForce", "type", "reduceOnly",
+        "closePosition", "side", "positionSide", "stopPrice", "workingType", "origType", "time",
+        "updateTime",
     ]  # fmt: skip
     assert (row["status"], row["side"], row["timeInForce"]) == ("FILLED", "SELL", "IOC")
     assert row["clientOrderId"].startswith("autoclose-")
@@ -164,3 +165,29 @@ def test_no_more_may_leave_than_nothing_depends_on(venue):
     row = venue.get("/fapi/v1/income", incomeType="TRANSFER")[-1]
     assert Decimal(row["income"]) == -allowed
     assert venue.exchange.ledger.total() == 0
+
+
+def test_a_position_that_is_none_is_written_as_recorded(venue):
+    account = venue.get("/fapi/v2/account")
+    flat = next(row for row in account["positions"] if row["symbol"] == "BTCUSDT")
+    assert {name: value for name, value in flat.items() if value in ("0", "0.00000000")} == {
+        "initialMargin": "0",
+        "maintMargin": "0",
+        "unrealizedProfit": "0.00000000",
+        "positionInitialMargin": "0",
+        "openOrderInitialMargin": "0",
+        "notional": "0",
+        "isolatedWallet": "0",
+        "bidNotional": "0",
+        "askNotional": "0",
+    }
+    (risk,) = venue.get("/fapi/v2/positionRisk", symbol="BTCUSDT")
+    assert (risk["markPrice"], risk["notional"], risk["isolatedMargin"]) == (
+        "0.00000000",
+        "0",
+        "0.00000000",
+    )
+    assert (risk["entryPrice"], risk["liquidationPrice"]) == ("0.0", "0")
+    venue.order("BUY", "0.010")
+    (risk,) = venue.get("/fapi/v2/positionRisk", symbol="BTCUSDT")
+    assert risk["markPrice"] == "50000.00000000"
