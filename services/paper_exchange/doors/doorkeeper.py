@@ -55,7 +55,7 @@ class Doorkeeper:
         if visitor.refused > self.limits.refusals_before_ban_max:
             self.ban(address, now_ns + self._ban_ns(visitor), now_ns)
             return self._turn_banned(address, visitor, now_ns)
-        refusal = RefusalError(-1003, self.limits.weight_per_minute_max)
+        refusal = RefusalError(-1003, address, self.limits.weight_per_minute_max)
         wait_ns = MINUTE_NS - now_ns % MINUTE_NS
         return Told(429, refusal.body(), _retry_headers(wait_ns, visitor.used))
 

@@ -27,7 +27,8 @@ class FundingQuota:
             minutes = WINDOW_NS // 60_000_000_000
             text = (
                 f"Too many requests; current limit of IP({address}) is {REQUESTS_MAX} "
-                f"requests per {minutes} minutes."
+                f"requests per {minutes} minutes. "
+                "Please use the websocket for live updates to avoid polling the API."
             )
             raise RefusalError(-1003, text=text)
         if len(self._counts) >= ADDRESSES_MAX and address not in self._counts:

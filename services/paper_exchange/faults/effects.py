@@ -157,7 +157,7 @@ def _patience(effect: Effect, now_ns: int, stay_away_ms: int, address: str) -> T
     """429 until the end of the minute, or 418 for `stay_away_ms` (2 minutes where not said)."""
     if effect is Effect.HTTP_429:
         wait_ns = 60 * NS_PER_SECOND - now_ns % (60 * NS_PER_SECOND)
-        body = RefusalError(-1003, 2_400).body()
+        body = RefusalError(-1003, address, 2_400).body()
         return Told(429, body, {"Retry-After": str(-(-wait_ns // NS_PER_SECOND))})
     until_ms = now_ns // NS_PER_MS + (stay_away_ms or 120_000)
     return banned(address, until_ms, now_ns)

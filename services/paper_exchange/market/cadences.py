@@ -9,6 +9,11 @@ from functools import partial
 from typing import Final
 
 from services.paper_exchange.market import payloads
+from services.paper_exchange.market.asset_indices import (
+    ALL_INDICES,
+    INDEX_STREAMS,
+    asset_index_update,
+)
 from services.paper_exchange.market.candle_payloads import continuous_kline, kline
 from services.paper_exchange.market.candles import INTERVALS, SECOND, Candle
 from services.paper_exchange.market.day_ticker import mini_ticker, ticker
@@ -143,7 +148,7 @@ class Roundup:
                 messages.append((stream, [make(state, ts_ns) for state in changed]))
         if ts_ns % ALL_QUOTES_PERIOD_NS == 0 and is_heard("!bookTicker"):
             messages += self._quotes(ts_ns)
-        return messages
+        return messages + _asset_indices(ts_ns, is_heard)
 
     def _changed(self) -> list[SymbolMarket]:
         """The symbols with trades since the last time."""
@@ -165,6 +170,17 @@ class Roundup:
                 payload = payloads.best_of_book(book, bids[0], asks[0], ts_ns)
                 messages.append(("!bookTicker", payload))
         return messages
+
+
+def _asset_indices(ts_ns: int, is_heard: IsHeard) -> list[Message]:
+    messages: list[Message] = [
+        (stream, asset_index_update(symbol, ts_ns))
+        for symbol, stream in INDEX_STREAMS.items()
+        if is_heard(stream)
+    ]
+    if is_heard(ALL_INDICES):
+        messages.append((ALL_INDICES, [asset_index_update(name, ts_ns) for name in INDEX_STREAMS]))
+    return messages
 
 
 def _depth(

@@ -20,6 +20,8 @@ from services.paper_exchange.market.symbol_market import SymbolMarket
 from services.paper_exchange.wire.parameters import Parameters
 
 FUNDINGS_DEFAULT: Final = 100
+NEWEST_FUNDINGS_DEFAULT: Final = 200
+"""Rows of a request that names neither a time nor a limit."""
 INDEX_EXCHANGE: Final = "paper"
 _USUAL_FUNDING: Final = (Decimal("0.02"), 8)
 """Cap of the rate, and hours between fundings."""
@@ -54,8 +56,9 @@ def funding_rate(view: MarketView, sent: Parameters, _now_ns: int) -> list[Row]:
     """GET /fapi/v1/fundingRate: the fundings there have been, oldest first."""
     rates = view.market.funding_rates
     chosen = [state_of(view, sent).book.symbol] if "symbol" in sent else list(view.market.symbols)
-    limit = sent.limit(FUNDINGS_DEFAULT, ROWS_MAX)
     start_ms, end_ms = window(sent)
+    is_newest = start_ms is None and end_ms is None
+    limit = sent.limit(NEWEST_FUNDINGS_DEFAULT if is_newest else FUNDINGS_DEFAULT, ROWS_MAX)
     found = [
         funding
         for symbol in chosen

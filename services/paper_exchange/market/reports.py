@@ -7,6 +7,7 @@ binance-usdm, section 2). The reports are pure look-ups in the market.
 from collections.abc import Mapping
 from typing import Final
 
+from services.paper_exchange.market.asset_reports import asset_index, index_info
 from services.paper_exchange.market.book_reports import (
     RPI_DEPTH_WEIGHT,
     book_ticker,
@@ -93,6 +94,8 @@ MARKET_ENDPOINTS: Final[Mapping[tuple[str, str], MarketEndpoint]] = {
         reading_klines(lambda marks: marks.premium), klines_weight
     ),
     ("GET", "/fapi/v1/constituents"): MarketEndpoint(constituents, fixed(2)),
+    ("GET", "/fapi/v1/assetIndex"): MarketEndpoint(asset_index, one_or_all(1, 10)),
+    ("GET", "/fapi/v1/indexInfo"): MarketEndpoint(index_info, fixed(1)),
     ("GET", "/fapi/v1/premiumIndex"): MarketEndpoint(premium_index, one_or_all(1, 10)),
     ("GET", "/fapi/v1/fundingRate"): MarketEndpoint(funding_rate, fixed(0), has_own_quota=True),
     ("GET", "/fapi/v1/fundingInfo"): MarketEndpoint(funding_info, fixed(0), has_own_quota=True),

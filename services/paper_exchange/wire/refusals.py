@@ -10,7 +10,10 @@ from __future__ import annotations
 TEXTS: dict[int, str] = {
     -1000: "An unknown error occurred while processing the request.",
     -1001: "Internal error; unable to process your request. Please try again.",
-    -1003: "Too many requests; current limit of IP is {0} requests per minute.",
+    -1003: (
+        "Too many requests; current limit of IP({0}) is {1} requests per minute. "
+        "Please use the websocket for live updates to avoid polling the API."
+    ),
     -1006: ("An unexpected response was received from the message bus. Execution status unknown."),
     -1007: (
         "Timeout waiting for response from backend server. Send status unknown; "

@@ -24,7 +24,11 @@ def test_weight_adds_up_per_address_and_starts_anew_each_minute(doorkeeper):
 def test_past_the_limit_it_says_how_long_to_wait(doorkeeper):
     doorkeeper.charge("a", 10, START_NS)
     turned = doorkeeper.admit("a", START_NS + 15_500_000_000)
-    assert (turned.status, turned.body["code"]) == (429, -1003)
+    text = (
+        "Too many requests; current limit of IP(a) is 10 requests per minute. "
+        "Please use the websocket for live updates to avoid polling the API."
+    )
+    assert (turned.status, turned.body) == (429, {"code": -1003, "msg": text})
     assert dict(turned.headers) == {"Retry-After": "45", "X-MBX-USED-WEIGHT-1M": "10"}
     assert doorkeeper.admit("b", START_NS) is None
     assert doorkeeper.admit("a", START_NS + MINUTE_NS) is None

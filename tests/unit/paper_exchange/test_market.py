@@ -211,7 +211,7 @@ def test_history_is_remembered_and_not_announced() -> None:
         ClosedBar(0, "BTCUSDT", "1m", minute_ms - back * 60_000, *values) for back in (2, 1)
     )
     assert len(market.symbols["BTCUSDT"].candles.closed("1m")) == 2
-    assert not [name for name, _ in _advance(market, 1_000)]
+    assert not [name for name, _ in _advance(market, 1_000) if "btcusdt" in name]
 
 
 def test_a_changed_status_is_in_the_list_of_the_venue_and_announced_once() -> None:

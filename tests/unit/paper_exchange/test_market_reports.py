@@ -159,3 +159,52 @@ def test_an_aggregate_older_than_two_days_may_not_be_asked_for_by_its_id(reports
     code, text = reports.refused("aggTrades", symbol="BTCUSDT", fromId=1)
     assert (code, text) == (-4166, "Search window is restricted to recent 2 days only.")
     assert [row["a"] for row in reports.get("aggTrades", symbol="BTCUSDT", fromId=2)] == [2]
+
+
+def test_the_newest_200_fundings_come_unasked_and_100_of_a_window(reports: Reports) -> None:
+    rates = reports.market.funding_rates
+    for number in range(250):
+        rates.settle("BTCUSDT", START_MS + number, Decimal(100))
+    assert len(reports.get("fundingRate", symbol="BTCUSDT")) == 200
+    window = reports.get("fundingRate", symbol="BTCUSDT", startTime=START_MS)
+    assert [row["fundingTime"] - START_MS for row in window] == [*range(100)]
+    assert len(reports.get("fundingRate", symbol="BTCUSDT", limit=250)) == 250
+
+
+def test_the_only_margin_asset_is_worth_a_dollar(reports: Reports) -> None:
+    row = reports.get("assetIndex", symbol="USDTUSD")
+    assert list(row) == [
+        "symbol", "time", "index", "bidBuffer", "askBuffer", "bidRate", "askRate",
+        "autoExchangeBidBuffer", "autoExchangeAskBuffer", "autoExchangeBidRate",
+        "autoExchangeAskRate",
+    ]  # fmt: skip
+    assert (row["index"], row["bidBuffer"], row["askRate"]) == (
+        "1.00000000",
+        "0.00000000",
+        "1.00000000",
+    )
+    assert reports.get("assetIndex") == [row]
+    assert reports.refused("assetIndex", symbol="ADAUSD") == (-1121, "Invalid symbol.")
+
+
+def test_the_streams_of_margin_assets_speak_every_second(reports: Reports) -> None:
+    heard: list[Any] = []
+    reports.market.is_heard = lambda stream: "assetIndex" in stream
+    for _ in range(2):
+        due_ns = reports.market.next_due_ns
+        for step in reports.market.advance(due_ns):
+            heard += [(due_ns // NS - START_MS, *message) for message in step.messages]
+    assert [(ms, stream) for ms, stream, _ in heard] == [
+        (ms, stream)
+        for ms in (1_000, 2_000)
+        for stream in ("usdtusd@assetIndex", "!assetIndex@arr")
+    ]
+    told = heard[0][2]
+    assert list(told) == ["e", "E", "s", *"ibaBAqgQG"]
+    assert (told["e"], told["s"], told["i"]) == ("assetIndexUpdate", "USDTUSD", "1.00000000")
+    assert heard[1][2] == [told]
+
+
+def test_no_composite_index_is_listed(reports: Reports) -> None:
+    assert reports.get("indexInfo") == reports.get("indexInfo", symbol="BTCUSDT") == []
+    assert reports.refused("indexInfo", symbol="DEFIUSDT")[0] == -1121
