@@ -204,15 +204,15 @@ def leverage_update(symbol: str, leverage: int, now_ms: int) -> Event:
     """ACCOUNT_CONFIG_UPDATE after a change of leverage."""
     return {
         "e": "ACCOUNT_CONFIG_UPDATE",
-        "T": now_ms,
         "E": now_ms,
+        "T": now_ms,
         "ac": {"s": symbol, "l": leverage},
     }
 
 
 def multi_assets_update(is_on: bool, now_ms: int) -> Event:
     """ACCOUNT_CONFIG_UPDATE after a change between single-asset and multi-assets mode."""
-    return {"e": "ACCOUNT_CONFIG_UPDATE", "T": now_ms, "E": now_ms, "ai": {"j": is_on}}
+    return {"e": "ACCOUNT_CONFIG_UPDATE", "E": now_ms, "T": now_ms, "ai": {"j": is_on}}
 
 
 def listen_key_expired(listen_key: str, now_ms: int) -> Event:

@@ -95,15 +95,16 @@ def _settings(algo: AlgoOrder) -> Body:
         "closePosition": algo.close_position,
         "priceProtect": algo.price_protect,
         "reduceOnly": algo.reduce_only,
+    }
+    if algo.callback_percent:
+        settings["activatePrice"] = f"{algo.activate_price:f}"
+        settings["callbackRate"] = f"{algo.callback_percent:f}"
+    return settings | {
         "createTime": algo.created_ns // NS_PER_MS,
         "updateTime": algo.updated_ns // NS_PER_MS,
         "triggerTime": algo.triggered_ns // NS_PER_MS,
         "goodTillDate": algo.good_till_ms,
     }
-    if algo.callback_percent:
-        settings["activatePrice"] = f"{algo.activate_price:f}"
-        settings["callbackRate"] = f"{algo.callback_percent:f}"
-    return settings
 
 
 def _actual_order_id(algo: AlgoOrder) -> str:

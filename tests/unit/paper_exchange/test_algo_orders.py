@@ -360,6 +360,9 @@ def test_a_trailing_stop_follows_the_price_and_triggers_when_it_comes_back(venue
         venue, type="TRAILING_STOP_MARKET", triggerPrice=None, callbackRate="1",
         activatePrice="50500.00", reduceOnly="true",
     )  # fmt: skip
+    place = list(body).index("reduceOnly")
+    after = ["reduceOnly", "activatePrice", "callbackRate", "createTime"]
+    assert list(body)[place : place + 4] == after
     for price in ("49000.00", "50500.00", "52000.00", "51480.10"):
         venue.trade("BTCUSDT", price, "0.001", is_buyer_maker=True)
         assert algo(venue, body)["algoStatus"] == "NEW", price

@@ -117,6 +117,7 @@ def test_a_change_of_leverage_is_told(heard):
     heard.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=3)
     (event,) = heard.events()
     assert (event["e"], event["ac"]) == ("ACCOUNT_CONFIG_UPDATE", {"s": "BTCUSDT", "l": 3})
+    assert list(event) == ["e", "E", "T", "ac"]
 
 
 def test_a_listen_key_expires_an_hour_after_it_was_last_extended(heard):
