@@ -82,6 +82,7 @@ class Exchange(VenueState):
     def settle_risk(self, now_ns: int) -> None:
         """Look at everybody whose money, positions or mark prices changed, until all is well."""
         risk = self.risk
+        risk.ranks.clear()
         while risk.unsettled:
             for account_id in risk.take_unsettled():
                 examine(self, self.accounts[account_id], now_ns)

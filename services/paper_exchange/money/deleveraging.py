@@ -6,8 +6,9 @@ first is closed at the bankruptcy price, unless that price would turn the profit
 
 from __future__ import annotations
 
+from collections import deque
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from services.paper_exchange.money.forced_closing import (
     ForcedClosing,
@@ -19,6 +20,7 @@ from services.paper_exchange.money.margins import margin_behind
 from services.paper_exchange.state.accounts import Account, Position
 from services.paper_exchange.state.ledger import ZERO
 from services.paper_exchange.state.orders import Match
+from services.paper_exchange.state.risk_watch import Ranked
 from services.paper_exchange.state.venue_state import VenueState
 
 QUANTILES: Final = 4
@@ -27,14 +29,6 @@ SHOCK: Final = Decimal("0.1")
 """The move of the mark price, either way, that the risk rating of a symbol supposes."""
 MEDIUM_RISK: Final = Decimal("0.25")
 """The share of the insurance fund that such a move may cost before the risk is medium."""
-
-
-class Ranked(NamedTuple):
-    """One position in the queue; the highest score is deleveraged first."""
-
-    score: Decimal
-    account: Account
-    position: Position
 
 
 def queue_of(state: VenueState, symbol: str, sign: int) -> list[Ranked]:
@@ -66,11 +60,16 @@ def deleverage(
     now_ns: int,
 ) -> Decimal:
     """Close up to `quantity` of the longs or shorts of a symbol at `price`; return how much."""
+    queue = state.risk.ranks.get((symbol, sign))
+    if queue is None:
+        queue = state.risk.ranks[symbol, sign] = deque(queue_of(state, symbol, sign))
+    while queue and queue[0].position.quantity * sign <= 0:
+        queue.popleft()
     left = quantity
-    for _, account, position in queue_of(state, symbol, sign):
+    for _, account, position in queue:
         if left <= 0:
             break
-        if sign * (price - position.entry_price) < 0:
+        if position.quantity * sign <= 0 or sign * (price - position.entry_price) < 0:
             continue
         closing = min(left, abs(position.quantity))
         order = place_closing(state, account, position, ForcedClosing.ADL, closing, price, now_ns)

@@ -7,20 +7,37 @@ somebody looks at them. Order matters to whoever replays: everything here keeps 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import NamedTuple
 
-from services.paper_exchange.state.accounts import Account
+from services.paper_exchange.state.accounts import Account, Position
 
 WarnedMargin = tuple[str, str]
 """Symbol and position side of an isolated margin; two empty texts are the cross margin."""
 
 
+class Ranked(NamedTuple):
+    """One position in the queue of those to deleverage; the highest score is first."""
+
+    score: Decimal
+    account: Account
+    position: Position
+
+
 class RiskWatch:
-    """Holders by symbol, accounts to look at, and warnings that still stand."""
+    """Holders by symbol, accounts to look at, and warnings that still stand.
+
+    Attributes:
+        ranks: queues of those to deleverage, by symbol and sign, for as long as `settle_risk` runs:
+            a cascade would else rank everybody again for each of its liquidations.
+    """
 
     def __init__(self, symbols: Iterable[str]) -> None:
         self.holders: dict[str, dict[str, None]] = {symbol: {} for symbol in symbols}
         self.unsettled: dict[str, None] = {}
+        self.ranks: dict[tuple[str, int], deque[Ranked]] = {}
         self.warned: dict[str, dict[WarnedMargin, None]] = {}
         self.announced_late: dict[str, Mapping[str, object]] = {}
 

@@ -5,6 +5,8 @@ from decimal import Decimal
 import pytest
 
 from services.paper_exchange.config import Limits
+from services.paper_exchange.money import deleveraging
+from services.paper_exchange.money.deleveraging import queue_of
 from services.paper_exchange.wire.authentication import KeyType, Permission
 
 ALL = frozenset(Permission)
@@ -302,4 +304,23 @@ def test_a_liquidation_meets_the_orders_of_other_customers(make_venue):
         ("TRADE", "45180.00", "0.050"),
         ("CALCULATED", "45150.00", "0.150"),
     ]
+    assert venue.exchange.ledger.total() == 0
+
+
+def test_a_cascade_ranks_the_other_side_once(make_venue, monkeypatch):
+    rankings = []
+
+    def counted(*arguments):
+        rankings.append(arguments)
+        return queue_of(*arguments)
+
+    monkeypatch.setattr(deleveraging, "queue_of", counted)
+    venue = make_venue(Limits(insurance_fund=Decimal(0)))
+    for number in range(20):
+        for side in ("BUY", "SELL"):
+            _, key = second_account(venue, f"{side}-{number}", "60")
+            assert venue.order(side, "0.010", key=key).status == 200
+    move_mark(venue, "40000.00")
+    assert not any(account.has_position() for account in venue.exchange.accounts.values())
+    assert len(rankings) == 1
     assert venue.exchange.ledger.total() == 0
