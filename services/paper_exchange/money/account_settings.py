@@ -10,7 +10,6 @@ from typing import Final
 
 from services.paper_exchange.state.accounts import Account
 from services.paper_exchange.state.brackets import brackets_of, notional_max
-from services.paper_exchange.state.ledger import ZERO
 from services.paper_exchange.state.user_events import leverage_update, multi_assets_update
 from services.paper_exchange.state.venue_state import NS_PER_MS, VenueState
 from services.paper_exchange.trading.order_reading import instrument_of
@@ -37,10 +36,10 @@ def change_leverage(
     previous = account.leverage_of(symbol)
     if leverage < previous and account.is_isolated(symbol) and account.has_position(symbol):
         raise RefusalError(-4161)
-    mark = exchange.mark_of(symbol) or ZERO
     allowed = notional_max(symbol, leverage)
-    for side in account.position_sides:
-        if abs(account.position(symbol, side).quantity) * mark > allowed:
+    for key, part in exchange.margin_of(account).positions.items():
+        with_orders = part.notional + part.bid_notional, part.notional - part.ask_notional
+        if key[0] == symbol and max(map(abs, with_orders)) > allowed:
             raise RefusalError(-2027)
     account.leverage[symbol] = leverage
     if leverage < previous and exchange.margin_of(account).free < 0:

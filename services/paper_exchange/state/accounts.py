@@ -189,7 +189,8 @@ class Account:
         """Remember a new open order, forgetting the oldest closed one beyond the limit."""
         self.orders[order.order_id] = order
         self.open_orders[order.order_id] = order
-        self.open_by_client_id[order.client_order_id] = order
+        # An id that the venue makes up may be an open order's already, which keeps it.
+        self.open_by_client_id.setdefault(order.client_order_id, order)
         self.latest_by_client_id[order.client_order_id] = order.order_id
         if len(self.orders) - len(self.open_orders) > self.limits.order_history_max:
             self._forget_oldest_closed_order()
@@ -231,7 +232,7 @@ class Account:
         """Remember a conditional order, forgetting the oldest ended one beyond the limit."""
         self.algos[algo.algo_id] = algo
         self.waiting_algos[algo.algo_id] = algo
-        self.waiting_by_client_algo_id[algo.client_algo_id] = algo
+        self.waiting_by_client_algo_id.setdefault(algo.client_algo_id, algo)
         self.latest_by_client_algo_id[algo.client_algo_id] = algo.algo_id
         if len(self.algos) - len(self.waiting_algos) > self.limits.order_history_max:
             oldest = next(known for known in self.algos.values() if not known.is_waiting)

@@ -274,3 +274,21 @@ def test_a_request_that_names_no_order_is_told_both_ways_to_name_one(venue, meth
     found = venue.call(method, f"/fapi/v1/{path}", symbol="BTCUSDT")
     text = f"Param '{names[0]}' or '{names[1]}' must be sent, but both were empty/null!"
     assert found.body == {"code": -1102, "msg": text}
+
+
+def test_leverage_does_not_rise_above_what_open_orders_would_need(make_venue):
+    venue = make_venue(balance="100000")
+    venue.order("BUY", "1.500", "49000.00")
+    change = {"symbol": "BTCUSDT", "leverage": 125}
+    assert venue.call("POST", "/fapi/v1/leverage", **change).code == -2027
+    venue.call("DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT")
+    assert venue.call("POST", "/fapi/v1/leverage", **change).code == 0
+
+
+def test_an_open_order_keeps_its_name_when_the_venue_makes_up_the_same(venue):
+    named = venue.order("BUY", "0.010", "40000.00", newClientOrderId="paper-2").body["orderId"]
+    other = venue.order("BUY", "0.010", "41000.00").body
+    assert (other["orderId"], other["clientOrderId"]) == (2, "paper-2")
+    asked = {"symbol": "BTCUSDT", "origClientOrderId": "paper-2"}
+    assert venue.get("/fapi/v1/order", **asked)["orderId"] == named
+    assert venue.code("BUY", "0.010", "40000.00", newClientOrderId="paper-2") == -4116
