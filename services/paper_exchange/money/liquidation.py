@@ -57,8 +57,16 @@ def liquidate(state: VenueState, account: Account, key: PositionKey, now_ns: int
         margin = next((one for one in margins_of(state, account) if one.key == key), None)
         if margin is None or not margin.is_used_up:
             return
-        stake = max(margin.stakes, key=lambda one: one.maintenance)
+        stakes = [one for one in margin.stakes if _is_traded(state, one.position.symbol)]
+        if not stakes:
+            return
+        stake = max(stakes, key=lambda one: one.maintenance)
         _close_part(state, account, margin, stake, now_ns)
+
+
+def _is_traded(state: VenueState, symbol: str) -> bool:
+    """Whether a symbol has a market; while it is halted, the venue does not trade it either."""
+    return state.instruments[symbol].status == "TRADING"
 
 
 def _is_behind(account: Account, order: Order, key: PositionKey) -> bool:

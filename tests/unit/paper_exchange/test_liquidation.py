@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from services.paper_exchange.config import Limits
 from services.paper_exchange.money import deleveraging
@@ -324,3 +325,18 @@ def test_a_cascade_ranks_the_other_side_once(make_venue, monkeypatch):
     assert not any(account.has_position() for account in venue.exchange.accounts.values())
     assert len(rankings) == 1
     assert venue.exchange.ledger.total() == 0
+
+
+def test_a_halted_symbol_is_liquidated_when_it_trades_again(make_venue):
+    venue = long_on_the_edge(make_venue)
+    _, key = second_account(venue, "buyer", "20000")
+    venue.order("BUY", "0.050", "48000.00", key=key)
+    instruments = venue.exchange.instruments
+    trading = instruments["BTCUSDT"]
+    instruments["BTCUSDT"] = replace(trading, status="TRADING_HALT")
+    venue.exchange.books["BTCUSDT"].mark_price = Decimal(44_000)
+    venue.exchange.on_mark("BTCUSDT", venue.now_ns)
+    assert venue.account.position("BTCUSDT").quantity == Decimal("0.200")
+    instruments["BTCUSDT"] = trading
+    venue.exchange.on_mark("BTCUSDT", venue.now_ns)
+    assert venue.account.position("BTCUSDT").quantity == 0
