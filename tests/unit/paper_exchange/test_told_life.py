@@ -7,6 +7,8 @@ from decimal import Decimal
 import pytest
 
 from services.paper_exchange.config import Limits
+from services.paper_exchange.money.settlement import settle_symbol
+from services.paper_exchange.money.surprises import ForcedClosing, force_close
 from services.paper_exchange.state.ledger import isolated, wallet
 from services.paper_exchange.wire.authentication import KeyType, Permission
 from tests.unit.paper_exchange.told_life import ENDS, ToldLife
@@ -20,7 +22,9 @@ class Crowd:
 
     def __init__(self, make_venue, seed):
         self.dice = random.Random(seed)
-        self.venue = make_venue(Limits(listen_key_valid_ms=10**12), balance="3000")
+        fund = Decimal(self.dice.choice((0, 500, 1_000_000)))
+        limits = Limits(listen_key_valid_ms=10**12, insurance_fund=fund)
+        self.venue = make_venue(limits, balance="3000")
         self.keys = {"one": self.venue.key}
         for name in ("two", "three", "four"):
             self.venue.exchange.open_account(name, Decimal(3_000), self.venue.now_ns)
@@ -45,7 +49,7 @@ class Crowd:
         self.moves = (
             [self.order] * 10 + [self.algo] * 4 + [self.modify] * 2 + [self.cancel] * 2
             + [self.print] * 4 + [self.show] * 4 + [self.mark] * 3
-            + [self.sleep, self.fund, self.margin, self.batch]
+            + [self.sleep, self.fund, self.margin, self.batch, self.surprise]
         )  # fmt: skip
 
     def call(self, name, method, path, **parameters):
@@ -89,9 +93,11 @@ class Crowd:
     def order(self):
         name, more = self.order_parameters()
         mode = self.dice.choice(("NONE", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH"))
-        before = self.picture(name)
+        before, free = self.picture(name), self.free(name)
         found = self.call(name, "POST", "/fapi/v1/order", selfTradePreventionMode=mode, **more)
         assert found.status == 200 or self.picture(name) == before
+        if found.status == 200 and self.account(name).orders[found.body["orderId"]].executed == 0:
+            assert self.free(name) >= min(0, free)
 
     def batch(self):
         name, first = self.order_parameters()
@@ -119,10 +125,13 @@ class Crowd:
         name = self.dice.choice(list(self.keys))
         for order in list(self.account(name).open_orders.values())[:1]:
             quantity = order.quantity * self.dice.choice((1, 1, 3, 10))
+            free = self.free(name)
             self.call(
                 name, "PUT", "/fapi/v1/order", symbol=order.symbol, orderId=order.order_id,
                 side=order.side, quantity=f"{quantity:f}", price=self.price(order.symbol),
             )  # fmt: skip
+            if order.is_open and order.executed == 0:
+                assert self.free(name) >= min(0, free)
 
     def cancel(self):
         name, symbol = self.dice.choice(list(self.keys)), self.dice.choice(list(SYMBOLS))
@@ -171,6 +180,21 @@ class Crowd:
             amount=amount, type=kind,
         )  # fmt: skip
         assert self.venue.exchange.wallet_of(self.account(name)) <= before
+
+    def surprise(self):
+        exchange, now_ns = self.venue.exchange, self.venue.now_ns
+        symbol, name = self.dice.choice(list(SYMBOLS)), self.dice.choice(list(self.keys))
+        kind = self.dice.choice(list(ForcedClosing))
+        if kind is ForcedClosing.SETTLEMENT:
+            settle_symbol(exchange, symbol, now_ns)
+            assert not any(one.has_position(symbol) for one in exchange.accounts.values())
+        elif self.account(name).has_position(symbol):
+            price = Decimal(self.price(symbol, 400))
+            force_close(exchange, self.account(name), symbol, kind, now_ns, price=price)
+        exchange.settle_risk(now_ns)
+
+    def free(self, name):
+        return self.venue.exchange.margin_of(self.account(name)).free
 
     def picture(self, name):
         account, ledger = self.account(name), self.venue.exchange.ledger
