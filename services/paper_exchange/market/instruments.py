@@ -3,14 +3,14 @@
 The venue has its own instrument type on purpose: it shares nothing with our client, so that a
 mistake in one of them shows as a disagreement instead of hiding on both sides.
 
-BTCUSDT and ETHUSDT carry the filter values recorded from the real venue on 2026-09-11; the other
-symbols carry plausible ones. Tick sizes never follow from ``price_precision`` (DOGEUSDT shows
-why), so both are stated.
+BTCUSDT, ETHUSDT, XRPUSDT and DOGEUSDT carry the values recorded from the real venue on 2026-09-11;
+the other symbols carry plausible ones. Tick sizes never follow from ``price_precision`` (DOGEUSDT
+shows why), so both are stated.
 """
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -41,7 +41,9 @@ ORDER_TYPES: Final = (
     "TAKE_PROFIT_MARKET",
     "TRAILING_STOP_MARKET",
 )
-TIMES_IN_FORCE: Final = ("GTC", "IOC", "FOK", "GTX", "GTD", "RPI")
+LISTED_TIMES_IN_FORCE: Final = ("GTC", "IOC", "FOK", "GTX", "GTD")
+"""What exchangeInfo tells of every symbol; retail price improvement is a permission there."""
+TIMES_IN_FORCE: Final = (*LISTED_TIMES_IN_FORCE, "RPI")
 
 
 class UnknownSymbolError(LookupError):
@@ -82,11 +84,37 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     onboard_date_ms: int = 1_569_398_400_000
     funding_interval_hours: int = 8
     funding_rate_cap: Decimal = USUAL_FUNDING_RATE_CAP
+    underlying_subtypes: tuple[str, ...] = ("Layer-1", "Crypto")
+    permissions: tuple[str, ...] = ("GRID", "COPY", "DCA", "PSB")
 
 
 MAJOR_FUNDING_RATE_CAP: Final = Decimal("0.003")
 """Three quarters of the lowest maintenance ratio of BTCUSDT and ETHUSDT, which is their cap."""
 MAJORS: Final = frozenset({"BTCUSDT", "ETHUSDT"})
+
+
+_RECORDED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "BTCUSDT": {
+        "onboard_date_ms": 1_567_965_300_000,
+        "underlying_subtypes": ("PoW", "Crypto"),
+    },
+    "ETHUSDT": {"onboard_date_ms": 1_574_840_700_000},
+    "XRPUSDT": {
+        "onboard_date_ms": 1_578_298_800_000,
+        "underlying_subtypes": ("Payment", "Crypto"),
+    },
+    "DOGEUSDT": {
+        "onboard_date_ms": 1_594_371_600_000,
+        "underlying_subtypes": ("Meme", "Crypto"),
+        "permissions": ("GRID", "COPY", "RPI", "DCA", "PSB"),
+        "percent_price_up": Decimal("1.1000"),
+        "percent_price_down": Decimal("0.9000"),
+        "market_take_bound": Decimal("0.10"),
+        "trigger_protect": Decimal("0.1000"),
+        "liquidation_fee": Decimal("0.015000"),
+    },
+}
+"""What was recorded of a symbol and is not what most have."""
 
 
 def _listed(symbol: str, precisions: tuple[int, int], *values: str) -> Instrument:
@@ -110,6 +138,7 @@ def _listed(symbol: str, precisions: tuple[int, int], *values: str) -> Instrumen
         market_quantity_max=market_max,
         notional_min=notional_min,
         funding_rate_cap=MAJOR_FUNDING_RATE_CAP if symbol in MAJORS else USUAL_FUNDING_RATE_CAP,
+        **_RECORDED.get(symbol, {}),
     )
 
 
@@ -121,9 +150,7 @@ INSTRUMENTS: Final[Mapping[str, Instrument]] = {
         _listed(
             "ADAUSDT", (5, 0), "0.00010", "0.01740", "199.99990", "1", "2000000", "300000", "5"
         ),
-        _listed(
-            "XRPUSDT", (4, 1), "0.0001", "0.0143", "100000.0", "0.1", "10000000", "2000000", "5"
-        ),
+        _listed("XRPUSDT", (4, 1), "0.0001", "0.0143", "100000", "0.1", "10000000", "2000000", "5"),
         _listed(
             "SOLUSDT", (4, 2), "0.0100", "0.4200", "6857.0000", "0.01", "1000000", "80000", "5"
         ),
@@ -132,9 +159,9 @@ INSTRUMENTS: Final[Mapping[str, Instrument]] = {
             (6, 0),
             "0.000010",
             "0.002440",
-            "30.000000",
+            "30",
             "1",
-            "50000000",
+            "300000000",
             "30000000",
             "5",
         ),
@@ -195,15 +222,15 @@ def _symbol_entry(instrument: Instrument) -> dict[str, object]:
         "baseAssetPrecision": 8,
         "quotePrecision": 8,
         "underlyingType": "COIN",
-        "underlyingSubType": ["PoW"],
+        "underlyingSubType": list(instrument.underlying_subtypes),
         "triggerProtect": str(instrument.trigger_protect),
         "liquidationFee": str(instrument.liquidation_fee),
         "marketTakeBound": str(instrument.market_take_bound),
         "maxMoveOrderLimit": instrument.order_moves_max,
         "filters": _filters(instrument),
         "orderTypes": list(ORDER_TYPES),
-        "timeInForce": list(TIMES_IN_FORCE),
-        "permissionSets": ["GRID", "COPY"],
+        "timeInForce": list(LISTED_TIMES_IN_FORCE),
+        "permissionSets": list(instrument.permissions),
     }
 
 

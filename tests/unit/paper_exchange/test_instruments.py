@@ -80,3 +80,22 @@ def test_prices_and_quantities_of_every_symbol_fit_its_precision(symbol: str) ->
 def test_an_unlisted_symbol_is_refused_by_name() -> None:
     with pytest.raises(UnknownSymbolError, match="NOPEUSDT"):
         select_instruments(["BTCUSDT", "NOPEUSDT"])
+
+
+def test_symbols_differ_in_what_was_recorded_of_them() -> None:
+    symbols = exchange_info(0, INSTRUMENTS.values())["symbols"]
+    assert isinstance(symbols, list)
+    listed = {row["symbol"]: row for row in symbols}
+    bitcoin, doge = listed["BTCUSDT"], listed["DOGEUSDT"]
+    assert bitcoin["timeInForce"] == doge["timeInForce"] == ["GTC", "IOC", "FOK", "GTX", "GTD"]
+    assert bitcoin["underlyingSubType"] == ["PoW", "Crypto"]
+    assert bitcoin["permissionSets"] == ["GRID", "COPY", "DCA", "PSB"]
+    assert doge["permissionSets"] == ["GRID", "COPY", "RPI", "DCA", "PSB"]
+    assert bitcoin["onboardDate"] == 1_567_965_300_000
+    assert (doge["triggerProtect"], doge["liquidationFee"], doge["marketTakeBound"]) == (
+        "0.1000",
+        "0.015000",
+        "0.10",
+    )
+    percent = next(row for row in doge["filters"] if row["filterType"] == "PERCENT_PRICE")
+    assert (percent["multiplierUp"], percent["multiplierDown"]) == ("1.1000", "0.9000")
