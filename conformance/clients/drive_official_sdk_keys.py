@@ -15,7 +15,6 @@ _REFUSAL: Final = "only an order that was refused has it"
 _RECORDED: Final = "in recordings of the real venue, not in the documents"
 _UNRECORDED: Final = "in the documents, not in recordings of the real venue"
 _CHOSEN: Final = "only where the customer sent one"
-_COIN: Final = "of contracts margined in coins"
 _UNTRIGGERED: Final = "absent from recorded events before the trigger"
 _TYPE: Final = "the name by which the SDK chose the model"
 _QUERIED: Final = {"activatePrice": _TRAILING, "priceRate": _TRAILING}
@@ -44,12 +43,13 @@ TOLERATED: Final[dict[str, dict[str, str]]] = {
         "e": _TYPE, "o.act": _UNTRIGGERED, "o.ap": _UNTRIGGERED, "o.aq": _UNTRIGGERED,
         "o.rm": _UNTRIGGERED,
     },
-    "AllOrdersResponse": {**_QUERIED, "cumBase": _COIN, "pair": _COIN},
+    "AllOrdersResponse": _QUERIED,
     "CancelMultipleOrdersResponse": {**_QUERIED, **_ANSWERED},
     "CancelOrderResponse": _QUERIED,
     "CancelOrderResponseResult": _QUERIED,
     "CurrentAllAlgoOpenOrdersResponse": {
         **_OPEN_ALGO, "actualPrice": _UNRECORDED, "actualQty": _RECORDED,
+        "tpOrderType": _UNRECORDED,
     },
     "CurrentAllOpenOrdersResponse": _QUERIED,
     "ExchangeInformationResponse": {
@@ -86,7 +86,6 @@ TOLERATED: Final[dict[str, dict[str, str]]] = {
     "QueryOrderResponseResult": _QUERIED,
     "TestOrderResponse": _QUERIED,
     "TradeLite": {"e": _TYPE},
-    "UsersForceOrdersResponse": {"cumBase": _COIN, "pair": _COIN},
 }  # fmt: skip
 
 

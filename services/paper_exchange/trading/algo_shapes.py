@@ -57,7 +57,6 @@ def listed_algo(instrument: Instrument, algo: AlgoOrder, *, exponent_format: boo
         "triggerPrice": written(algo.trigger_price, prices),
         "price": written(algo.price, prices),
         "icebergQuantity": None,
-        "tpOrderType": "",
         **_settings(algo),
     }
 

@@ -99,9 +99,8 @@ def modified_order(instrument: Instrument, order: Order) -> dict[str, object]:
 
 
 def listed_order(instrument: Instrument, order: Order) -> dict[str, object]:
-    """A row of allOrders: since August 2026 with the pair, and what is filled in the base asset."""
-    filled = {"cumBase": scaled(order.executed, instrument.quantity_precision)}
-    more = {"symbol": {"pair": order.symbol}, "cumQuote": filled}
+    """A row of allOrders: since August 2026 with the pair, and what contracts in coins filled."""
+    more = {"symbol": {"pair": order.symbol}, "cumQuote": {"cumBase": "0"}}
     return _with(queried_order(instrument, order), more)
 
 
@@ -144,7 +143,10 @@ def listed_amendment(
 
 
 def listed_trade(instrument: Instrument, trade: Trade) -> dict[str, object]:
-    """One row of userTrades; realized profit and commission are exact."""
+    """One row of userTrades; realized profit and commission are exact.
+
+    Only contracts that are margined in coins have a quantity in the base asset.
+    """
     prices, quantities = instrument.price_precision, instrument.quantity_precision
     return {
         "buyer": trade.side == "BUY",
@@ -156,7 +158,7 @@ def listed_trade(instrument: Instrument, trade: Trade) -> dict[str, object]:
         "price": scaled(trade.price, prices),
         "qty": scaled(trade.quantity, quantities),
         "quoteQty": scaled(trade.price * trade.quantity, prices + quantities),
-        "baseQty": scaled(trade.quantity, quantities),
+        "baseQty": "0",
         "marginAsset": "USDT",
         "pair": trade.symbol,
         "realizedPnl": money(trade.realized),

@@ -249,14 +249,16 @@ def test_open_orders_count_against_what_the_leverage_allows(venue):
     assert modify("0.480") == 0
 
 
-def test_all_orders_have_a_pair_and_what_is_filled_in_the_base_asset(venue):
+def test_lists_have_the_pair_and_quantities_that_only_contracts_in_coins_have(venue):
     order_id = venue.order("BUY", "0.002").body["orderId"]
     asked = {"symbol": "BTCUSDT", "orderId": order_id}
     (row,) = venue.get("/fapi/v1/allOrders", **asked)
     one = venue.get("/fapi/v1/order", **asked)
     assert {name: row[name] for name in one} == one
     assert set(row) - set(one) == {"pair", "cumBase"}
-    assert (row["pair"], row["cumBase"]) == ("BTCUSDT", "0.002")
+    assert (row["pair"], row["cumBase"]) == ("BTCUSDT", "0")
+    (trade,) = venue.get("/fapi/v1/userTrades", **asked)
+    assert (trade["qty"], trade["baseQty"]) == ("0.002", "0")
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ def test_it_is_acknowledged_queried_and_listed_in_the_recorded_shapes(venue):
         "49000.0",
     )
     assert "actualQty" in listed
+    assert not listed.keys() & {"actualPrice", "tpOrderType"}, "neither was recorded of this list"
     assert venue.get("/fapi/v1/allAlgoOrders", symbol="BTCUSDT") == [queried]
 
 
