@@ -114,7 +114,14 @@ class Exchange(VenueState):
 
     def _countdown_due(self, account: Account, symbol: str, due_ns: int) -> None:
         """End a symbol's regular orders; its conditional ones stay, as protection must."""
-        if account.countdowns.get(symbol) != due_ns:
+        if account.countdown_checks.get(symbol) != due_ns:
+            return
+        del account.countdown_checks[symbol]
+        ends_ns = account.countdowns.get(symbol)
+        if ends_ns is None:
+            return
+        if ends_ns > due_ns:
+            self.watch_countdown(account, symbol, ends_ns)
             return
         del account.countdowns[symbol]
         for order in account.open_orders_of(symbol):

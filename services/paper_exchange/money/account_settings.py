@@ -138,7 +138,7 @@ def set_countdown(
     if countdown_ms:
         due_ns = now_ns + countdown_ms * NS_PER_MS
         account.countdowns[symbol] = due_ns
-        exchange.add_deadline(due_ns, "countdown", account.account_id, symbol)
+        exchange.watch_countdown(account, symbol, due_ns)
     else:
         account.countdowns.pop(symbol, None)
     return {"symbol": symbol, "countdownTime": str(countdown_ms)}

@@ -122,6 +122,7 @@ class Account:
     leverage: dict[str, int] = field(default_factory=dict)
     margin_type: dict[str, str] = field(default_factory=dict)
     countdowns: dict[str, int] = field(default_factory=dict)
+    countdown_checks: dict[str, int] = field(default_factory=dict)
     counts: OrderCounts = field(default_factory=OrderCounts)
     is_hedge_mode: bool = False
     is_multi_assets_mode: bool = False

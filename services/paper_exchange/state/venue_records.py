@@ -199,6 +199,13 @@ class VenueRecords:
             self._deadlines, (due_ns, self.next_sequence("deadline"), kind, account_id, subject)
         )
 
+    def watch_countdown(self, account: Account, symbol: str, due_ns: int) -> None:
+        """Have `advance` look at a countdown by then: one that is refreshed is looked at once."""
+        checked_ns = account.countdown_checks.get(symbol)
+        if checked_ns is None or due_ns < checked_ns:
+            account.countdown_checks[symbol] = due_ns
+            self.add_deadline(due_ns, "countdown", account.account_id, symbol)
+
     def start_listen_key(self, account: Account, now_ns: int) -> str:
         """The account's listen key, made or extended to the full validity from now."""
         if account.listen_key is None:

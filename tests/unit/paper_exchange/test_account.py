@@ -294,3 +294,22 @@ def test_an_open_order_keeps_its_name_when_the_venue_makes_up_the_same(venue):
     asked = {"symbol": "BTCUSDT", "origClientOrderId": "paper-2"}
     assert venue.get("/fapi/v1/order", **asked)["orderId"] == named
     assert venue.code("BUY", "0.010", "40000.00", newClientOrderId="paper-2") == -4116
+
+
+def test_a_countdown_that_is_refreshed_all_the_time_is_kept_in_mind_once(venue):
+    def count_down(milliseconds):
+        return venue.call(
+            "POST", "/fapi/v1/countdownCancelAll", symbol="BTCUSDT", countdownTime=milliseconds
+        )
+
+    venue.order("BUY", "0.010", "40000.00")
+    for milliseconds in [*range(60_000, 61_000), 30_000, 0, 90_000]:
+        count_down(milliseconds)
+    assert len(venue.exchange._deadlines) <= 2
+    venue.sleep(89)
+    assert venue.account.open_orders
+    count_down(2_000)
+    venue.sleep(1)
+    assert venue.account.open_orders
+    venue.sleep(1)
+    assert not venue.account.open_orders
