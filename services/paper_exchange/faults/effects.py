@@ -6,6 +6,7 @@ differ only there. Pure, so that simulations can tell the same lies.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Final, NamedTuple
@@ -101,6 +102,8 @@ _REFUSALS: Final[Mapping[Effect, tuple[int, int]]] = {
     Effect.CODE_1021: (400, -1021),
     Effect.CODE_2019: (400, -2019),
 }
+_BLANK: Final = re.compile(r"\{\d\}")
+"""A value in a text: a scripted refusal has none, and says what the venue's documents say there."""
 NOT_EXECUTED: Final = Answer(503, _UNAVAILABLE_BODY)
 """Stands for the answer of a request that was not carried out."""
 
@@ -138,7 +141,7 @@ def told_instead(
     if effect in (Effect.HTTP_429, Effect.HTTP_418):
         return _patience(effect, now_ns, stay_away_ms, address)
     if effect is Effect.REFUSE:
-        refusal = RefusalError(code, text=TEXTS[code])
+        refusal = RefusalError(code, text=_BLANK.sub("%s", TEXTS[code]))
         return Told(refusal.status, refusal.body())
     if effect in _PAGES:
         status, title = _PAGES[effect]

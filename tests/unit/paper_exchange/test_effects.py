@@ -97,6 +97,8 @@ def test_any_refusal_of_the_venue_may_be_asked_for():
     found = told("refuse", code=-5028)
     assert (found.status, found.body["code"]) == (400, -5028)
     assert told("refuse", code=-2015).status == 401
+    unvalued = told("refuse", code=-1130).body["msg"]
+    assert unvalued == "Data sent for parameter '%s' is not valid."
     for wrong in ({"effect": "refuse"}, {"effect": "refuse", "code": -1},
                   {"effect": "http_408", "code": -5028}):  # fmt: skip
         with pytest.raises(ValidationError):
