@@ -1,5 +1,9 @@
 """Reading a story back from a journal that is longer than anybody wants to read."""
 
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
 from libs.common.messages import subjects
 from libs.common.messages.codec import encode
 from libs.common.messages.journal import JournalRecord, OrderNotPlaced
@@ -35,12 +39,21 @@ def record(number: int) -> bytes:
     )
 
 
-async def test_a_story_is_found_from_its_time_on_and_by_ids_derived_from_its_intent(
-    nats_server: Broker,
-) -> None:
-    settings = BusConfig(url=nats_server.url)
+@pytest_asyncio.fixture
+async def bus(nats_server: Broker) -> AsyncIterator[Bus]:
+    """A bus that waits: seven hundred records are synced one by one, on whatever disk there is."""
+    settings = BusConfig(url=nats_server.url, publish_timeout_ms=60_000)
     bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
+    try:
+        await provision(bus, ACCOUNT, settings)
+        yield bus
+    finally:
+        await bus.close()
+
+
+async def test_a_story_is_found_from_its_time_on_and_by_ids_derived_from_its_intent(
+    bus: Bus,
+) -> None:
     for number in range(1, RECORDS + 1):
         await bus.publish_stored(
             subjects.journal(ACCOUNT), record(number), message_id=f"record-{number}"
@@ -54,4 +67,3 @@ async def test_a_story_is_found_from_its_time_on_and_by_ids_derived_from_its_int
     assert await teller.tell("never-heard-of") == []
     newest = [one.number async for one in teller.since((RECORDS - 2 * READ_AHEAD_MAX) * 60 * S)]
     assert newest == list(range(RECORDS, RECORDS - 2 * READ_AHEAD_MAX - 1, -1))
-    await bus.close()
