@@ -3,9 +3,10 @@
     python -m bench.venue_load [--orders-per-second 2000] [--seconds 30] [--sockets 200] [--json]
 
 In one run, one after the other: an open-loop client sends orders to a bare aiohttp server and then
-to the venue (signatures checked, orders matched, ledger posted, a user stream listening); then
-sockets subscribe to streams of the running market, and are counted; then both at once. Latency runs
-from the moment an order was due. Every server is one process with one thread.
+to the venue (signatures checked, orders matched, ledger posted), and once more while a user stream
+listens to the account; then sockets subscribe to streams of the running market, and are counted;
+then both at once. Latency runs from the moment an order was due. Every server is one process with
+one thread.
 """
 
 import argparse
@@ -111,8 +112,13 @@ class Ear(picows.WSListener):
         self.bytes += frame.payload_size
 
 
-async def load(server: Venue, per_second: int, seconds: float) -> tuple[Outcome, float]:
-    """Send orders; returns what came of them and the CPU the server used, in cores."""
+async def load(
+    server: Venue, per_second: int, seconds: float, *, is_listening: bool = False
+) -> tuple[Outcome, float]:
+    """Send orders; returns what came of them and the CPU the server used, in cores.
+
+    With `is_listening` a user stream is told of each order's four events.
+    """
     account = {"api_key": "k" * 64, "secret": "s" * 64}
     timestamp_ms = 0
     async with aiohttp.ClientSession(server.url) as session:
@@ -121,7 +127,7 @@ async def load(server: Venue, per_second: int, seconds: float) -> tuple[Outcome,
                 account = await answer.json()
                 async with session.get("/fapi/v1/time") as told:
                     timestamp_ms = (await told.json())["serverTime"]
-        user = await _listen_to_account(session, server, account) if timestamp_ms else None
+        user = await _listen_to_account(session, server, account) if is_listening else None
     writer = OrderWriter(
         f"{server.host}:{server.port}", account["api_key"], account["secret"], TRADED
     )
@@ -220,6 +226,9 @@ async def measure(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     async with running_venue(GENERATED) as venue:
         await load(venue, per_second // 4, WARM_UP_S)
         found["paper exchange"] = figures(*await load(venue, per_second, seconds))
+        await asyncio.sleep(WARM_UP_S)
+        listened = await load(venue, per_second, seconds, is_listening=True)
+        found["paper exchange, user stream"] = figures(*listened)
     async with running_venue(GENERATED) as venue, subscribers(venue, options.sockets) as ears:
         found["subscribers"] = await listen(venue, ears, seconds / 2)
         found["orders beside subscribers"] = figures(

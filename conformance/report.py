@@ -13,6 +13,8 @@ from rich.table import Table
 from conformance.capabilities import CAPABILITIES
 from conformance.judge import Outcome
 
+TABLE_WIDTH: Final = 130
+"""Columns that five clients need; a narrower terminal wraps, and a file does not mind."""
 _CELLS: Final = {
     "pass": "pass",
     "fail": "[bold red]FAIL[/]",
@@ -23,7 +25,7 @@ _CELLS: Final = {
 
 def show(outcomes: Sequence[Outcome]) -> None:
     """Print the table, the reasons of what was skipped, and the details of what failed."""
-    console = Console(width=max(100, Console().width))
+    console = Console(width=max(TABLE_WIDTH, Console().width))
     console.print(_table(outcomes))
     _show_exceptions(console, outcomes)
     for row in (row for row in outcomes if row.outcome == "fail"):
@@ -36,7 +38,7 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
     clients = list(dict.fromkeys(row.client for row in outcomes))
     cells = {(row.capability, row.client): _CELLS[row.outcome] for row in outcomes}
     table = Table(title="What real clients make of the paper exchange")
-    table.add_column("capability")
+    table.add_column("capability", no_wrap=True)
     for client in clients:
         table.add_column(client, justify="center")
     group = ""
