@@ -197,7 +197,7 @@ def test_a_fill_that_uses_up_the_margin_liquidates_without_a_mark(make_venue):
     venue = make_venue(balance="1000")
     set_leverage(venue, 100)
     venue.order("BUY", "0.200")
-    venue.exchange.books["BTCUSDT"].mark_price = Decimal("44000")
+    venue.exchange.books["BTCUSDT"].mark_price = Decimal(44000)
     venue.order("BUY", "0.002", "50000.10")
     assert venue.account.position("BTCUSDT").quantity in (0, Decimal("0.200"))
     venue.order("SELL", "0.002", reduceOnly="true")
