@@ -71,7 +71,7 @@ def test_a_liquidation_cancels_orders_closes_in_the_book_and_takes_what_is_left(
     assert forced["c"].startswith("autoclose-")
     assert (forced["o"], forced["f"], forced["S"]) == ("LIMIT", "IOC", "SELL")
     assert forced["L"] == "45150.00"
-    assert Decimal(forced["p"]) < Decimal("45150")
+    assert Decimal(forced["p"]) < Decimal(45150)
     assert venue.exchange.wallet_of(venue.account) == 0
     (row,) = venue.get("/fapi/v1/income", incomeType="INSURANCE_CLEAR")
     assert Decimal(row["income"]) < 0
