@@ -95,6 +95,13 @@ def test_a_longer_candle_from_the_source_closes_its_last_minute_first() -> None:
     assert "5m" not in [name for name, _ in candles.close_due(START_MS + FIVE_MS)]
 
 
+def test_a_minute_told_after_its_end_closes_what_ended_with_it_at_the_next_look() -> None:
+    candles = Candles()
+    candles.close_due(START_MS + FIVE_MS)
+    candles.close_bar(_bar(START_MS + 4 * MINUTE_MS))
+    assert "5m" in [name for name, _ in candles.close_due(START_MS + FIVE_MS + 1)]
+
+
 def test_only_so_many_candles_are_kept() -> None:
     candles = Candles()
     for minute in range(CANDLES_KEPT_MAX + 5):
