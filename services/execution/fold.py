@@ -123,6 +123,7 @@ def _apply_figures(state: State, event: JournalEvent, now_ns: int) -> None:
             state.instruments_at_ns = event.loaded_at_ns
         case LeverageAsserted():
             state.leverage[event.symbol] = event.leverage
+            state.margin_types[event.symbol] = event.margin_type
         case TradingStateChanged():
             state.trading_state = event.state
             state.trading_actor, state.trading_reason = event.actor, event.reason

@@ -14,40 +14,49 @@ from libs.common.messages.account import (
     AccountState,
     Command,
     Discrepancy,
+    DiscrepancyKind,
     ReconcileReport,
     Verb,
 )
 from libs.common.messages.codec import decode, encode
 from libs.common.model.ids import digest
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns, wait_until_set, wall_ns
-from libs.common.runtime.errors import BusError, PortcullisError
+from libs.common.runtime.errors import BusError
 from libs.common.runtime.health import Level
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import RECONCILE_CYCLES, RECONCILE_DISCREPANCIES
 from libs.common.runtime.provisioning import wait_until_provisioned
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
-from services.reconciler.budget import WeightBudget, look_weight
-from services.reconciler.config import Policy, ReconcilerConfig
+from services.reconciler.budget import WeightBudget
+from services.reconciler.config import Policy, ReconcilerConfig, StopRule
 from services.reconciler.core import (
+    HARD_FACTS,
     Comparison,
     Key,
-    VenueOrderSeen,
-    VenueSnapshot,
     compare,
     confirmed_positions,
     symbols_to_halt_for,
 )
+from services.reconciler.venue_look import ComparisonImpossible, Scope, VenueLook
 
 log = get_logger(__name__)
 
 NAME = "reconciler"
 DUE_LOOK_INTERVAL_S = 0.05
 FAILURES_HEEDED_MIN = 2
-
-
-class ComparisonImpossible(PortcullisError):  # noqa: N818 - what happened, not a kind of error
-    """No two snapshots could be had that belong together."""
+#: As many as execution tells of.
+TRADES_PER_SYMBOL = 20
+#: What of execution's word is compared with the venue's.
+_COMPARED = (
+    "positions",
+    "orders",
+    "algo_orders",
+    "exposures",
+    "settings",
+    "trades",
+    "wallet_balance",
+)
 
 
 class Reconciler:
@@ -66,8 +75,15 @@ class Reconciler:
         self._asked = asyncio.Event()
         self._cycle = 0
         self._failures = 0
-        self._is_whole = True
-        self._budget = WeightBudget(context.settings.weight_per_minute_max)
+        self._scope = Scope(is_whole=True, has_details=True)
+        self._look_at_venue = VenueLook(
+            venue,
+            WeightBudget(context.settings.weight_per_minute_max),
+            context.common.symbols,
+            self._asset,
+            trades_symbols_max=context.settings.trades_symbols_max,
+            trades_per_symbol=TRADES_PER_SYMBOL,
+        )
         self._previous: frozenset[str] = frozenset()
         self._halt_asked_for: tuple[str, ...] = ()
         self._last: ReconcileReport | None = None
@@ -123,9 +139,7 @@ class Reconciler:
     async def _try_to_compare(self, trigger: str) -> bool:
         """One comparison; false if it failed or found something, so that it is made again soon."""
         started_ns = monotonic_ns()
-        # Orders of symbols that are not ours cost forty times as much to ask for: now and then.
-        is_unclean = self._last is not None and not self._last.is_clean
-        self._is_whole = trigger in ("start", "period") or is_unclean
+        self._scope = self._scope_of(trigger)
         try:
             comparison, state = await self._compare_twice()
             report = self._report(trigger, comparison, state, started_ns)
@@ -139,6 +153,20 @@ class Reconciler:
             return False
         self._failures = 0
         return report.is_clean
+
+    def _scope_of(self, trigger: str) -> Scope:
+        """Orders of symbols that are not ours cost forty times as much to ask for: now and then.
+
+        What differed the last time is looked for again, or it would seem to be gone.
+        """
+        found = self._last.discrepancies if self._last is not None else ()
+        kinds = {one.kind for one in found}
+        orphans = {DiscrepancyKind.ORPHAN_ORDER, DiscrepancyKind.ORPHAN_ALGO_ORDER}
+        is_regular = trigger in ("start", "period")
+        return Scope(
+            is_whole=is_regular or bool(kinds & orphans),
+            has_details=is_regular or trigger == "demand" or bool(kinds & HARD_FACTS),
+        )
 
     async def _wait_for_next(self, *, is_settled: bool) -> str:
         """Wait until a comparison is due; returns why it is."""
@@ -183,7 +211,7 @@ class Reconciler:
         """
         for _ in range(self._settings.looks_max):
             before = await self._state_said_after(0)
-            theirs = await self._ask_venue()
+            theirs = await self._look_at_venue.look(self._scope, before, self._clock.now_ns())
             after = await self._state_said_after(wall_ns())
             if _stood_still(before, after):
                 comparison = compare(
@@ -192,6 +220,9 @@ class Reconciler:
                     asset=self._asset,
                     balance_tolerance=self._settings.balance_tolerance,
                     seen_before=seen_before,
+                    fill_lag_ns=self._settings.fill_lag_ms * NS_PER_MS,
+                    naked_grace_ns=self._settings.naked_grace_ms * NS_PER_MS,
+                    every_position_needs_stop=self._settings.stops_owed is StopRule.EVERY,
                 )
                 return comparison, after
             await asyncio.sleep(self._settings.look_again_wall_ms / 1000)
@@ -209,34 +240,6 @@ class Reconciler:
         except TimeoutError:
             raise ComparisonImpossible("execution does not say how the account stands") from None
         return self._state
-
-    async def _ask_venue(self) -> VenueSnapshot:
-        symbols = self._context.common.symbols
-        weight = look_weight(len(symbols), is_whole=self._is_whole)
-        if not self._budget.spend(weight, self._clock.now_ns()):
-            raise ComparisonImpossible("the request weight of this minute is used up")
-        asked = (None,) if self._is_whole else symbols
-        positions, balances, lists = await asyncio.gather(
-            self._venue.position_risk(),
-            self._venue.balance(),
-            asyncio.gather(*(self._venue.open_orders(symbol) for symbol in asked)),
-        )
-        orders = [order for found in lists for order in found]
-        return VenueSnapshot(
-            positions={one.symbol: one.quantity for one in positions if one.quantity},
-            orders=tuple(
-                VenueOrderSeen(
-                    client_order_id=order.client_order_id,
-                    symbol=order.symbol,
-                    side=order.side,
-                    quantity=order.quantity,
-                )
-                for order in orders
-            ),
-            wallet_balance=next(
-                (one.balance for one in balances if one.asset == self._asset), None
-            ),
-        )
 
     # -- telling ----------------------------------------------------------------------------------
 
@@ -263,6 +266,9 @@ class Reconciler:
             balances_compared=comparison.balances_compared,
             journal_sequence=state.journal_sequence,
             duration_ms=(monotonic_ns() - started_ns) // NS_PER_MS,
+            algo_orders_compared=comparison.algo_orders_compared,
+            trades_compared=comparison.trades_compared,
+            settings_compared=comparison.settings_compared,
         )
 
     async def _publish(self, report: ReconcileReport) -> None:
@@ -325,8 +331,4 @@ def _stood_still(before: AccountState, after: AccountState) -> bool:
 
     The journal may have moved on: a figure that is read again every few seconds is an event too.
     """
-    return (before.positions, before.orders, before.wallet_balance) == (
-        after.positions,
-        after.orders,
-        after.wallet_balance,
-    )
+    return all(getattr(before, name) == getattr(after, name) for name in _COMPARED)

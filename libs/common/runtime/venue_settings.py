@@ -9,6 +9,7 @@ from libs.common.venue.settings_payloads import (
     ApiRestrictions,
     PositionMode,
     SymbolBrackets,
+    SymbolSettings,
 )
 
 _NOT_TOLD = frozenset({301, 302, 307, 308, 404, 405})
@@ -53,6 +54,10 @@ class VenueSettings(VenueReader):
     async def account_config(self) -> AccountConfig:
         """GET accountConfig: permissions and modes, at a fiftieth of the size of v2 account."""
         return await self._read("accountConfig", AccountConfig, signed=True)
+
+    async def symbol_settings(self) -> list[SymbolSettings]:
+        """GET symbolConfig: leverage and margin type of every symbol; weight 5."""
+        return await self._read("symbolConfig", list[SymbolSettings], signed=True)
 
     async def position_mode(self) -> PositionMode:
         """GET positionSide/dual: one-way or hedge; weight 30."""

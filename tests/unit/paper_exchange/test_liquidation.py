@@ -71,7 +71,7 @@ def test_a_liquidation_cancels_orders_closes_in_the_book_and_takes_what_is_left(
     assert forced["c"].startswith("autoclose-")
     assert (forced["o"], forced["f"], forced["S"]) == ("LIMIT", "IOC", "SELL")
     assert forced["L"] == "45150.00"
-    assert Decimal(forced["p"]) < Decimal("45150")
+    assert Decimal(forced["p"]) < Decimal(45150)
     assert venue.exchange.wallet_of(venue.account) == 0
     (row,) = venue.get("/fapi/v1/income", incomeType="INSURANCE_CLEAR")
     assert Decimal(row["income"]) < 0
@@ -197,7 +197,7 @@ def test_a_fill_that_uses_up_the_margin_liquidates_without_a_mark(make_venue):
     venue = make_venue(balance="1000")
     set_leverage(venue, 100)
     venue.order("BUY", "0.200")
-    venue.exchange.books["BTCUSDT"].mark_price = Decimal("44000")
+    venue.exchange.books["BTCUSDT"].mark_price = Decimal(44000)
     venue.order("BUY", "0.002", "50000.10")
     assert venue.account.position("BTCUSDT").quantity in (0, Decimal("0.200"))
     venue.order("SELL", "0.002", reduceOnly="true")

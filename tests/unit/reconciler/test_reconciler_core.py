@@ -14,13 +14,12 @@ from libs.common.messages.account import (
 from libs.common.model.order import OrderStatus, Side
 from libs.common.model.trading_state import TradingState
 from services.reconciler.core import (
-    VenueOrderSeen,
-    VenueSnapshot,
     compare,
     confirmed_positions,
     position_difference,
     symbols_to_halt_for,
 )
+from services.reconciler.snapshots import VenueOrderSeen, VenueSnapshot
 
 KIND = DiscrepancyKind
 
