@@ -7,13 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from libs.common.model.settings import ServiceConfig
-
-
-class Policy(StrEnum):
-    """What follows when positions differ twice in a row: only the report, or a halt too."""
-
-    REPORT = "report"
-    HALT = "halt"
+from services.reconciler.remedies import Policies
 
 
 class StopRule(StrEnum):
@@ -40,6 +34,7 @@ class ReconcilerConfig(ServiceConfig):
         naked_grace_ms: market time that execution may take to protect what it filled, or close it.
         stops_owed: ``intent``: a stop is owed where the intent named one; ``every``: everywhere.
         trades_symbols_max: symbols whose trades one look asks for; the others have their turn.
+        policies: what follows from each kind of difference, by its name in lower case.
         balance_tolerance: quote currency by which the wallet balance may differ; 0 is exact.
     """
 
@@ -59,4 +54,4 @@ class ReconcilerConfig(ServiceConfig):
     stops_owed: StopRule = StopRule.INTENT
     trades_symbols_max: int = Field(20, ge=0, le=100)
     balance_tolerance: Decimal = Field(Decimal(0), ge=0, allow_inf_nan=False)
-    on_position_difference: Policy = Policy.HALT
+    policies: Policies = Policies()

@@ -9,6 +9,8 @@ venue's last answer.
 import asyncio
 from typing import Any
 
+import msgspec
+
 from libs.common.messages import subjects
 from libs.common.messages.account import (
     AccountState,
@@ -29,15 +31,15 @@ from libs.common.runtime.provisioning import wait_until_provisioned
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from services.reconciler.budget import WeightBudget
-from services.reconciler.config import Policy, ReconcilerConfig, StopRule
+from services.reconciler.config import ReconcilerConfig, StopRule
 from services.reconciler.core import (
     HARD_FACTS,
     Comparison,
     Key,
     compare,
-    confirmed_positions,
-    symbols_to_halt_for,
+    confirmed,
 )
+from services.reconciler.remedies import Wish, decide_remedies, is_tolerated, policy_of
 from services.reconciler.venue_look import ComparisonImpossible, Scope, VenueLook
 
 log = get_logger(__name__)
@@ -84,8 +86,9 @@ class Reconciler:
             trades_symbols_max=context.settings.trades_symbols_max,
             trades_per_symbol=TRADES_PER_SYMBOL,
         )
-        self._previous: frozenset[str] = frozenset()
-        self._halt_asked_for: tuple[str, ...] = ()
+        self._previous: frozenset[Key] = frozenset()
+        self._asked_for: frozenset[Wish] = frozenset()
+        self._same_again = 0
         self._last: ReconcileReport | None = None
 
     async def start(self) -> None:
@@ -107,13 +110,9 @@ class Reconciler:
             "is_clean": last.is_clean if last else None,
             "trigger": last.trigger if last else None,
             "compared_at_ns": last.ts_event_ns if last else None,
-            "discrepancies": [
-                {"kind": found.kind, "subject": found.subject, "ours": found.ours,
-                 "theirs": found.theirs, "is_confirmed": found.is_confirmed}
-                for found in (last.discrepancies if last else ())
-            ],
-            "halt_asked_for": list(self._halt_asked_for),
-        }  # fmt: skip
+            "discrepancies": msgspec.to_builtins(last.discrepancies if last else ()),
+            "remedies": list(last.remedies if last else ()),
+        }
 
     async def _on_state(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         state = decode(payload, AccountState)
@@ -142,8 +141,16 @@ class Reconciler:
         self._scope = self._scope_of(trigger)
         try:
             comparison, state = await self._compare_twice()
-            report = self._report(trigger, comparison, state, started_ns)
+            found = self._judge(comparison)
+            wishes = decide_remedies(
+                self._settings.policies,
+                found,
+                before=self._previous,
+                trading_state=state.trading_state,
+            )
+            report = self._report(trigger, comparison, found, wishes, state, started_ns)
             await self._publish(report)
+            await self._ask_for(wishes, report)
         except (VenueReadError, ComparisonImpossible, BusError) as error:
             RECONCILE_CYCLES.labels("failed").inc()
             log.warning("comparison failed", trigger=trigger, error=str(error))
@@ -152,7 +159,22 @@ class Reconciler:
             self._failures += 1
             return False
         self._failures = 0
-        return report.is_clean
+        is_known = bool(self._previous) and confirmed(found) == self._previous
+        self._same_again = self._same_again + 1 if is_known else 0
+        self._previous = confirmed(found)
+        return all(one.is_tolerated for one in found)
+
+    def _judge(self, comparison: Comparison) -> tuple[Discrepancy, ...]:
+        """Each difference with the policy that holds for it."""
+        policies = self._settings.policies
+        return tuple(
+            msgspec.structs.replace(
+                found,
+                policy=policy_of(policies, found),
+                is_tolerated=is_tolerated(policies, found),
+            )
+            for found in comparison.discrepancies
+        )
 
     def _scope_of(self, trigger: str) -> Scope:
         """Orders of symbols that are not ours cost forty times as much to ask for: now and then.
@@ -190,7 +212,9 @@ class Reconciler:
                 continue
 
     def _retry_wall_ms(self) -> int:
-        doubled = self._settings.retry_wall_ms << min(max(0, self._failures - 1), 16)
+        """Longer with each failure, and while the same things differ, whatever was asked for."""
+        again = max(self._failures - 1, self._same_again - 1, 0)
+        doubled = self._settings.retry_wall_ms << min(again, 16)
         return min(doubled, self._settings.retry_wall_ms_max)
 
     # -- looking ----------------------------------------------------------------------------------
@@ -244,7 +268,13 @@ class Reconciler:
     # -- telling ----------------------------------------------------------------------------------
 
     def _report(
-        self, trigger: str, comparison: Comparison, state: AccountState, started_ns: int
+        self,
+        trigger: str,
+        comparison: Comparison,
+        found: tuple[Discrepancy, ...],
+        wishes: tuple[Wish, ...],
+        state: AccountState,
+        started_ns: int,
     ) -> ReconcileReport:
         self._cycle += 1
         said_ns = wall_ns()
@@ -259,8 +289,8 @@ class Reconciler:
             account=self._account,
             cycle=self._cycle,
             trigger=trigger,
-            is_clean=not comparison.discrepancies,
-            discrepancies=comparison.discrepancies,
+            is_clean=not found,
+            discrepancies=found,
             positions_compared=comparison.positions_compared,
             orders_compared=comparison.orders_compared,
             balances_compared=comparison.balances_compared,
@@ -269,6 +299,7 @@ class Reconciler:
             algo_orders_compared=comparison.algo_orders_compared,
             trades_compared=comparison.trades_compared,
             settings_compared=comparison.settings_compared,
+            remedies=tuple(wish.text for wish in wishes),
         )
 
     async def _publish(self, report: ReconcileReport) -> None:
@@ -287,35 +318,36 @@ class Reconciler:
             found=describe(report.discrepancies),
             duration_ms=report.duration_ms,
         )
-        await self._act(report)
 
-    async def _act(self, report: ReconcileReport) -> None:
-        """Ask for a halt once when the same position differs in two comparisons in a row."""
-        symbols = symbols_to_halt_for(self._previous, report.discrepancies)
-        self._previous = confirmed_positions(report.discrepancies)
-        if self._settings.on_position_difference is not Policy.HALT or not symbols:
-            self._halt_asked_for = ()
-            return
-        if symbols == self._halt_asked_for:
-            return
-        message_id = f"halt-{report.message_id}"
-        command = Command(
-            message_id=message_id,
-            causation_id=report.message_id,
-            correlation_id=report.correlation_id,
-            ts_event_ns=report.ts_event_ns,
-            ts_published_ns=wall_ns(),
-            source=NAME,
-            account=self._account,
-            verb=Verb.HALT,
-            actor=NAME,
-            reason=f"positions differ from the venue's: {', '.join(symbols)}",
-        )
-        await self._bus.publish_stored(
-            subjects.command(self._account, Verb.HALT), encode(command), message_id=message_id
-        )
-        self._halt_asked_for = symbols
-        log.error("halt asked for", symbols=list(symbols))
+    async def _ask_for(self, wishes: tuple[Wish, ...], report: ReconcileReport) -> None:
+        """Ask execution for the remedies: for a repair until it is done, for a halt only once.
+
+        A person who resumes has seen what differs.
+        """
+        known = {(wish.verb, wish.subjects) for wish in self._asked_for}
+        for number, wish in enumerate(wishes):
+            is_state = wish.verb in (Verb.HALT, Verb.REDUCE)
+            if is_state and (wish.verb, wish.subjects) in known:
+                continue
+            message_id = f"{wish.verb}-{number}-{report.message_id}"
+            command = Command(
+                message_id=message_id,
+                causation_id=report.message_id,
+                correlation_id=report.correlation_id,
+                ts_event_ns=report.ts_event_ns,
+                ts_published_ns=wall_ns(),
+                source=NAME,
+                account=self._account,
+                verb=wish.verb,
+                actor=NAME,
+                reason=wish.reason,
+                target=wish.target,
+            )
+            await self._bus.publish_stored(
+                subjects.command(self._account, wish.verb), encode(command), message_id=message_id
+            )
+            log.error("remedy asked for", what=wish.text, reason=wish.reason)
+        self._asked_for = frozenset(wishes)
 
 
 def describe(discrepancies: tuple[Discrepancy, ...]) -> str:

@@ -127,14 +127,18 @@ class Verb(StrEnum):
     FLATTEN = "flatten"
     UNLOCK = "unlock"
     RECONCILE = "reconcile"
+    ADOPT = "adopt"
+    CANCEL_ORPHAN = "cancel-orphan"
+    ASSERT_SETTINGS = "assert-settings"
 
 
 class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to execution: who asks, and why. Both are journaled.
 
     Attributes:
-        target: the symbol to flatten (none: all of them), or the guard to unlock, with its key
-            after a colon where only a part is meant: ``cooldown_symbol:BTCUSDT``.
+        target: the symbol to flatten (none: all of them) or to adopt, the guard to unlock, with
+            its key after a colon where only a part is meant: ``cooldown_symbol:BTCUSDT``, or the
+            symbol and client id of an order to cancel that only the venue knows.
         idempotency_key: a command whose key was honoured before changes nothing.
     """
 
@@ -173,6 +177,9 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         subject: the symbol, order, asset or setting it is about.
         is_confirmed: it was seen in two looks in a row, or no second look could show otherwise.
+        symbol: where the subject is none but belongs to one.
+        policy: what follows from it by the reconciler's configuration: report, adopt, repair...
+        is_tolerated: trading need not wait for its end: an order of others that is only reported.
     """
 
     kind: DiscrepancyKind
@@ -180,18 +187,22 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ours: str
     theirs: str
     is_confirmed: bool
+    symbol: str = ""
+    policy: str = ""
+    is_tolerated: bool = False
 
 
 class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The outcome of one comparison of local truth with the venue's.
 
     Attributes:
-        trigger: why it ran: start, period, retry, demand.
+        trigger: why it ran: start, period, reconnect, retry, demand.
         is_clean: nothing differed.
         journal_sequence: the journal record local truth was folded up to.
         duration_ms: wall time it took.
         algo_orders_compared: conditional orders, on either side.
         trades_compared, settings_compared: 0 where this comparison did not ask for them.
+        remedies: the commands it asks execution for.
     """
 
     account: str
@@ -207,6 +218,7 @@ class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields
     algo_orders_compared: int = 0
     trades_compared: int = 0
     settings_compared: int = 0
+    remedies: tuple[str, ...] = ()
 
 
 class DeadLetter(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -29,6 +29,13 @@ class VenueSettings(VenueReader):
         """POST marginType: CROSSED or ISOLATED; "no need to change" (-4046) is Accepted."""
         return await self._call("post", "marginType", {"symbol": symbol, "marginType": margin_type})
 
+    async def set_one_way_mode(self) -> Outcome:
+        """POST positionSide/dual: one position a symbol; "no need to change" (-4059) is Accepted.
+
+        The mode is the whole account's; the venue refuses while anything is open.
+        """
+        return await self._call("post", "positionSide/dual", {"dualSidePosition": "false"})
+
     async def countdown_cancel_all(self, symbol: str, countdown_ms: int) -> Outcome:
         """POST countdownCancelAll: the venue cancels the symbol's open orders after that time.
 
