@@ -329,6 +329,7 @@ class Execution:
                 unarmed=self._arming.unarmed,
                 now_ns=self._clock.now_ns(),
                 published_ns=wall_ns(),
+                user_stream_ups=self._gaps.closed_total,
             )
             try:
                 await self._bus.publish(subject, encode(view))

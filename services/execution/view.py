@@ -24,6 +24,7 @@ def account_view(
     unarmed: tuple[str, ...],
     now_ns: int,
     published_ns: int,
+    user_stream_ups: int = 0,
 ) -> AccountState:
     """The read model after ``journal_sequence`` records."""
     identity = f"{account}-{journal_sequence}"
@@ -71,6 +72,7 @@ def account_view(
         ),
         algo_orders=_algo_orders(state),
         exposures=_exposures(state),
+        user_stream_ups=user_stream_ups,
         settings=tuple(
             SettingsView(symbol=symbol, leverage=leverage, margin_type=state.margin_types[symbol])
             for symbol, leverage in sorted(state.leverage.items())

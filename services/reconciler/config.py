@@ -9,6 +9,9 @@ from pydantic import Field
 from libs.common.model.settings import ServiceConfig
 from services.reconciler.remedies import Policies
 
+#: Reports that may be kept in memory, each some KB.
+REPORTS_KEPT_MAX = 500
+
 
 class StopRule(StrEnum):
     """Which positions have to have a stop at the venue."""
@@ -34,6 +37,8 @@ class ReconcilerConfig(ServiceConfig):
         naked_grace_ms: market time that execution may take to protect what it filled, or close it.
         stops_owed: ``intent``: a stop is owed where the intent named one; ``every``: everywhere.
         trades_symbols_max: symbols whose trades one look asks for; the others have their turn.
+        compare_now_wall_ms_max: longest wait of one who asks for a comparison over HTTP.
+        reports_kept: the last reports, shown at /v1/reports; the stream keeps them for 30 days.
         policies: what follows from each kind of difference, by its name in lower case.
         balance_tolerance: quote currency by which the wallet balance may differ; 0 is exact.
     """
@@ -54,4 +59,6 @@ class ReconcilerConfig(ServiceConfig):
     stops_owed: StopRule = StopRule.INTENT
     trades_symbols_max: int = Field(20, ge=0, le=100)
     balance_tolerance: Decimal = Field(Decimal(0), ge=0, allow_inf_nan=False)
+    compare_now_wall_ms_max: int = Field(20_000, ge=100)
+    reports_kept: int = Field(50, ge=1, le=REPORTS_KEPT_MAX)
     policies: Policies = Policies()

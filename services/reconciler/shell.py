@@ -16,7 +16,6 @@ from libs.common.messages.account import (
     AccountState,
     Command,
     Discrepancy,
-    DiscrepancyKind,
     ReconcileReport,
     Verb,
 )
@@ -33,14 +32,14 @@ from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from services.reconciler.budget import WeightBudget
 from services.reconciler.config import ReconcilerConfig, StopRule
 from services.reconciler.core import (
-    HARD_FACTS,
     Comparison,
     Key,
     compare,
     confirmed,
 )
 from services.reconciler.remedies import Wish, decide_remedies, is_tolerated, policy_of
-from services.reconciler.venue_look import ComparisonImpossible, Scope, VenueLook
+from services.reconciler.shelf import Shelf
+from services.reconciler.venue_look import ComparisonImpossible, Scope, VenueLook, scope_of
 
 log = get_logger(__name__)
 
@@ -75,6 +74,7 @@ class Reconciler:
         self._state: AccountState | None = None
         self._state_came = asyncio.Event()
         self._asked = asyncio.Event()
+        self._trigger = "demand"
         self._cycle = 0
         self._failures = 0
         self._scope = Scope(is_whole=True, has_details=True)
@@ -89,13 +89,17 @@ class Reconciler:
         self._previous: frozenset[Key] = frozenset()
         self._asked_for: frozenset[Wish] = frozenset()
         self._same_again = 0
+        self._begun = self._reported_begun = 0
         self._last: ReconcileReport | None = None
+        self._shelf = Shelf(context.settings.reports_kept)
+        self._reported = asyncio.Condition()
 
     async def start(self) -> None:
         """Subscribe and begin; the first comparison is made as soon as execution speaks."""
         context = self._context
         await wait_until_provisioned(self._bus, self._account, context.common.bus)
         context.health.set("compared", Level.FAIL, "not compared yet")
+        await self._shelf.load(self._bus, self._account)
         await self._bus.subscribe(subjects.account_state(self._account), self._on_state)
         await self._bus.subscribe(subjects.reconcile_request(self._account), self._on_request)
         context.spawn(self._run(), "compare")
@@ -114,6 +118,25 @@ class Reconciler:
             "remedies": list(last.remedies if last else ()),
         }
 
+    def reports(self, count: int) -> list[ReconcileReport]:
+        """The newest reports, the newest first."""
+        return self._shelf.newest(count)
+
+    async def compare_now(self) -> ReconcileReport | None:
+        """Compare, and return the report; ``None`` if there is none in time.
+
+        A comparison under way began before it was asked for, so it is not the answer.
+        """
+        begun = self._begun
+        self._asked.set()
+        try:
+            async with asyncio.timeout(self._settings.compare_now_wall_ms_max / 1000):
+                async with self._reported:
+                    await self._reported.wait_for(lambda: self._reported_begun > begun)
+        except TimeoutError:
+            return None
+        return self._last
+
     async def _on_state(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         state = decode(payload, AccountState)
         known = self._state
@@ -121,6 +144,11 @@ class Reconciler:
             return  # a replica that has not read on would look like a discrepancy
         self._state = state
         self._state_came.set()
+        # What the stream did not tell was read by REST. Whether that was all of it is to be seen.
+        came_up = known is not None and known.user_stream_ups != state.user_stream_ups
+        if came_up and state.user_stream_ups:
+            self._trigger = "reconnect"
+            self._asked.set()
 
     async def _on_request(self, _: str, __: bytes, ___: dict[str, str]) -> None:
         self._asked.set()
@@ -132,13 +160,14 @@ class Reconciler:
         trigger = "start"
         while True:
             self._asked.clear()
+            self._begun += 1
             is_settled = await self._try_to_compare(trigger)
             trigger = await self._wait_for_next(is_settled=is_settled)
 
     async def _try_to_compare(self, trigger: str) -> bool:
         """One comparison; false if it failed or found something, so that it is made again soon."""
         started_ns = monotonic_ns()
-        self._scope = self._scope_of(trigger)
+        self._scope = scope_of(trigger, self._last.discrepancies if self._last is not None else ())
         try:
             comparison, state = await self._compare_twice()
             found = self._judge(comparison)
@@ -176,20 +205,6 @@ class Reconciler:
             for found in comparison.discrepancies
         )
 
-    def _scope_of(self, trigger: str) -> Scope:
-        """Orders of symbols that are not ours cost forty times as much to ask for: now and then.
-
-        What differed the last time is looked for again, or it would seem to be gone.
-        """
-        found = self._last.discrepancies if self._last is not None else ()
-        kinds = {one.kind for one in found}
-        orphans = {DiscrepancyKind.ORPHAN_ORDER, DiscrepancyKind.ORPHAN_ALGO_ORDER}
-        is_regular = trigger in ("start", "period")
-        return Scope(
-            is_whole=is_regular or bool(kinds & orphans),
-            has_details=is_regular or trigger == "demand" or bool(kinds & HARD_FACTS),
-        )
-
     async def _wait_for_next(self, *, is_settled: bool) -> str:
         """Wait until a comparison is due; returns why it is."""
         due_ns = self._clock.now_ns() + self._settings.interval_ms * NS_PER_MS
@@ -197,7 +212,8 @@ class Reconciler:
         while True:
             # Who asks does not know that the venue has just told us to wait.
             if self._asked.is_set() and self._failures < FAILURES_HEEDED_MIN:
-                return "demand"
+                trigger, self._trigger = self._trigger, "demand"
+                return trigger
             if not is_settled and monotonic_ns() >= retry_ns:
                 return "retry"
             if self._clock.now_ns() >= due_ns:
@@ -309,6 +325,10 @@ class Reconciler:
         RECONCILE_CYCLES.labels(outcome).inc()
         RECONCILE_DISCREPANCIES.set(len(report.discrepancies))
         self._last = report
+        self._shelf.add(report)
+        self._reported_begun = self._begun
+        async with self._reported:
+            self._reported.notify_all()
         level = Level.PASS if report.is_clean else Level.WARN
         self._context.health.set("compared", level, describe(report.discrepancies))
         log.info(

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from libs.common.messages.account import AccountState
+from libs.common.messages.account import AccountState, Discrepancy, DiscrepancyKind
 from libs.common.runtime.errors import PortcullisError
 from libs.common.runtime.venue_client import VenueClient
 from services.reconciler.budget import ORDERS_OF_ALL_WEIGHT, WeightBudget, look_weight
+from services.reconciler.core import HARD_FACTS
 from services.reconciler.snapshots import (
     SettingsSeen,
     TradeSeen,
@@ -37,6 +38,22 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
     is_whole: bool
     has_details: bool
+
+
+def scope_of(trigger: str, found: Iterable[Discrepancy]) -> Scope:
+    """How far to look: orders of symbols that are not ours cost forty times as much to ask for.
+
+    Args:
+        found: what differed the last time; it is looked for again, or it would seem to be gone.
+    """
+    kinds = {one.kind for one in found}
+    orphans = {DiscrepancyKind.ORPHAN_ORDER, DiscrepancyKind.ORPHAN_ALGO_ORDER}
+    is_regular = trigger in ("start", "period")
+    is_asked = trigger in ("reconnect", "demand")
+    return Scope(
+        is_whole=is_regular or bool(kinds & orphans),
+        has_details=is_regular or is_asked or bool(kinds & HARD_FACTS),
+    )
 
 
 class VenueLook:

@@ -98,6 +98,8 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         balance_at_ns: market time of the balance figures; 0 if there are none yet.
         changed_at_ns: market time of the last fill, order or balance change.
         exposures: entries that are owed a stop.
+        user_stream_ups: how often in this process's life the user stream came up and its gap was
+            closed by REST.
     """
 
     account: str
@@ -115,6 +117,7 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     exposures: tuple[ExposureView, ...] = ()
     settings: tuple[SettingsView, ...] = ()
     trades: tuple[TradesView, ...] = ()
+    user_stream_ups: int = 0
 
 
 class Verb(StrEnum):
