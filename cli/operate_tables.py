@@ -129,6 +129,25 @@ def _intents(answer: Row) -> Iterator[str]:
     yield from table(rows, columns, "no intents")
 
 
+def _report(answer: Row) -> Iterator[str]:
+    compared = ", ".join(
+        f"{answer[f'{name}_compared']} {name.replace('_', ' ')}"
+        for name in ("positions", "orders", "algo_orders", "balances", "trades", "settings")
+    )
+    yield f"compared {_time(answer['ts_event_ns'])} in {answer['duration_ms']} ms: {compared}"
+    columns = {
+        "kind": "DIFFERENCE",
+        "subject": "SUBJECT",
+        "ours": "OURS",
+        "theirs": "VENUE",
+        "is_confirmed": "CONFIRMED",
+        "policy": "POLICY",
+    }
+    yield from table(answer["discrepancies"], columns, "nothing differs")
+    for remedy in answer["remedies"]:
+        yield f"asked of execution: {remedy}"
+
+
 def _story(answer: Row) -> Iterator[str]:
     yield f"intent {answer['intent_id']} of account {answer['account']}"
     risk = answer.get("risk")
@@ -169,4 +188,5 @@ _TABLES: dict[str, Callable[[Row], Iterator[str]]] = {
     "budget": _budget,
     "intents": _intents,
     "intent": _story,
+    "report": _report,
 }

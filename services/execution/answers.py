@@ -12,6 +12,7 @@ from libs.common.messages.journal import (
     FillReceived,
     OrderAnswered,
     OrderBecameUnknown,
+    OrderForgotten,
     OrderNotPlaced,
     OrderRejected,
     OrderResigned,
@@ -126,6 +127,13 @@ def decide_update(
     if not news:
         return NOTHING
     return Decision(events=(update, *_after_end(limits, state, order, update, now_ns)))
+
+
+def decide_forgotten(state: State, forgotten: OrderForgotten) -> Decision:
+    """Record the end of an order that the venue knows no more, unless its end is known."""
+    order = state.orders.get(forgotten.client_order_id)
+    is_open = order is not None and not order.status.is_terminal and not order.is_in_doubt
+    return Decision(events=(forgotten,)) if is_open else NOTHING
 
 
 def decide_fills(state: State, fills: list[FillReceived]) -> Decision:

@@ -49,8 +49,12 @@ class Figures:
             await self.load_filters()
 
     async def assert_settings(self) -> None:
-        """Margin type and leverage of every symbol; "no need to change" is success."""
+        """One-way mode, margin type and leverage of every symbol; "no need to change" is fine."""
         self._asserted_at_ns = self._clock.now_ns()
+        outcome = await self._venue.set_one_way_mode()
+        if not isinstance(outcome, Accepted):
+            self._arming.failed("settings", f"position mode: {describe(outcome)}")
+            return
         for symbol in self._common.symbols:
             for outcome in (
                 await self._venue.set_margin_type(symbol, self._settings.margin_type),

@@ -11,7 +11,7 @@ from libs.common.messages.algo_events import (
     AlgoOrderUpdated,
     ProtectionFailed,
 )
-from libs.common.messages.audit_events import KillProven, OperatorActed
+from libs.common.messages.audit_events import KillProven, OperatorActed, PositionAdopted
 from libs.common.messages.guard_events import (
     CooldownStarted,
     GuardCleared,
@@ -29,6 +29,7 @@ from libs.common.messages.journal import (
     OrderAnswered,
     OrderBecameUnknown,
     OrderCancelRequested,
+    OrderForgotten,
     OrderModified,
     OrderModifyRequested,
     OrderNotPlaced,
@@ -43,7 +44,7 @@ from libs.common.model.order import OrderStatus, may_follow
 from libs.common.model.position import Position
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
-from services.execution.admin_fold import apply_operator
+from services.execution.admin_fold import KILLS, apply_adoption, apply_operator
 from services.execution.config import RATE_WINDOW_MS_MAX
 from services.execution.fold_guards import apply_guard
 from services.execution.fold_protection import (
@@ -78,7 +79,14 @@ REMEMBERED_MIN = 200
 VENUE_MARGIN_REASON = "MARGIN_INSUFFICIENT"
 NS_PER_MS = 1_000_000
 
-OrderOutcome = OrderAnswered | OrderUpdated | OrderRejected | OrderNotPlaced | OrderBecameUnknown
+OrderOutcome = (
+    OrderAnswered
+    | OrderUpdated
+    | OrderRejected
+    | OrderNotPlaced
+    | OrderForgotten
+    | OrderBecameUnknown
+)
 
 
 def apply(state: State, record: JournalRecord) -> None:
@@ -98,6 +106,7 @@ def _apply_event(state: State, event: JournalEvent, now_ns: int) -> None:
             | OrderUpdated()
             | OrderRejected()
             | OrderNotPlaced()
+            | OrderForgotten()
             | OrderBecameUnknown()
         ):
             _apply_outcome(state, event, now_ns)
@@ -123,6 +132,7 @@ def _apply_figures(state: State, event: JournalEvent, now_ns: int) -> None:
             state.instruments_at_ns = event.loaded_at_ns
         case LeverageAsserted():
             state.leverage[event.symbol] = event.leverage
+            state.margin_types[event.symbol] = event.margin_type
         case TradingStateChanged():
             state.trading_state = event.state
             state.trading_actor, state.trading_reason = event.actor, event.reason
@@ -131,7 +141,10 @@ def _apply_figures(state: State, event: JournalEvent, now_ns: int) -> None:
                 state.kill_remains = ""
         case OperatorActed() | KillProven():
             apply_operator(state, event, now_ns)
-            restart_grace(state, now_ns)
+            if event.verb in KILLS:
+                restart_grace(state, now_ns)
+        case PositionAdopted():
+            apply_adoption(state, event, now_ns)
 
 
 # -- intents and orders --------------------------------------------------------------------------
@@ -230,6 +243,8 @@ def _apply_outcome(state: State, event: OrderOutcome, now_ns: int) -> None:
             _end_without_trace(state, order, OrderStatus.REJECTED, now_ns)
         case OrderNotPlaced():
             _end_without_trace(state, order, OrderStatus.NOT_PLACED, now_ns)
+        case OrderForgotten():
+            _end_without_trace(state, order, OrderStatus.CANCELED, now_ns)
         case OrderBecameUnknown():
             _move(state, order, OrderStatus.UNKNOWN, now_ns)
     watch(state, order.symbol, now_ns)

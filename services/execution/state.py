@@ -249,6 +249,7 @@ class State(msgspec.Struct, kw_only=True):
     instruments: dict[str, Instrument] = {}
     instruments_at_ns: int = 0
     leverage: dict[str, int] = {}
+    margin_types: dict[str, str] = {}
     wallet_balance: Decimal = ZERO
     available_balance: Decimal = ZERO
     balance_at_ns: int = 0

@@ -55,6 +55,37 @@ class AlgoOrderView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     recorded_at_ns: int
 
 
+class ExposureView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an entry that asked for a stop filled and may still hold.
+
+    Attributes:
+        quantity: base units that a stop is owed for.
+        unprotected_since_ns: market time since when no stop over all of it is acknowledged; else 0.
+    """
+
+    intent_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    unprotected_since_ns: int
+
+
+class SettingsView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the venue confirmed of a symbol's settings when execution asserted them."""
+
+    symbol: str
+    leverage: int
+    margin_type: str
+
+
+class TradesView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The newest trades of a symbol that the journal holds; up to ``floor_id`` none is told."""
+
+    symbol: str
+    floor_id: int
+    trade_ids: tuple[int, ...]
+
+
 class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What execution knows of the account. Sent on every change and at least once a second (wall).
 
@@ -66,6 +97,9 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         available_balance: quote currency the venue would let new positions use.
         balance_at_ns: market time of the balance figures; 0 if there are none yet.
         changed_at_ns: market time of the last fill, order or balance change.
+        exposures: entries that are owed a stop.
+        user_stream_ups: how often in this process's life the user stream came up and its gap was
+            closed by REST.
     """
 
     account: str
@@ -80,6 +114,10 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
     algo_orders: tuple[AlgoOrderView, ...] = ()
+    exposures: tuple[ExposureView, ...] = ()
+    settings: tuple[SettingsView, ...] = ()
+    trades: tuple[TradesView, ...] = ()
+    user_stream_ups: int = 0
 
 
 class Verb(StrEnum):
@@ -92,14 +130,18 @@ class Verb(StrEnum):
     FLATTEN = "flatten"
     UNLOCK = "unlock"
     RECONCILE = "reconcile"
+    ADOPT = "adopt"
+    CANCEL_ORPHAN = "cancel-orphan"
+    ASSERT_SETTINGS = "assert-settings"
 
 
 class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to execution: who asks, and why. Both are journaled.
 
     Attributes:
-        target: the symbol to flatten (none: all of them), or the guard to unlock, with its key
-            after a colon where only a part is meant: ``cooldown_symbol:BTCUSDT``.
+        target: the symbol to flatten (none: all of them) or to adopt, the guard to unlock, with
+            its key after a colon where only a part is meant: ``cooldown_symbol:BTCUSDT``, or the
+            symbol and client id of an order to cancel that only the venue knows.
         idempotency_key: a command whose key was honoured before changes nothing.
     """
 
@@ -112,7 +154,11 @@ class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DiscrepancyKind(StrEnum):
-    """How ours and theirs can differ."""
+    """How ours and theirs can differ.
+
+    An orphan is open at the venue and unknown to us, a lost order the other way round. A naked
+    position is owed a stop that the venue does not hold.
+    """
 
     PHANTOM_POSITION = "PHANTOM_POSITION"
     UNTRACKED_POSITION = "UNTRACKED_POSITION"
@@ -120,15 +166,23 @@ class DiscrepancyKind(StrEnum):
     SIDE_MISMATCH = "SIDE_MISMATCH"
     ORPHAN_ORDER = "ORPHAN_ORDER"
     LOST_ORDER = "LOST_ORDER"
+    ORPHAN_ALGO_ORDER = "ORPHAN_ALGO_ORDER"
+    LOST_ALGO_ORDER = "LOST_ALGO_ORDER"
+    MISSED_FILL = "MISSED_FILL"
+    NAKED_POSITION = "NAKED_POSITION"
     BALANCE_DRIFT = "BALANCE_DRIFT"
+    SETTING_DRIFT = "SETTING_DRIFT"
 
 
 class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One difference: what we believe, what the venue says.
 
     Attributes:
-        subject: the symbol, order or asset it is about.
-        is_confirmed: it was seen in two looks in a row.
+        subject: the symbol, order, asset or setting it is about.
+        is_confirmed: it was seen in two looks in a row, or no second look could show otherwise.
+        symbol: where the subject is none but belongs to one.
+        policy: what follows from it by the reconciler's configuration: report, adopt, repair...
+        is_tolerated: trading need not wait for its end: an order of others that is only reported.
     """
 
     kind: DiscrepancyKind
@@ -136,16 +190,22 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ours: str
     theirs: str
     is_confirmed: bool
+    symbol: str = ""
+    policy: str = ""
+    is_tolerated: bool = False
 
 
 class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The outcome of one comparison of local truth with the venue's.
 
     Attributes:
-        trigger: why it ran: start, period, retry, demand.
+        trigger: why it ran: start, period, reconnect, retry, demand.
         is_clean: nothing differed.
         journal_sequence: the journal record local truth was folded up to.
         duration_ms: wall time it took.
+        algo_orders_compared: conditional orders, on either side.
+        trades_compared, settings_compared: 0 where this comparison did not ask for them.
+        remedies: the commands it asks execution for.
     """
 
     account: str
@@ -158,6 +218,10 @@ class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields
     balances_compared: int
     journal_sequence: int
     duration_ms: int
+    algo_orders_compared: int = 0
+    trades_compared: int = 0
+    settings_compared: int = 0
+    remedies: tuple[str, ...] = ()
 
 
 class DeadLetter(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):

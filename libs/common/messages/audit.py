@@ -204,6 +204,9 @@ EVENT_TYPES: dict[str, str | tuple[str, ...] | Callable[..., str]] = {
     "PositionsObserved": "position.queried",
     "OperatorActed": "operator.acted",
     "KillProven": _kill_type,
+    "OrderForgotten": "order.forgotten",
+    "OrphanCanceled": "orphan.cancel_answered",
+    "PositionAdopted": "position.adopted",
 }
 
 

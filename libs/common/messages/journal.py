@@ -19,6 +19,8 @@ from libs.common.messages.audit_events import (
     ApiErrorReported,
     KillProven,
     OperatorActed,
+    OrphanCanceled,
+    PositionAdopted,
     PositionsObserved,
     ReadRecovered,
     ReadRetried,
@@ -157,6 +159,16 @@ class OrderNotPlaced(Event, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     evidence: str
 
 
+class OrderForgotten(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The venue took the order and knows it no more, nor lists it: it is over. Terminal.
+
+    What it filled is told by its trades.
+    """
+
+    client_order_id: str
+    evidence: str
+
+
 class OrderUpdated(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
     """The venue reported a change of an order's state."""
 
@@ -263,6 +275,9 @@ JournalEvent = (
     | PositionsObserved
     | OperatorActed
     | KillProven
+    | OrderForgotten
+    | OrphanCanceled
+    | PositionAdopted
 )
 
 
