@@ -43,6 +43,8 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{amount} {asset}" for asset, amount in value.items()) or "-"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= CELL_LENGTH_MAX else text[: CELL_LENGTH_MAX - 3] + "..."
 
@@ -107,6 +109,23 @@ def _positions(answer: Row) -> Iterator[str]:
     yield from table(answer["positions"], columns, "flat")
 
 
+def _pnl(answer: Row) -> Iterator[str]:
+    rows = [{**row, "day": row["day"] or "earlier"} for row in answer["pnl"]]
+    columns = {
+        "day": "UTC DAY",
+        "symbol": "SYMBOL",
+        "strategy_id": "STRATEGY",
+        "fills": "FILLS",
+        "realized_pnl": "REALIZED",
+        "commission": "COMMISSION",
+        "funding": "FUNDING",
+        "liquidation": "LIQUIDATION",
+        "other": "OTHER",
+        "net": f"NET {answer['quote_asset']}",
+    }
+    yield from table(rows, columns, "nothing traded")
+
+
 def _budget(answer: Row) -> Iterator[str]:
     rows = [{"window": name, **row} for name, row in answer["windows"].items()]
     columns = {
@@ -166,6 +185,7 @@ _TABLES: dict[str, Callable[[Row], Iterator[str]]] = {
     "guards": _guards,
     "orders": _orders,
     "positions": _positions,
+    "pnl": _pnl,
     "budget": _budget,
     "intents": _intents,
     "intent": _story,

@@ -197,6 +197,21 @@ def _reading(name: str, summary: str) -> Callable[..., None]:
     return verb
 
 
+def _pnl(
+    days: Annotated[int, typer.Option(min=1, max=35, help="The newest so many UTC days.")] = 7,
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    data_dir: DataOption = None,
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = READ_TIMEOUT_S,
+) -> None:
+    """Profit and loss by UTC day, symbol and strategy."""
+    from cli.operate import Target, show
+
+    target = Target(url, token_file, data_dir, timeout)
+    raise typer.Exit(show(target, "pnl", as_json=as_json, query=f"days={days}"))
+
+
 def _intent(
     intent_id: Annotated[str | None, typer.Argument(help="Its id (none: the newest ones).")] = None,
     url: UrlOption = None,
@@ -226,5 +241,6 @@ def add_to(app: typer.Typer) -> None:
     app.command("guards")(_reading("guards", "Every guard, with the seconds it has left."))
     app.command("orders")(_reading("orders", "Orders, stops and targets that have not ended."))
     app.command("positions")(_reading("positions", "Positions, at the newest mark."))
+    app.command("pnl")(_pnl)
     app.command("budget")(_reading("budget", "What the venue's own limits leave."))
     app.command("intent")(_intent)

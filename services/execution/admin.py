@@ -230,6 +230,11 @@ class AdminDesk:
         state, marks = self._gate.state, self._lookout.marks
         return {"positions": admin_view.position_rows(state, marks, self._now_ns())}
 
+    def pnl(self, days_max: int) -> Body:
+        """Profit and loss of the newest days, exact and apart by asset."""
+        state = self._gate.state
+        return {"quote_asset": state.quote_asset, "pnl": admin_view.pnl_rows(state, days_max)}
+
     def budget(self) -> Body:
         """What the venue's limits leave, and what it forbade."""
         venue_ms = self._venue.timestamp_ms()

@@ -7,10 +7,11 @@ account of who asked is the token's name, with the actor the request names befor
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.messages.account import Verb
+from libs.common.model.pnl import DAYS_KEPT
 from libs.common.runtime.http import Doors
 from libs.common.runtime.http_problem import Problem
 from libs.common.runtime.http_tokens import Holder, Scope
@@ -129,6 +130,11 @@ class AdminFront:
         async def positions() -> Response:
             """Positions as the journal knows them, at the newest mark."""
             return _json(self.desk.positions())
+
+        @router.get("/pnl", tags=["reads"], dependencies=may_read)
+        async def pnl(days: Annotated[int, Query(ge=1, le=DAYS_KEPT)] = 7) -> Response:
+            """Profit and loss by UTC day, symbol and strategy; amounts by asset."""
+            return _json(self.desk.pnl(days))
 
         @router.get("/budget", tags=["reads"], dependencies=may_read)
         async def budget() -> Response:

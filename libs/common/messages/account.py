@@ -12,7 +12,12 @@ from libs.common.model.trading_state import TradingState
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A position as the journal knows it: signed base units, quote currency."""
+    """A position as the journal knows it: signed base units, quote currency.
+
+    Attributes:
+        commission: paid in the quote currency; what was paid in others is in no other figure.
+        commission_other: paid in other assets, each in its own units.
+    """
 
     symbol: str
     quantity: Decimal
@@ -20,6 +25,33 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     entry_price: Decimal
     realized_pnl: Decimal
     commission: Decimal
+    commission_other: dict[str, Decimal] = {}
+
+
+class PnlDay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one UTC day brought so far, over all symbols, in the quote currency.
+
+    Attributes:
+        day_start_ns: the day's first moment, market time.
+        realized_pnl: of fills, before commission.
+        commission: paid where positive.
+        funding, liquidation, other: received where positive; transfers are in none of them.
+        commission_other: paid in other assets, each in its own units; not in ``net``.
+    """
+
+    day_start_ns: int
+    realized_pnl: Decimal
+    commission: Decimal
+    funding: Decimal
+    liquidation: Decimal
+    other: Decimal
+    commission_other: dict[str, Decimal] = {}
+
+    @property
+    def net(self) -> Decimal:
+        """What is left of it all."""
+        received = self.funding + self.liquidation + self.other
+        return self.realized_pnl - self.commission + received
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,6 +98,7 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         available_balance: quote currency the venue would let new positions use.
         balance_at_ns: market time of the balance figures; 0 if there are none yet.
         changed_at_ns: market time of the last fill, order or balance change.
+        pnl_day: profit and loss of the UTC day of ``ts_event_ns``; ``None``: not known.
     """
 
     account: str
@@ -80,6 +113,7 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
     algo_orders: tuple[AlgoOrderView, ...] = ()
+    pnl_day: PnlDay | None = None
 
 
 class Verb(StrEnum):

@@ -32,6 +32,7 @@ from libs.common.messages.guard_events import (
     SafeModeEntered,
     VenueLatched,
 )
+from libs.common.messages.income_events import IncomeReceived
 from libs.common.model.instrument import Instrument
 from libs.common.model.intent import Intent
 from libs.common.model.order import OrderRequest, OrderStatus, Side
@@ -263,6 +264,7 @@ JournalEvent = (
     | PositionsObserved
     | OperatorActed
     | KillProven
+    | IncomeReceived
 )
 
 
