@@ -109,6 +109,24 @@ def _positions(answer: Row) -> Iterator[str]:
     yield from table(answer["positions"], columns, "flat")
 
 
+def _history(answer: Row) -> Iterator[str]:
+    rows = [{**row, "at": _time(row["at_ns"])} for row in answer["changes"]]
+    columns = {
+        "at": "TIME (UTC)",
+        "symbol": "SYMBOL",
+        "cause": "CAUSE",
+        "quantity": "QUANTITY",
+        "price": "PRICE",
+        "amount": "AMOUNT",
+        "asset": "ASSET",
+        "commission": "COMMISSION",
+        "client_order_id": "ORDER",
+    }
+    yield from table(rows, columns, "no changes")
+    if answer["next_before"] is not None:
+        yield f"older ones: --before {answer['next_before']}"
+
+
 def _pnl(answer: Row) -> Iterator[str]:
     rows = [{**row, "day": row["day"] or "earlier"} for row in answer["pnl"]]
     columns = {
@@ -185,6 +203,7 @@ _TABLES: dict[str, Callable[[Row], Iterator[str]]] = {
     "guards": _guards,
     "orders": _orders,
     "positions": _positions,
+    "positions/history": _history,
     "pnl": _pnl,
     "budget": _budget,
     "intents": _intents,

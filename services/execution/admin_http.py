@@ -20,6 +20,7 @@ from services.execution.admin import AdminDesk
 from services.execution.config import ExecutionConfig
 
 KEY_LENGTH_MAX = 200
+HISTORY_LIMIT_MAX = 500
 
 
 class Wish(BaseModel):
@@ -130,6 +131,19 @@ class AdminFront:
         async def positions() -> Response:
             """Positions as the journal knows them, at the newest mark."""
             return _json(self.desk.positions())
+
+        @router.get("/positions/history", tags=["reads"], dependencies=may_read)
+        async def history(
+            symbol: Annotated[str, Query(pattern="^[A-Z0-9_]{0,32}$")] = "",
+            before: Annotated[int | None, Query(ge=1, le=1 << 62)] = None,
+            limit: Annotated[int, Query(ge=1, le=HISTORY_LIMIT_MAX)] = 100,
+        ) -> Response:
+            """Every change of position and wallet with its cause, newest first.
+
+            ``next_before`` is the ``before`` of the next page; null after the last one. A page may
+            hold more than ``limit`` where one record of the journal tells of several changes.
+            """
+            return _json(await self.desk.history(symbol, before, limit))
 
         @router.get("/pnl", tags=["reads"], dependencies=may_read)
         async def pnl(days: Annotated[int, Query(ge=1, le=DAYS_KEPT)] = 7) -> Response:
