@@ -90,6 +90,7 @@ class Replay:
             TradingStateChanged(state=TradingState.ACTIVE, actor="replay", reason="begins"),
             InstrumentsLoaded(instruments=self._instruments, loaded_at_ns=now_ns),
             *settings,
+            self._balance(now_ns),
         )
 
     def _append(self, now_ns: int, *events: JournalEvent) -> None:
@@ -197,14 +198,14 @@ class Replay:
 
     def _figures(self, candle: Candle) -> list[JournalEvent]:
         """What execution would have asked the venue for lately."""
-        figures: list[JournalEvent] = [self._balance(candle)]
+        figures: list[JournalEvent] = [self._balance(candle.close_ns)]
         age_ms = (candle.close_ns - self.state.instruments_at_ns) // NS_PER_MS
         if age_ms >= self._execution.filters_refresh_ms:
             now_ns = candle.close_ns
             figures.append(InstrumentsLoaded(instruments=self._instruments, loaded_at_ns=now_ns))
         return figures
 
-    def _balance(self, candle: Candle) -> BalanceObserved:
+    def _balance(self, now_ns: int) -> BalanceObserved:
         """What a venue would state: wallet, less the margin of what is open."""
         positions = self.state.positions.values()
         wallet = BALANCE + sum(
@@ -215,7 +216,7 @@ class Replay:
             asset=ASSET,
             wallet_balance=wallet,
             available_balance=round_money(wallet - margin),
-            observed_at_ns=candle.close_ns,
+            observed_at_ns=now_ns,
         )
 
     def _fill(self, recorded: OrderRecorded, candle: Candle) -> None:
