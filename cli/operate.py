@@ -115,8 +115,13 @@ def command(
     return exits.OK
 
 
-def show(target: Target, what: str, item: str | None = None, *, as_json: bool) -> int:
+def show(
+    target: Target, what: str, item: str | None = None, *, as_json: bool, query: str = ""
+) -> int:
     """Print what the service shows; returns the exit code.
+
+    Args:
+        query: what narrows it down, as in a URL.
 
     Raises:
         CommandFailed: the service cannot be reached, or refused.
@@ -126,7 +131,7 @@ def show(target: Target, what: str, item: str | None = None, *, as_json: bool) -
     else:
         answer = {}
         for path in PATHS.get(what, (what,)):
-            answer |= ask(target, "GET", f"/v1/{path}")
+            answer |= ask(target, "GET", f"/v1/{path}{query and f'?{query}'}")
     print(json.dumps(answer, indent=2) if as_json else render(what, answer))
     return exits.OK
 

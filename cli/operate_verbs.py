@@ -226,6 +226,46 @@ def _reading(name: str, summary: str) -> Callable[..., None]:
     return verb
 
 
+def _positions(
+    history: Annotated[
+        bool, typer.Option("--history", help="Every change with its cause, newest first.")
+    ] = False,
+    symbol: Annotated[str, typer.Option(help="The history of this symbol only.")] = "",
+    before: Annotated[int | None, typer.Option(help="The next page of the history.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Changes on a page.")] = 100,
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    data_dir: DataOption = None,
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = READ_TIMEOUT_S,
+) -> None:
+    """Positions at the newest mark, or the history of their changes."""
+    from urllib.parse import urlencode
+
+    from cli.operate import Target, show
+
+    target = Target(url, token_file, data_dir, timeout)
+    if not history:
+        raise typer.Exit(show(target, "positions", as_json=as_json))
+    asked = {"symbol": symbol, "limit": limit, **({"before": before} if before else {})}
+    raise typer.Exit(show(target, "positions/history", as_json=as_json, query=urlencode(asked)))
+
+
+def _pnl(
+    days: Annotated[int, typer.Option(min=1, max=35, help="The newest so many UTC days.")] = 7,
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    data_dir: DataOption = None,
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = READ_TIMEOUT_S,
+) -> None:
+    """Profit and loss by UTC day, symbol and strategy."""
+    from cli.operate import Target, show
+
+    target = Target(url, token_file, data_dir, timeout)
+    raise typer.Exit(show(target, "pnl", as_json=as_json, query=f"days={days}"))
+
+
 def _intent(
     intent_id: Annotated[str | None, typer.Argument(help="Its id (none: the newest ones).")] = None,
     url: UrlOption = None,
@@ -254,6 +294,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("reconcile")(_reconcile)
     app.command("guards")(_reading("guards", "Every guard, with the seconds it has left."))
     app.command("orders")(_reading("orders", "Orders, stops and targets that have not ended."))
-    app.command("positions")(_reading("positions", "Positions, at the newest mark."))
+    app.command("positions")(_positions)
+    app.command("pnl")(_pnl)
     app.command("budget")(_reading("budget", "What the venue's own limits leave."))
     app.command("intent")(_intent)

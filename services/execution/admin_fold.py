@@ -37,7 +37,7 @@ def apply_adoption(state: State, event: PositionAdopted, now_ns: int) -> None:
         quantity=event.quantity,
         cost=round_money(event.quantity * event.entry_price),
         realized_pnl=before.realized_pnl,
-        commission=before.commission,
+        commissions=before.commissions,
     )
     state.changed_at_ns = now_ns
     watch(state, event.symbol, now_ns)

@@ -7,6 +7,7 @@ changes nothing.
 import msgspec
 
 from libs.common.messages.guard_events import VenueLatched
+from libs.common.messages.income_events import IncomeReceived
 from libs.common.messages.journal import (
     BalanceObserved,
     FillReceived,
@@ -27,6 +28,7 @@ from services.execution.consequences import (
 )
 from services.execution.core import NOTHING, Decision
 from services.execution.fold import VENUE_MARGIN_REASON
+from services.execution.fold_pnl import has_income
 from services.execution.question import NS_PER_MS
 from services.execution.state import OrderState, State, ended_for_nothing
 
@@ -152,6 +154,12 @@ def decide_fills(state: State, fills: list[FillReceived]) -> Decision:
             continue
         named = fill.client_order_id or ours.get(fill.venue_order_id, "")
         fresh[(fill.symbol, fill.trade_id)] = msgspec.structs.replace(fill, client_order_id=named)
+    return Decision(events=tuple(fresh.values()))
+
+
+def decide_income(state: State, rows: list[IncomeReceived]) -> Decision:
+    """Record the rows of income that are not in the journal yet."""
+    fresh = {row.key: row for row in rows if not has_income(state, row)}
     return Decision(events=tuple(fresh.values()))
 
 

@@ -18,6 +18,7 @@ from libs.common.messages.guard_events import (
     SafeModeEntered,
     VenueLatched,
 )
+from libs.common.messages.income_events import IncomeReceived
 from libs.common.messages.journal import (
     BalanceObserved,
     FillReceived,
@@ -47,6 +48,7 @@ from libs.common.model.verdict import Reason, Verdict
 from services.execution.admin_fold import KILLS, apply_adoption, apply_operator
 from services.execution.config import RATE_WINDOW_MS_MAX
 from services.execution.fold_guards import apply_guard
+from services.execution.fold_pnl import book_fill, book_income, claim_pnl
 from services.execution.fold_protection import (
     apply_protection,
     claim_fill,
@@ -127,6 +129,8 @@ def _apply_figures(state: State, event: JournalEvent, now_ns: int) -> None:
     match event:
         case BalanceObserved():
             _apply_balance(state, event, now_ns)
+        case IncomeReceived():
+            book_income(state, event, now_ns)
         case InstrumentsLoaded():
             state.instruments = {item.symbol: item for item in event.instruments}
             state.instruments_at_ns = event.loaded_at_ns
@@ -277,6 +281,7 @@ def _learn_venue_order_id(state: State, order: OrderState, venue_order_id: int) 
     """Count the fills that the trade list told before we knew whose they were."""
     if venue_order_id and not order.venue_order_id:
         order.filled_quantity += state.unclaimed.pop(f"{order.symbol}:{venue_order_id}", ZERO)
+        claim_pnl(state, order, venue_order_id)
     order.venue_order_id = venue_order_id or order.venue_order_id
 
 
@@ -312,8 +317,9 @@ def _apply_fill(state: State, event: FillReceived, now_ns: int) -> None:
     state.trades.setdefault(event.symbol, SeenTrades()).add(event.trade_id)
     before = state.positions.get(event.symbol) or Position(symbol=event.symbol)
     state.positions[event.symbol] = before.with_fill(
-        event.side, event.quantity, event.price, event.commission
+        event.side, event.quantity, event.price, event.commission, event.commission_asset
     )
+    book_fill(state, event, before.quantity, now_ns)
     order = state.orders.get(event.client_order_id)
     if order is not None:
         order.filled_quantity += event.quantity
@@ -324,12 +330,14 @@ def _apply_fill(state: State, event: FillReceived, now_ns: int) -> None:
         state.unclaimed[key] = state.unclaimed.pop(key, ZERO) + event.quantity
         if len(state.unclaimed) > UNCLAIMED_MAX:
             oldest = min(state.unclaimed, key=lambda known: int(known.rpartition(":")[2]))
+            state.unclaimed_pnl.pop(oldest, None)
             del state.unclaimed[oldest]  # not the first in line: a snapshot keeps no such order
     state.changed_at_ns = now_ns
     watch(state, event.symbol, now_ns)
 
 
 def _apply_balance(state: State, event: BalanceObserved, now_ns: int) -> None:
+    state.quote_asset = event.asset
     if event.wallet_balance != state.wallet_balance:
         state.wallet_balance = event.wallet_balance
         state.changed_at_ns = now_ns

@@ -88,6 +88,7 @@ class GapCloser:
             for symbol in self._symbols:
                 await self._orders.fetch_fills(symbol)
             await self._figures.refresh_balance()
+            self._figures.income.suspect()
         except BaseException:
             self._is_suspected = True
             raise

@@ -302,6 +302,7 @@ class Execution:
             balance = read_balance(event, self._common.venue.quote_asset)
             if balance is not None:
                 await self._figures.journal_balance(balance)
+            self._figures.income.hear(event)
 
     # -- what happens by itself ------------------------------------------------------------------
 

@@ -5,11 +5,14 @@ from libs.common.messages.account import (
     AlgoOrderView,
     ExposureView,
     OrderView,
+    PnlDay,
     PositionView,
     SettingsView,
     TradesView,
 )
 from libs.common.model.money import ZERO
+from libs.common.model.pnl import NS_PER_DAY, Amounts, utc_day
+from libs.common.model.position import Position
 from services.execution.state import SeenTrades, State
 
 #: Trades of a symbol that are told; the reconciler asks the venue for as many.
@@ -45,14 +48,7 @@ def account_view(
         balance_at_ns=state.balance_at_ns,
         changed_at_ns=state.changed_at_ns,
         positions=tuple(
-            PositionView(
-                symbol=position.symbol,
-                quantity=position.quantity,
-                cost=position.cost,
-                entry_price=position.entry_price,
-                realized_pnl=position.realized_pnl,
-                commission=position.commission,
-            )
+            _position_view(state, position)
             for position in state.positions.values()
             if position.quantity != ZERO or position.realized_pnl != ZERO
         ),
@@ -79,6 +75,7 @@ def account_view(
             if symbol in state.margin_types
         ),
         trades=tuple(_trades(symbol, seen) for symbol, seen in sorted(state.trades.items())),
+        pnl_day=pnl_day(state, now_ns),
     )
 
 
@@ -120,3 +117,38 @@ def _trades(symbol: str, seen: SeenTrades) -> TradesView:
     return TradesView(
         symbol=symbol, floor_id=hidden[-1] if hidden else seen.floor, trade_ids=tuple(told)
     )
+
+
+def _position_view(state: State, position: Position) -> PositionView:
+    return PositionView(
+        symbol=position.symbol,
+        quantity=position.quantity,
+        cost=position.cost,
+        entry_price=position.entry_price,
+        realized_pnl=position.realized_pnl,
+        commission=position.commissions.get(state.quote_asset, ZERO),
+        commission_other=without(position.commissions, state.quote_asset),
+    )
+
+
+def pnl_day(state: State, now_ns: int) -> PnlDay | None:
+    """What the UTC day brought so far; ``None`` before the quote currency is known."""
+    asset = state.quote_asset
+    if not asset:
+        return None
+    day = utc_day(now_ns)
+    total = state.pnl.total(day)
+    return PnlDay(
+        day_start_ns=day * NS_PER_DAY,
+        realized_pnl=total.realized_pnl,
+        commission=total.commission.get(asset, ZERO),
+        funding=total.funding.get(asset, ZERO),
+        liquidation=total.liquidation.get(asset, ZERO),
+        other=total.other.get(asset, ZERO),
+        commission_other=without(total.commission, asset),
+    )
+
+
+def without(amounts: Amounts, asset: str) -> Amounts:
+    """The amounts of all other assets."""
+    return {name: amount for name, amount in amounts.items() if name != asset}

@@ -12,7 +12,12 @@ from libs.common.model.trading_state import TradingState
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A position as the journal knows it: signed base units, quote currency."""
+    """A position as the journal knows it: signed base units, quote currency.
+
+    Attributes:
+        commission: paid in the quote currency; what was paid in others is in no other figure.
+        commission_other: paid in other assets, each in its own units.
+    """
 
     symbol: str
     quantity: Decimal
@@ -20,6 +25,33 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     entry_price: Decimal
     realized_pnl: Decimal
     commission: Decimal
+    commission_other: dict[str, Decimal] = {}
+
+
+class PnlDay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one UTC day brought so far, over all symbols, in the quote currency.
+
+    Attributes:
+        day_start_ns: the day's first moment, market time.
+        realized_pnl: of fills, before commission.
+        commission: paid where positive.
+        funding, liquidation, other: received where positive; transfers are in none of them.
+        commission_other: paid in other assets, each in its own units; not in ``net``.
+    """
+
+    day_start_ns: int
+    realized_pnl: Decimal
+    commission: Decimal
+    funding: Decimal
+    liquidation: Decimal
+    other: Decimal
+    commission_other: dict[str, Decimal] = {}
+
+    @property
+    def net(self) -> Decimal:
+        """What is left of it all."""
+        received = self.funding + self.liquidation + self.other
+        return self.realized_pnl - self.commission + received
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +132,7 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         exposures: entries that are owed a stop.
         user_stream_ups: how often in this process's life the user stream came up and its gap was
             closed by REST.
+        pnl_day: profit and loss of the UTC day of ``ts_event_ns``; ``None``: not known.
     """
 
     account: str
@@ -118,6 +151,7 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     settings: tuple[SettingsView, ...] = ()
     trades: tuple[TradesView, ...] = ()
     user_stream_ups: int = 0
+    pnl_day: PnlDay | None = None
 
 
 class Verb(StrEnum):

@@ -202,6 +202,7 @@ EVENT_TYPES: dict[str, str | tuple[str, ...] | Callable[..., str]] = {
     "ReadRecovered": _recovered_type,
     "VenueUsageObserved": "venue.usage",
     "PositionsObserved": "position.queried",
+    "IncomeReceived": "account.income",
     "OperatorActed": "operator.acted",
     "KillProven": _kill_type,
     "OrderForgotten": "order.forgotten",

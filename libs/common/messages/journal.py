@@ -34,6 +34,7 @@ from libs.common.messages.guard_events import (
     SafeModeEntered,
     VenueLatched,
 )
+from libs.common.messages.income_events import IncomeReceived
 from libs.common.model.instrument import Instrument
 from libs.common.model.intent import Intent
 from libs.common.model.order import OrderRequest, OrderStatus, Side
@@ -278,6 +279,7 @@ JournalEvent = (
     | OrderForgotten
     | OrphanCanceled
     | PositionAdopted
+    | IncomeReceived
 )
 
 
