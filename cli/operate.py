@@ -1,4 +1,5 @@
-"""Asks a running execution service over HTTP, on behalf of a person: one request, one answer.
+"""Asks a running service (execution, or the reconciler) over HTTP, on behalf of a person: one
+request, one answer.
 
 The token comes from a file or the environment, never from the command line, where others see it.
 """
@@ -27,7 +28,7 @@ from libs.common.runtime.config import (
 )
 
 DEFAULT_DATA_DIR = Path(".portcullis")
-DEFAULT_URL = "http://127.0.0.1:8104"
+DEFAULT_URLS = {"execution": "http://127.0.0.1:8104", "reconciler": "http://127.0.0.1:8105"}
 ANSWER_BYTES_MAX = 16_777_216
 #: The service looks at its halt file every tick (100 ms unless configured otherwise).
 LOOK_AGAIN_S = 0.5
@@ -44,14 +45,18 @@ class Target:
     token_file: Path | None
     data_dir: Path | None
     timeout_s: float
+    service: str = "execution"
 
     def address(self) -> str:
         """The service's URL: as told, or of the run that is going on here, or the default."""
-        told = self.url or os.environ.get(URL_VARIABLE)
+        told = self.url
+        if not told and self.service == "execution":
+            told = os.environ.get(URL_VARIABLE)
         if told:
             return told.rstrip("/")
         run = _running(self.data_dir)
-        return str(run.read_facts()["execution_url"]) if run is not None else DEFAULT_URL
+        known = run.read_facts().get(f"{self.service}_url") if run is not None else None
+        return str(known or DEFAULT_URLS[self.service])
 
     def token(self) -> str:
         """The token to carry; empty where none is to be found.
@@ -110,8 +115,13 @@ def command(
     return exits.OK
 
 
-def show(target: Target, what: str, item: str | None = None, *, as_json: bool) -> int:
+def show(
+    target: Target, what: str, item: str | None = None, *, as_json: bool, query: str = ""
+) -> int:
     """Print what the service shows; returns the exit code.
+
+    Args:
+        query: what narrows it down, as in a URL.
 
     Raises:
         CommandFailed: the service cannot be reached, or refused.
@@ -121,9 +131,20 @@ def show(target: Target, what: str, item: str | None = None, *, as_json: bool) -
     else:
         answer = {}
         for path in PATHS.get(what, (what,)):
-            answer |= ask(target, "GET", f"/v1/{path}")
+            answer |= ask(target, "GET", f"/v1/{path}{query and f'?{query}'}")
     print(json.dumps(answer, indent=2) if as_json else render(what, answer))
     return exits.OK
+
+
+def compare_now(target: Target, *, as_json: bool) -> int:
+    """Let the reconciler compare now and print what differs; fails where something does.
+
+    Raises:
+        CommandFailed: the reconciler cannot be reached, or could not compare.
+    """
+    report = ask(target, "POST", "/v1/reconcile")["report"]
+    print(json.dumps(report, indent=2) if as_json else render("report", report))
+    return exits.OK if report["is_clean"] else exits.FAILED
 
 
 def confirm(target: Target, what: str, *, yes: bool, account: str | None) -> None:
@@ -169,7 +190,7 @@ def ask(
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise exits.CommandFailed(f"{url} does not answer as execution does ({status})")
+        raise exits.CommandFailed(f"{url} does not answer as {target.service} does ({status})")
     if status >= 400:
         detail = answer.get("detail", "no reason was told")
         raise exits.CommandFailed(f"{detail} ({status})", _CODES.get(status, exits.FAILED))
@@ -207,7 +228,7 @@ def _send(
         ) from error
     except (OSError, http.client.HTTPException) as error:
         raise exits.CommandFailed(
-            f"execution does not answer at {url} ({type(error).__name__});"
+            f"{target.service} does not answer at {url} ({type(error).__name__});"
             " `portcullis halt --local` halts without it",
             exits.NOT_AVAILABLE,
         ) from error

@@ -43,6 +43,8 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{amount} {asset}" for asset, amount in value.items()) or "-"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= CELL_LENGTH_MAX else text[: CELL_LENGTH_MAX - 3] + "..."
 
@@ -107,6 +109,41 @@ def _positions(answer: Row) -> Iterator[str]:
     yield from table(answer["positions"], columns, "flat")
 
 
+def _history(answer: Row) -> Iterator[str]:
+    rows = [{**row, "at": _time(row["at_ns"])} for row in answer["changes"]]
+    columns = {
+        "at": "TIME (UTC)",
+        "symbol": "SYMBOL",
+        "cause": "CAUSE",
+        "quantity": "QUANTITY",
+        "price": "PRICE",
+        "amount": "AMOUNT",
+        "asset": "ASSET",
+        "commission": "COMMISSION",
+        "client_order_id": "ORDER",
+    }
+    yield from table(rows, columns, "no changes")
+    if answer["next_before"] is not None:
+        yield f"older ones: --before {answer['next_before']}"
+
+
+def _pnl(answer: Row) -> Iterator[str]:
+    rows = [{**row, "day": row["day"] or "earlier"} for row in answer["pnl"]]
+    columns = {
+        "day": "UTC DAY",
+        "symbol": "SYMBOL",
+        "strategy_id": "STRATEGY",
+        "fills": "FILLS",
+        "realized_pnl": "REALIZED",
+        "commission": "COMMISSION",
+        "funding": "FUNDING",
+        "liquidation": "LIQUIDATION",
+        "other": "OTHER",
+        "net": f"NET {answer['quote_asset']}",
+    }
+    yield from table(rows, columns, "nothing traded")
+
+
 def _budget(answer: Row) -> Iterator[str]:
     rows = [{"window": name, **row} for name, row in answer["windows"].items()]
     columns = {
@@ -127,6 +164,25 @@ def _intents(answer: Row) -> Iterator[str]:
     rows = [{**row, "decided": _time(row["decided_at_ns"])} for row in answer["intents"]]
     columns = {"decided": "DECIDED", "intent_id": "INTENT", "outcome": "OUTCOME"}
     yield from table(rows, columns, "no intents")
+
+
+def _report(answer: Row) -> Iterator[str]:
+    compared = ", ".join(
+        f"{answer[f'{name}_compared']} {name.replace('_', ' ')}"
+        for name in ("positions", "orders", "algo_orders", "balances", "trades", "settings")
+    )
+    yield f"compared {_time(answer['ts_event_ns'])} in {answer['duration_ms']} ms: {compared}"
+    columns = {
+        "kind": "DIFFERENCE",
+        "subject": "SUBJECT",
+        "ours": "OURS",
+        "theirs": "VENUE",
+        "is_confirmed": "CONFIRMED",
+        "policy": "POLICY",
+    }
+    yield from table(answer["discrepancies"], columns, "nothing differs")
+    for remedy in answer["remedies"]:
+        yield f"asked of execution: {remedy}"
 
 
 def _story(answer: Row) -> Iterator[str]:
@@ -166,7 +222,10 @@ _TABLES: dict[str, Callable[[Row], Iterator[str]]] = {
     "guards": _guards,
     "orders": _orders,
     "positions": _positions,
+    "positions/history": _history,
+    "pnl": _pnl,
     "budget": _budget,
     "intents": _intents,
     "intent": _story,
+    "report": _report,
 }

@@ -180,6 +180,35 @@ def _unlock(
     raise typer.Exit(command(target, "unlock", reason, actor, key=key, as_json=as_json, more=more))
 
 
+def _reconcile(
+    now: Annotated[
+        bool, typer.Option("--now", help="Wait for the comparison, and print what differs.")
+    ] = False,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why; it is journaled with your name.")
+    ] = None,
+    actor: ActorOption = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="Execution's doors; with --now, the reconciler's."),
+    ] = None,
+    token_file: TokenOption = None,
+    data_dir: DataOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = READ_TIMEOUT_S,
+) -> None:
+    """Ask the reconciler to compare now. With --now exit code 1 means that something differs."""
+    from cli.operate import Target, command, compare_now
+
+    if now:
+        target = Target(url, token_file, data_dir, timeout, service="reconciler")
+        raise typer.Exit(compare_now(target, as_json=as_json))
+    target = Target(url, token_file, data_dir, timeout)
+    why = reason or typer.prompt("Reason")
+    raise typer.Exit(command(target, "reconcile", why, actor, key=key, as_json=as_json))
+
+
 def _reading(name: str, summary: str) -> Callable[..., None]:
     def verb(
         url: UrlOption = None,
@@ -195,6 +224,46 @@ def _reading(name: str, summary: str) -> Callable[..., None]:
 
     verb.__doc__ = summary
     return verb
+
+
+def _positions(
+    history: Annotated[
+        bool, typer.Option("--history", help="Every change with its cause, newest first.")
+    ] = False,
+    symbol: Annotated[str, typer.Option(help="The history of this symbol only.")] = "",
+    before: Annotated[int | None, typer.Option(help="The next page of the history.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Changes on a page.")] = 100,
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    data_dir: DataOption = None,
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = READ_TIMEOUT_S,
+) -> None:
+    """Positions at the newest mark, or the history of their changes."""
+    from urllib.parse import urlencode
+
+    from cli.operate import Target, show
+
+    target = Target(url, token_file, data_dir, timeout)
+    if not history:
+        raise typer.Exit(show(target, "positions", as_json=as_json))
+    asked = {"symbol": symbol, "limit": limit, **({"before": before} if before else {})}
+    raise typer.Exit(show(target, "positions/history", as_json=as_json, query=urlencode(asked)))
+
+
+def _pnl(
+    days: Annotated[int, typer.Option(min=1, max=35, help="The newest so many UTC days.")] = 7,
+    url: UrlOption = None,
+    token_file: TokenOption = None,
+    data_dir: DataOption = None,
+    as_json: JsonOption = False,
+    timeout: TimeoutOption = READ_TIMEOUT_S,
+) -> None:
+    """Profit and loss by UTC day, symbol and strategy."""
+    from cli.operate import Target, show
+
+    target = Target(url, token_file, data_dir, timeout)
+    raise typer.Exit(show(target, "pnl", as_json=as_json, query=f"days={days}"))
 
 
 def _intent(
@@ -222,9 +291,10 @@ def add_to(app: typer.Typer) -> None:
     app.command("cancel-all")(_cancel_all)
     app.command("flatten")(_flatten)
     app.command("unlock")(_unlock)
-    app.command("reconcile")(_plain("reconcile", "Ask the reconciler to compare now."))
+    app.command("reconcile")(_reconcile)
     app.command("guards")(_reading("guards", "Every guard, with the seconds it has left."))
     app.command("orders")(_reading("orders", "Orders, stops and targets that have not ended."))
-    app.command("positions")(_reading("positions", "Positions, at the newest mark."))
+    app.command("positions")(_positions)
+    app.command("pnl")(_pnl)
     app.command("budget")(_reading("budget", "What the venue's own limits leave."))
     app.command("intent")(_intent)

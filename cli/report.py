@@ -29,6 +29,7 @@ from libs.common.messages.journal import (
 )
 from libs.common.model.money import MONEY_QUANTUM, ZERO, plain
 from libs.common.model.order import OrderStatus
+from libs.common.model.pnl import by_asset
 from libs.common.model.position import Position
 from libs.common.venue.payloads import Income, UserTrade, VenueOrder
 
@@ -157,13 +158,13 @@ def _details(
     nonterminal: Sequence[str],
     conflicts: Sequence[str],
 ) -> dict[str, Any]:
-    income = [row.income for row in facts.income if row.income_type == "REALIZED_PNL"]
+    income = by_asset((row.income_type, row.income) for row in facts.income)
     return {
         "commission": {
-            "ours": money(sum((p.commission for p in ours.values()), ZERO)),
-            "venue": money(sum((fill.commission for fill in facts.fills), ZERO)),
+            "ours": _paid(item for p in ours.values() for item in p.commissions.items()),
+            "venue": _paid((fill.commission_asset, fill.commission) for fill in facts.fills),
         },
-        "income_realized_pnl": money(sum(income, ZERO)),
+        "income_realized_pnl": money(income.get("REALIZED_PNL", ZERO)),
         "fills_missing": len({(f.symbol, f.trade_id) for f in facts.fills} - story.fills.keys()),
         "fills_unknown_to_venue": len(
             story.fills.keys() - {(f.symbol, f.trade_id) for f in facts.fills}
@@ -292,9 +293,8 @@ def realized_by_us(story: Story) -> dict[str, Position]:
     positions: dict[str, Position] = {}
     for (symbol, _), fill in sorted(story.fills.items()):
         position = positions.get(symbol) or Position(symbol=symbol)
-        positions[symbol] = position.with_fill(
-            fill.side, fill.quantity, fill.price, fill.commission
-        )
+        paid = (fill.commission, fill.commission_asset)
+        positions[symbol] = position.with_fill(fill.side, fill.quantity, fill.price, *paid)
     return positions
 
 
@@ -348,6 +348,10 @@ def money(value: Decimal) -> str:
     """Quote currency to the venue's eight decimals; more where there are more."""
     rounded = value.quantize(MONEY_QUANTUM)
     return plain(rounded if rounded == value else value)
+
+
+def _paid(amounts: Iterable[tuple[str, Decimal]]) -> dict[str, str]:
+    return {asset: money(amount) for asset, amount in sorted(by_asset(amounts).items())}
 
 
 def broken_invariants(report: Mapping[str, Any]) -> list[str]:

@@ -54,10 +54,10 @@ class World:
         names = ", ".join(path.name for path in market.paths)
         return f"{market.source} {names}".strip() + f" of {', '.join(market.symbols)}"
 
-    def _execution_url(self) -> str:
+    def _url_of(self, service: str) -> str:
         if self.plan.is_finite:
             return ""
-        return f"http://{HOST}:{service_port(self.plan, 'execution')}"
+        return f"http://{HOST}:{service_port(self.plan, service)}"
 
     def write_facts(self) -> None:
         """Write `run.json`: what runs where."""
@@ -73,7 +73,8 @@ class World:
             "account": self.plan.common.account,
             "broker_url": self.broker_url,
             "venue_url": self.venue.url,
-            "execution_url": self._execution_url(),
+            "execution_url": self._url_of("execution"),
+            "reconciler_url": self._url_of("reconciler"),
             "config": str(self.directory.path / "config.yaml"),
             "services": services,
             "ended": False,

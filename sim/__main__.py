@@ -17,6 +17,7 @@ from libs.common.messages.journal import FillReceived, JournalRecord, record_has
 from libs.common.messages.market import Candle, CandleOrigin
 from libs.common.model.ids import candle_id
 from libs.common.model.money import ZERO
+from libs.common.model.pnl import by_asset
 from libs.common.runtime.config import CommonConfig, load_config
 from libs.common.runtime.errors import ConfigError
 from libs.common.venue.payloads import ExchangeInfo, decode_payload
@@ -95,14 +96,14 @@ def summary(replayed: Replay) -> dict[str, object]:
     ]
     positions = replayed.state.positions.values()
     realized: Decimal = sum((item.realized_pnl for item in positions), ZERO)
-    commission: Decimal = sum((item.commission for item in positions), ZERO)
+    commission = by_asset(paid for item in positions for paid in item.commissions.items())
     return {
         "candles": replayed.candles,
         "fills": sum(isinstance(event, FillReceived) for event in events),
         "refused_by_risk": replayed.refused,
         "refused_by_gate": gate_refusals(events),
         "realized_pnl": str(realized),
-        "commission": str(commission),
+        "commission": {asset: str(amount) for asset, amount in sorted(commission.items())},
         "journal_records": len(replayed.journal),
     }
 

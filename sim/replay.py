@@ -29,6 +29,7 @@ from libs.common.model.instrument import Instrument
 from libs.common.model.intent import Intent
 from libs.common.model.money import ZERO, round_money
 from libs.common.model.order import OrderStatus
+from libs.common.model.position import Position
 from libs.common.model.trading_state import TradingState
 from services.execution.config import ExecutionConfig
 from services.execution.core import Facts, decide_approval
@@ -89,6 +90,7 @@ class Replay:
             TradingStateChanged(state=TradingState.ACTIVE, actor="replay", reason="begins"),
             InstrumentsLoaded(instruments=self._instruments, loaded_at_ns=now_ns),
             *settings,
+            self._balance(now_ns),
         )
 
     def _append(self, now_ns: int, *events: JournalEvent) -> None:
@@ -196,28 +198,32 @@ class Replay:
 
     def _figures(self, candle: Candle) -> list[JournalEvent]:
         """What execution would have asked the venue for lately."""
-        figures: list[JournalEvent] = [self._balance(candle)]
+        figures: list[JournalEvent] = [self._balance(candle.close_ns)]
         age_ms = (candle.close_ns - self.state.instruments_at_ns) // NS_PER_MS
         if age_ms >= self._execution.filters_refresh_ms:
             now_ns = candle.close_ns
             figures.append(InstrumentsLoaded(instruments=self._instruments, loaded_at_ns=now_ns))
         return figures
 
-    def _balance(self, candle: Candle) -> BalanceObserved:
+    def _balance(self, now_ns: int) -> BalanceObserved:
         """What a venue would state: wallet, less the margin of what is open."""
         positions = self.state.positions.values()
-        wallet = BALANCE + sum((item.realized_pnl - item.commission for item in positions), ZERO)
+        wallet = BALANCE + sum(
+            (item.realized_pnl - item.commissions.get(ASSET, ZERO) for item in positions), ZERO
+        )
         margin = sum((abs(item.cost) for item in positions), ZERO) / self._execution.leverage
         return BalanceObserved(
             asset=ASSET,
             wallet_balance=wallet,
             available_balance=round_money(wallet - margin),
-            observed_at_ns=candle.close_ns,
+            observed_at_ns=now_ns,
         )
 
     def _fill(self, recorded: OrderRecorded, candle: Candle) -> None:
         order = recorded.order
         self._trade_id += 1
+        before = self.state.positions.get(order.symbol) or Position(symbol=order.symbol)
+        after = before.with_fill(order.side, order.quantity, candle.close)
         self._append(
             candle.close_ns,
             OrderAnswered(
@@ -236,7 +242,7 @@ class Replay:
                 price=candle.close,
                 commission=round_money(order.quantity * candle.close * TAKER_RATE),
                 commission_asset=ASSET,
-                venue_realized_pnl=ZERO,
+                venue_realized_pnl=after.realized_pnl - before.realized_pnl,
                 is_maker=False,
                 ts_trade_ns=candle.close_ns,
             ),

@@ -31,6 +31,7 @@ from services.execution.admin_fold import KILLS
 from services.execution.commands import CommandDesk, CommandRefused
 from services.execution.config import ExecutionConfig
 from services.execution.gate import Gate
+from services.execution.history import changes_of
 from services.execution.kill import KillDesk
 from services.execution.kill_local import LocalHalt
 from services.execution.lookout import Lookout
@@ -41,6 +42,8 @@ log = get_logger(__name__)
 #: Beyond the time a kill is given: to journal its end.
 KILL_ANSWER_WAIT_S = 5.0
 INTENTS_LISTED_MAX = 200
+#: Records that one page of history may read; most of them tell of no change.
+RECORDS_READ_MAX = 4_096
 _HALTING = (Verb.HALT, Verb.CANCEL_ALL)
 
 Body = dict[str, Any]
@@ -229,6 +232,35 @@ class AdminDesk:
         """Positions as the journal knows them."""
         state, marks = self._gate.state, self._lookout.marks
         return {"positions": admin_view.position_rows(state, marks, self._now_ns())}
+
+    async def history(self, symbol: str, before: int | None, limit: int) -> Body:
+        """Changes of positions and wallet with their causes, newest first, a page at a time.
+
+        A page ends after ``limit`` changes or ``RECORDS_READ_MAX`` records, whatever comes first.
+
+        Raises:
+            Problem: the journal could not be read.
+        """
+        found: list[Body] = []
+        next_before: int | None = None
+        read = 0
+        try:
+            async for place, record in self._stories.past(before):
+                found += changes_of(record, self._gate.state, symbol)
+                read += 1
+                if len(found) >= limit or read >= RECORDS_READ_MAX:
+                    next_before = place
+                    break
+        except UndecodableError as error:
+            raise Problem(500, "journal", str(error)) from None
+        except BusUnavailable as error:
+            raise Problem(503, "journal-away", str(error)) from None
+        return {"changes": found, "next_before": next_before}
+
+    def pnl(self, days_max: int) -> Body:
+        """Profit and loss of the newest days, exact and apart by asset."""
+        state = self._gate.state
+        return {"quote_asset": state.quote_asset, "pnl": admin_view.pnl_rows(state, days_max)}
 
     def budget(self) -> Body:
         """What the venue's limits leave, and what it forbade."""

@@ -10,6 +10,7 @@ from libs.common.messages.account import Command, Verb
 from libs.common.messages.audit_events import OperatorActed
 from libs.common.messages.guard_events import Guard, GuardCleared, LatchKind
 from libs.common.messages.journal import JournalEvent, TradingStateChanged
+from libs.common.model.ids import is_derived_id
 from libs.common.model.trading_state import TradingState
 from services.execution.core import NOTHING, Decision
 from services.execution.state import State
@@ -23,6 +24,10 @@ WANTED = {
     Verb.CANCEL_ALL: TradingState.HALTED,
     Verb.FLATTEN: TradingState.REDUCING,
 }
+#: What makes our view, or the venue's settings, right again; none of them trades.
+REPAIRS = (Verb.ADOPT, Verb.CANCEL_ORPHAN, Verb.ASSERT_SETTINGS)
+#: Services may ask to tighten; what loosens is for people.
+_SERVICES = ("reconciler", "risk")
 #: Verbs that are nothing but a change of the trading state.
 _STATES = (Verb.HALT, Verb.REDUCE, Verb.RESUME)
 TEXT_LENGTH_MAX = 500
@@ -46,10 +51,21 @@ def fault_of(command: Command) -> str:
         return f"keys and targets have at most {TEXT_LENGTH_MAX} characters"
     if command.verb is Verb.UNLOCK:
         return _guard_fault(command.target)
-    if command.target and command.verb is not Verb.FLATTEN:
+    if command.verb is Verb.CANCEL_ORPHAN:
+        return _orphan_fault(command.target)
+    if command.verb is Verb.ADOPT and not command.target:
+        return "adopt needs the symbol whose position is adopted"
+    if command.target and command.verb not in (Verb.FLATTEN, Verb.ADOPT):
         return f"{command.verb} takes no target"
     if command.target and not _SYMBOL.fullmatch(command.target):
         return "the symbol must be 1 to 32 capital letters, digits or underscores"
+    return ""
+
+
+def _orphan_fault(target: str) -> str:
+    symbol, _, client_id = target.partition(":")
+    if not _SYMBOL.fullmatch(symbol) or not is_derived_id(client_id):
+        return "an orphan is named SYMBOL:ID, and only an order with an id of ours may be cancelled"
     return ""
 
 
@@ -99,6 +115,8 @@ def _change(state: State, command: Command, sequence: int) -> tuple[JournalEvent
         command.verb is Verb.FLATTEN and state.trading_state is not TradingState.ACTIVE
     ):
         return ()
+    if command.source in _SERVICES and _loosens(state, wanted):
+        return None
     events = decide_trading_state(state, wanted, command.actor, command.reason, sequence).events
     if events:
         return events
@@ -111,6 +129,13 @@ def _change(state: State, command: Command, sequence: int) -> tuple[JournalEvent
         state=wanted, actor=command.actor, reason=command.reason, command_sequence=sequence
     )
     return (again,) if command.idempotency_key else ()
+
+
+def _loosens(state: State, wanted: TradingState) -> bool:
+    """Whether it lets more through than now; over the halt of a boot nobody has spoken yet."""
+    return wanted is TradingState.ACTIVE or (
+        wanted is TradingState.REDUCING and state.trading_state is TradingState.HALTED
+    )
 
 
 def holds(state: State, target: str) -> bool:

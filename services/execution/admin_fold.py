@@ -1,7 +1,10 @@
-"""Folds what operators asked for: keys honoured, and kills until they are proven."""
+"""Folds what was asked for: keys honoured, kills until they are proven, positions adopted."""
 
 from libs.common.messages.account import Verb
-from libs.common.messages.audit_events import KillProven, OperatorActed
+from libs.common.messages.audit_events import KillProven, OperatorActed, PositionAdopted
+from libs.common.model.money import round_money
+from libs.common.model.position import Position
+from services.execution.fold_protection import watch
 from services.execution.state import PendingKill, State
 
 #: Verbs that are only done once the venue was asked again until nothing was left.
@@ -24,3 +27,17 @@ def apply_operator(state: State, event: OperatorActed | KillProven, now_ns: int)
         case KillProven():
             state.kills.pop(event.key, None)
             state.kill_remains = event.remaining
+
+
+def apply_adoption(state: State, event: PositionAdopted, now_ns: int) -> None:
+    """Fold a position as the venue holds it; an entry that is thereby closed is owed no stop."""
+    before = state.positions.get(event.symbol) or Position(symbol=event.symbol)
+    state.positions[event.symbol] = Position(
+        symbol=event.symbol,
+        quantity=event.quantity,
+        cost=round_money(event.quantity * event.entry_price),
+        realized_pnl=before.realized_pnl,
+        commissions=before.commissions,
+    )
+    state.changed_at_ns = now_ns
+    watch(state, event.symbol, now_ns)

@@ -7,10 +7,11 @@ account of who asked is the token's name, with the actor the request names befor
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.messages.account import Verb
+from libs.common.model.pnl import DAYS_KEPT
 from libs.common.runtime.http import Doors
 from libs.common.runtime.http_problem import Problem
 from libs.common.runtime.http_tokens import Holder, Scope
@@ -19,6 +20,7 @@ from services.execution.admin import AdminDesk
 from services.execution.config import ExecutionConfig
 
 KEY_LENGTH_MAX = 200
+HISTORY_LIMIT_MAX = 500
 
 
 class Wish(BaseModel):
@@ -129,6 +131,24 @@ class AdminFront:
         async def positions() -> Response:
             """Positions as the journal knows them, at the newest mark."""
             return _json(self.desk.positions())
+
+        @router.get("/positions/history", tags=["reads"], dependencies=may_read)
+        async def history(
+            symbol: Annotated[str, Query(pattern="^[A-Z0-9_]{0,32}$")] = "",
+            before: Annotated[int | None, Query(ge=1, le=1 << 62)] = None,
+            limit: Annotated[int, Query(ge=1, le=HISTORY_LIMIT_MAX)] = 100,
+        ) -> Response:
+            """Every change of position and wallet with its cause, newest first.
+
+            ``next_before`` is the ``before`` of the next page; null after the last one. A page may
+            hold more than ``limit`` where one record of the journal tells of several changes.
+            """
+            return _json(await self.desk.history(symbol, before, limit))
+
+        @router.get("/pnl", tags=["reads"], dependencies=may_read)
+        async def pnl(days: Annotated[int, Query(ge=1, le=DAYS_KEPT)] = 7) -> Response:
+            """Profit and loss by UTC day, symbol and strategy; amounts by asset."""
+            return _json(self.desk.pnl(days))
 
         @router.get("/budget", tags=["reads"], dependencies=may_read)
         async def budget() -> Response:

@@ -9,12 +9,14 @@ from libs.common.runtime.venue_client import VenueClient
 from services.execution.admin import AdminDesk
 from services.execution.commands import CommandDesk
 from services.execution.config import ExecutionConfig
+from services.execution.figures import Figures
 from services.execution.gate import Gate
 from services.execution.kill import KillDesk
 from services.execution.kill_countdown import Countdown
 from services.execution.kill_local import LocalHalt
 from services.execution.lookout import Lookout
 from services.execution.orders import OrderDesk
+from services.execution.repair import RepairDesk
 
 #: Random bytes that stand for an Idempotency-Key where the caller named none.
 KEY_BYTES = 8
@@ -30,6 +32,7 @@ class OperatorRoom:
         gate: Gate,
         orders: OrderDesk,
         lookout: Lookout,
+        figures: Figures,
         ask_reconciler: Callable[[], Awaitable[None]],
     ) -> None:
         clock, settings = context.clock, context.settings
@@ -49,6 +52,7 @@ class OperatorRoom:
             kill=self._kill,
             ask_reconciler=ask_reconciler,
             lift_latch=venue.latches.lift,
+            repair=RepairDesk(gate, orders, venue, figures, clock, context.spawn).begin,
         )
         self._local_halt = LocalHalt(
             lookout.closing, self.commands.halt, settings.halt_file, settings.tick_wall_ms

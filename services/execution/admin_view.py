@@ -4,15 +4,18 @@ Pure: the folded state and what is known besides it, as plain JSON values. Money
 """
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 from libs.common.messages.guard_events import Guard
 from libs.common.model.money import plain
+from libs.common.model.pnl import Amounts
 from services.execution.config import ExecutionConfig
 from services.execution.question import NS_PER_MS, MarkSeen
 from services.execution.state import AlgoOrderState, OrderState, State
 
 NS_PER_S = 1_000_000_000
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
 def guard_rows(limits: ExecutionConfig, state: State, now_ns: int) -> list[dict[str, Any]]:
@@ -200,6 +203,40 @@ def _algo_order_row(order: AlgoOrderState, now_ns: int) -> dict[str, Any]:
     }
 
 
+def amounts_text(amounts: Amounts) -> dict[str, str]:
+    """Amounts by asset, as text."""
+    return {asset: plain(amount) for asset, amount in sorted(amounts.items())}
+
+
+def pnl_rows(state: State, days_max: int) -> list[dict[str, Any]]:
+    """Profit and loss by UTC day, symbol and strategy, the newest day first.
+
+    A row without a day sums up all days before those that are kept apart.
+    """
+    return [
+        {
+            "day": "" if day is None else _day_text(day),
+            "symbol": row.symbol,
+            "strategy_id": row.strategy_id,
+            "fills": row.fills,
+            "realized_pnl": plain(row.realized_pnl),
+            "commission": amounts_text(row.commission),
+            "funding": amounts_text(row.funding),
+            "liquidation": amounts_text(row.liquidation),
+            "other": amounts_text(row.other),
+            "net": plain(row.net(state.quote_asset)),
+        }
+        for day, row in state.pnl.rows(days_max)
+    ]
+
+
+def _day_text(day: int) -> str:
+    try:
+        return date.fromordinal(_EPOCH_ORDINAL + day).isoformat()
+    except (ValueError, OverflowError):  # no calendar reaches that far
+        return f"day {day}"
+
+
 def position_rows(state: State, marks: dict[str, MarkSeen], now_ns: int) -> list[dict[str, Any]]:
     """Positions as the journal knows them, valued at the newest mark heard."""
     rows = []
@@ -223,7 +260,7 @@ def position_rows(state: State, marks: dict[str, MarkSeen], now_ns: int) -> list
                     None if mark is None else plain(position.unrealized_pnl(mark.price))
                 ),
                 "realized_pnl": plain(position.realized_pnl),
-                "commission": plain(position.commission),
+                "commission": amounts_text(position.commissions),
                 "stops": stops,
             }
         )

@@ -7,11 +7,13 @@ changes nothing.
 import msgspec
 
 from libs.common.messages.guard_events import VenueLatched
+from libs.common.messages.income_events import IncomeReceived
 from libs.common.messages.journal import (
     BalanceObserved,
     FillReceived,
     OrderAnswered,
     OrderBecameUnknown,
+    OrderForgotten,
     OrderNotPlaced,
     OrderRejected,
     OrderResigned,
@@ -26,6 +28,7 @@ from services.execution.consequences import (
 )
 from services.execution.core import NOTHING, Decision
 from services.execution.fold import VENUE_MARGIN_REASON
+from services.execution.fold_pnl import has_income
 from services.execution.question import NS_PER_MS
 from services.execution.state import OrderState, State, ended_for_nothing
 
@@ -128,6 +131,13 @@ def decide_update(
     return Decision(events=(update, *_after_end(limits, state, order, update, now_ns)))
 
 
+def decide_forgotten(state: State, forgotten: OrderForgotten) -> Decision:
+    """Record the end of an order that the venue knows no more, unless its end is known."""
+    order = state.orders.get(forgotten.client_order_id)
+    is_open = order is not None and not order.status.is_terminal and not order.is_in_doubt
+    return Decision(events=(forgotten,)) if is_open else NOTHING
+
+
 def decide_fills(state: State, fills: list[FillReceived]) -> Decision:
     """Record the fills that are not in the journal yet, each with our order's id where it is ours.
 
@@ -144,6 +154,12 @@ def decide_fills(state: State, fills: list[FillReceived]) -> Decision:
             continue
         named = fill.client_order_id or ours.get(fill.venue_order_id, "")
         fresh[(fill.symbol, fill.trade_id)] = msgspec.structs.replace(fill, client_order_id=named)
+    return Decision(events=tuple(fresh.values()))
+
+
+def decide_income(state: State, rows: list[IncomeReceived]) -> Decision:
+    """Record the rows of income that are not in the journal yet."""
+    fresh = {row.key: row for row in rows if not has_income(state, row)}
     return Decision(events=tuple(fresh.values()))
 
 

@@ -19,7 +19,7 @@ from libs.common.runtime.config import Mode
 from libs.common.runtime.errors import PortcullisError
 from libs.common.runtime.log import get_logger
 from libs.common.venue.outcome_table import ThrottleKind
-from services.execution.admin_core import WANTED, decide_command, fault_of, key_of
+from services.execution.admin_core import REPAIRS, WANTED, decide_command, fault_of, key_of
 from services.execution.admin_fold import KILLS
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision
@@ -76,6 +76,7 @@ class CommandDesk:
         kill: KillDesk,
         ask_reconciler: Callable[[], Awaitable[None]],
         lift_latch: Callable[[ThrottleKind | None], None],
+        repair: Callable[[Command], None] | None = None,
     ) -> None:
         self._gate = gate
         self._orders = orders
@@ -86,6 +87,7 @@ class CommandDesk:
         self._kill = kill
         self._ask_reconciler = ask_reconciler
         self._lift_latch = lift_latch
+        self._repair = repair
         self._resume_age_ms_max = settings.resume_age_ms_max
         self._halt_drain_wall_ms = settings.halt_drain_wall_ms
 
@@ -126,6 +128,8 @@ class CommandDesk:
             await self._ask_reconciler()
         elif command.verb in KILLS and decision.events:
             self._kill.begin(key_of(command))
+        elif command.verb in REPAIRS and decision.events and self._repair is not None:
+            self._repair(command)
         for event in decision.events:
             if isinstance(event, GuardCleared) and event.guard is Guard.LATCH:
                 self._lift_latch(ThrottleKind(event.key) if event.key else None)

@@ -13,6 +13,7 @@ from services.execution.arming import Arming
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision
 from services.execution.gate import Gate
+from services.execution.income import IncomeDesk
 from services.execution.reads import Reads
 
 log = get_logger(__name__)
@@ -41,6 +42,7 @@ class Figures:
         self._asserted_at_ns = 0
         self._positions_at_ns = 0
         self._journaled: dict[str, LeverageAsserted] = {}
+        self.income = IncomeDesk(gate, self._reads, clock, settings)
 
     async def refresh_filters_if_old(self) -> None:
         """Load the filters again well before they are too old to trade on."""
@@ -49,8 +51,12 @@ class Figures:
             await self.load_filters()
 
     async def assert_settings(self) -> None:
-        """Margin type and leverage of every symbol; "no need to change" is success."""
+        """One-way mode, margin type and leverage of every symbol; "no need to change" is fine."""
         self._asserted_at_ns = self._clock.now_ns()
+        outcome = await self._venue.set_one_way_mode()
+        if not isinstance(outcome, Accepted):
+            self._arming.failed("settings", f"position mode: {describe(outcome)}")
+            return
         for symbol in self._common.symbols:
             for outcome in (
                 await self._venue.set_margin_type(symbol, self._settings.margin_type),

@@ -11,13 +11,14 @@ from libs.common.messages.algo_events import (
     AlgoOrderUpdated,
     ProtectionFailed,
 )
-from libs.common.messages.audit_events import KillProven, OperatorActed
+from libs.common.messages.audit_events import KillProven, OperatorActed, PositionAdopted
 from libs.common.messages.guard_events import (
     CooldownStarted,
     GuardCleared,
     SafeModeEntered,
     VenueLatched,
 )
+from libs.common.messages.income_events import IncomeReceived
 from libs.common.messages.journal import (
     BalanceObserved,
     FillReceived,
@@ -29,6 +30,7 @@ from libs.common.messages.journal import (
     OrderAnswered,
     OrderBecameUnknown,
     OrderCancelRequested,
+    OrderForgotten,
     OrderModified,
     OrderModifyRequested,
     OrderNotPlaced,
@@ -43,9 +45,10 @@ from libs.common.model.order import OrderStatus, may_follow
 from libs.common.model.position import Position
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
-from services.execution.admin_fold import apply_operator
+from services.execution.admin_fold import KILLS, apply_adoption, apply_operator
 from services.execution.config import RATE_WINDOW_MS_MAX
 from services.execution.fold_guards import apply_guard
+from services.execution.fold_pnl import book_fill, book_income, claim_pnl
 from services.execution.fold_protection import (
     apply_protection,
     claim_fill,
@@ -78,7 +81,14 @@ REMEMBERED_MIN = 200
 VENUE_MARGIN_REASON = "MARGIN_INSUFFICIENT"
 NS_PER_MS = 1_000_000
 
-OrderOutcome = OrderAnswered | OrderUpdated | OrderRejected | OrderNotPlaced | OrderBecameUnknown
+OrderOutcome = (
+    OrderAnswered
+    | OrderUpdated
+    | OrderRejected
+    | OrderNotPlaced
+    | OrderForgotten
+    | OrderBecameUnknown
+)
 
 
 def apply(state: State, record: JournalRecord) -> None:
@@ -98,6 +108,7 @@ def _apply_event(state: State, event: JournalEvent, now_ns: int) -> None:
             | OrderUpdated()
             | OrderRejected()
             | OrderNotPlaced()
+            | OrderForgotten()
             | OrderBecameUnknown()
         ):
             _apply_outcome(state, event, now_ns)
@@ -118,11 +129,14 @@ def _apply_figures(state: State, event: JournalEvent, now_ns: int) -> None:
     match event:
         case BalanceObserved():
             _apply_balance(state, event, now_ns)
+        case IncomeReceived():
+            book_income(state, event, now_ns)
         case InstrumentsLoaded():
             state.instruments = {item.symbol: item for item in event.instruments}
             state.instruments_at_ns = event.loaded_at_ns
         case LeverageAsserted():
             state.leverage[event.symbol] = event.leverage
+            state.margin_types[event.symbol] = event.margin_type
         case TradingStateChanged():
             state.trading_state = event.state
             state.trading_actor, state.trading_reason = event.actor, event.reason
@@ -131,7 +145,10 @@ def _apply_figures(state: State, event: JournalEvent, now_ns: int) -> None:
                 state.kill_remains = ""
         case OperatorActed() | KillProven():
             apply_operator(state, event, now_ns)
-            restart_grace(state, now_ns)
+            if event.verb in KILLS:
+                restart_grace(state, now_ns)
+        case PositionAdopted():
+            apply_adoption(state, event, now_ns)
 
 
 # -- intents and orders --------------------------------------------------------------------------
@@ -230,6 +247,8 @@ def _apply_outcome(state: State, event: OrderOutcome, now_ns: int) -> None:
             _end_without_trace(state, order, OrderStatus.REJECTED, now_ns)
         case OrderNotPlaced():
             _end_without_trace(state, order, OrderStatus.NOT_PLACED, now_ns)
+        case OrderForgotten():
+            _end_without_trace(state, order, OrderStatus.CANCELED, now_ns)
         case OrderBecameUnknown():
             _move(state, order, OrderStatus.UNKNOWN, now_ns)
     watch(state, order.symbol, now_ns)
@@ -262,6 +281,7 @@ def _learn_venue_order_id(state: State, order: OrderState, venue_order_id: int) 
     """Count the fills that the trade list told before we knew whose they were."""
     if venue_order_id and not order.venue_order_id:
         order.filled_quantity += state.unclaimed.pop(f"{order.symbol}:{venue_order_id}", ZERO)
+        claim_pnl(state, order, venue_order_id)
     order.venue_order_id = venue_order_id or order.venue_order_id
 
 
@@ -297,8 +317,9 @@ def _apply_fill(state: State, event: FillReceived, now_ns: int) -> None:
     state.trades.setdefault(event.symbol, SeenTrades()).add(event.trade_id)
     before = state.positions.get(event.symbol) or Position(symbol=event.symbol)
     state.positions[event.symbol] = before.with_fill(
-        event.side, event.quantity, event.price, event.commission
+        event.side, event.quantity, event.price, event.commission, event.commission_asset
     )
+    book_fill(state, event, before.quantity, now_ns)
     order = state.orders.get(event.client_order_id)
     if order is not None:
         order.filled_quantity += event.quantity
@@ -309,12 +330,14 @@ def _apply_fill(state: State, event: FillReceived, now_ns: int) -> None:
         state.unclaimed[key] = state.unclaimed.pop(key, ZERO) + event.quantity
         if len(state.unclaimed) > UNCLAIMED_MAX:
             oldest = min(state.unclaimed, key=lambda known: int(known.rpartition(":")[2]))
+            state.unclaimed_pnl.pop(oldest, None)
             del state.unclaimed[oldest]  # not the first in line: a snapshot keeps no such order
     state.changed_at_ns = now_ns
     watch(state, event.symbol, now_ns)
 
 
 def _apply_balance(state: State, event: BalanceObserved, now_ns: int) -> None:
+    state.quote_asset = event.asset
     if event.wallet_balance != state.wallet_balance:
         state.wallet_balance = event.wallet_balance
         state.changed_at_ns = now_ns

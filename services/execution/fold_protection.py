@@ -14,6 +14,7 @@ from libs.common.messages.algo_events import (
 from libs.common.messages.journal import FillReceived
 from libs.common.model.algo_order import AlgoKind, AlgoStatus, algo_may_follow
 from libs.common.model.money import ZERO
+from services.execution.fold_pnl import claim_stop_pnl
 from services.execution.state import AlgoOrderState, OrderState, State
 
 ProtectionEvent = AlgoOrderRecorded | AlgoOrderUpdated | AlgoCancelRequested | ProtectionFailed
@@ -67,6 +68,7 @@ def _apply_update(state: State, event: AlgoOrderUpdated, now_ns: int) -> None:
         algo.venue_order_id = event.venue_order_id
         born = f"{algo.symbol}:{event.venue_order_id}"
         algo.filled_quantity += state.unclaimed.pop(born, ZERO)
+        claim_stop_pnl(state, algo.symbol, event.venue_order_id)
     if algo.status is event.status or not algo_may_follow(algo.status, event.status):
         return
     algo.status, algo.changed_at_ns = event.status, now_ns
@@ -94,13 +96,11 @@ def _apply_cancel_request(state: State, event: AlgoCancelRequested, now_ns: int)
 
 def claim_fill(state: State, event: FillReceived) -> bool:
     """Count a fill of the order that a stop or target became; false if it is of no such order."""
-    for algo in state.algo_orders.values():
-        is_born = event.venue_order_id and algo.venue_order_id == event.venue_order_id
-        is_named = event.client_order_id and algo.client_algo_id == event.client_order_id
-        if algo.symbol == event.symbol and (is_born or is_named):
-            algo.filled_quantity += event.quantity
-            return True
-    return False
+    algo = state.algo_order_of(event.symbol, event.venue_order_id, event.client_order_id)
+    if algo is None:
+        return False
+    algo.filled_quantity += event.quantity
+    return True
 
 
 def watch(state: State, symbol: str, now_ns: int) -> None:

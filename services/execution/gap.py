@@ -41,6 +41,7 @@ class GapCloser:
         self._settings = settings
         self._read_at_ns = 0
         self._is_suspected = False
+        self.closed_total = 0  # gaps closed after the stream came up
 
     async def close(self) -> None:
         """The stream is open: read what was said while nobody listened, then arm.
@@ -54,6 +55,7 @@ class GapCloser:
         await self._read()
         await self._figures.check_clock()
         self._arming.passed("user_stream")
+        self.closed_total += 1
 
     def suspect(self, why: str) -> None:
         """Something was missed: read by REST at the next tick."""
@@ -86,6 +88,7 @@ class GapCloser:
             for symbol in self._symbols:
                 await self._orders.fetch_fills(symbol)
             await self._figures.refresh_balance()
+            self._figures.income.suspect()
         except BaseException:
             self._is_suspected = True
             raise

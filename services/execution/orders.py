@@ -6,6 +6,7 @@ from libs.common.messages.guard_events import VenueLatched
 from libs.common.messages.journal import (
     FillReceived,
     OrderBecameUnknown,
+    OrderForgotten,
     OrderNotPlaced,
     OrderRecorded,
     OrderResigned,
@@ -28,6 +29,7 @@ from services.execution.answers import (
     Answer,
     decide_answer,
     decide_fills,
+    decide_forgotten,
     decide_resign,
     decide_update,
 )
@@ -50,7 +52,6 @@ TRADES_PER_PAGE = 1_000
 TRADES_OVERLAP = 100
 #: How often the journal is read again before an order is given up as too old to send.
 FENCE_ATTEMPTS_MAX = 3
-
 
 #: Why an order does not leave where others may have halted without our having read it.
 TOO_OLD = "the journal could not be read fast enough to be sure that nothing halted us"
@@ -253,15 +254,7 @@ class OrderDesk:
     async def _resolve(self, order: OrderState) -> None:
         found = await self._reads.query_order(order.symbol, order.client_order_id)
         if found is None:
-            provable_ms = absence_is_provable(
-                order.timestamp_ms, order.recv_window_ms, self._settings.query_lag_ms
-            )
-            # Ours may have jumped ahead: it is the venue's own clock that refuses late arrivals.
-            if self._venue.timestamp_ms() <= provable_ms:
-                return
-            if await self._reads.server_time() <= provable_ms:
-                return
-            found, is_absent = await self._traces.find(self._gate.state, order)
+            found, is_absent = await self._look_for(order)
             if is_absent:
                 await self._close_absent(order)
         if found is not None:
@@ -270,6 +263,18 @@ class OrderDesk:
         if not order.is_in_doubt:
             waited_ns = self._clock.now_ns() - order.recorded_at_ns
             UNKNOWN_RESOLVED_SECONDS.observe(waited_ns / 1e9)
+
+    async def _look_for(self, order: OrderState) -> tuple[VenueOrder | None, bool]:
+        """An order that the venue says it does not know; and whether it provably left no trace."""
+        provable_ms = absence_is_provable(
+            order.timestamp_ms, order.recv_window_ms, self._settings.query_lag_ms
+        )
+        # Ours may have jumped ahead: it is the venue's own clock that refuses late arrivals.
+        if self._venue.timestamp_ms() <= provable_ms:
+            return None, False
+        if await self._reads.server_time() <= provable_ms:
+            return None, False
+        return await self._traces.find(self._gate.state, order)
 
     async def _close_absent(self, order: OrderState) -> None:
         """Close an order that was proven absent, and send the new attempt if there is to be one."""
@@ -372,5 +377,24 @@ class OrderDesk:
             if order.client_order_id in self.sending:
                 continue
             found = await self._reads.query_order(order.symbol, order.client_order_id)
+            if found is None and not order.is_in_doubt:
+                found = await self._find_or_forget(order)
             if found is not None:
                 await self.update(found)
+
+    async def _find_or_forget(self, order: OrderState) -> VenueOrder | None:
+        """The venue took an order and says that it knows none: found elsewhere, or over."""
+        found, is_absent = await self._look_for(order)
+        if is_absent:
+            await self.fetch_fills(order.symbol, order.timestamp_ms - EVIDENCE_MARGIN_MS)
+            forgotten = OrderForgotten(
+                client_order_id=order.client_order_id,
+                evidence="the venue took the order and now neither knows nor lists it",
+            )
+            log.error("the venue has forgotten an order", client_order_id=order.client_order_id)
+            await self._gate.transact(
+                lambda: decide_forgotten(self._gate.state, forgotten),
+                causation_id=order.client_order_id,
+                correlation_id=order.intent_id,
+            )
+        return found

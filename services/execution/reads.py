@@ -22,6 +22,7 @@ class PatientReads:
         self.all_orders = patient(venue.all_orders)
         self.user_trades = patient(venue.user_trades)
         self.position_risk = patient(venue.position_risk)
+        self.income = patient(venue.income)
         self.balance = patient(venue.balance)
         self.exchange_info = patient(venue.exchange_info)
         self.server_time = patient(venue.server_time)

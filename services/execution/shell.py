@@ -92,8 +92,7 @@ class Execution:
         self._connect_stream = connect_stream
         self._dice = dice or random.Random()  # noqa: S311 - spreads reconnects, guards nothing
         self._arming = Arming()
-        self._changed = asyncio.Event()
-        self._heard = asyncio.Event()
+        self._changed, self._heard = asyncio.Event(), asyncio.Event()
         self._started_at_ns = 0
         self._is_stopping = False
         self._latches_kept: set[LatchKind] = set()
@@ -113,14 +112,15 @@ class Execution:
         self._protection = ProtectionDesk(
             self._gate, venue, self._desk, self.changes, self._lookout, clock, settings
         )
-        self._operators = OperatorRoom(
-            context, venue, self._gate, self._desk, self._lookout, self._request_reconciliation
-        )
-        self._commands = self._operators.commands
-        self.admin = self._operators.admin
         self._figures = Figures(
             self._gate, venue, clock, self._arming, context.common, settings, reads
         )
+        asks = self._request_reconciliation
+        self._operators = OperatorRoom(
+            context, venue, self._gate, self._desk, self._lookout, self._figures, asks
+        )
+        self._commands = self._operators.commands
+        self.admin = self._operators.admin
         self._gaps = GapCloser(
             self._gate,
             self._desk,
@@ -274,11 +274,12 @@ class Execution:
         report = decode(payload, ReconcileReport)
         if report.ts_event_ns < self._started_at_ns:
             return
-        confirmed = [item for item in report.discrepancies if item.is_confirmed]
-        if report.is_clean:
+        waited_for = [item for item in report.discrepancies if not item.is_tolerated]
+        confirmed = [item for item in waited_for if item.is_confirmed]
+        if not waited_for:
             self._arming.passed("reconciled")
             return
-        self._gaps.suspect(f"{len(report.discrepancies)} discrepancies in cycle {report.cycle}")
+        self._gaps.suspect(f"{len(waited_for)} discrepancies in cycle {report.cycle}")
         if confirmed:
             found = ", ".join(f"{item.kind} {item.subject}" for item in confirmed)
             self._arming.failed("reconciled", found)
@@ -301,6 +302,7 @@ class Execution:
             balance = read_balance(event, self._common.venue.quote_asset)
             if balance is not None:
                 await self._figures.journal_balance(balance)
+            self._figures.income.hear(event)
 
     # -- what happens by itself ------------------------------------------------------------------
 
@@ -328,6 +330,7 @@ class Execution:
                 unarmed=self._arming.unarmed,
                 now_ns=self._clock.now_ns(),
                 published_ns=wall_ns(),
+                user_stream_ups=self._gaps.closed_total,
             )
             try:
                 await self._bus.publish(subject, encode(view))

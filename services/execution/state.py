@@ -15,6 +15,7 @@ from libs.common.model.instrument import Instrument
 from libs.common.model.intent import Intent
 from libs.common.model.money import ZERO
 from libs.common.model.order import OrderRequest, OrderStatus, Side, TimeInForce
+from libs.common.model.pnl import PnlBook
 from libs.common.model.position import Position
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
@@ -211,6 +212,16 @@ class PendingKill(msgspec.Struct, frozen=True, kw_only=True):
     began_at_ns: int
 
 
+class UnclaimedPnl(msgspec.Struct, kw_only=True):
+    """What was booked as by hand for fills of one venue order on one UTC day."""
+
+    day: int
+    commission_asset: str
+    fills: int = 0
+    realized_pnl: Decimal = ZERO
+    commission: Decimal = ZERO
+
+
 class SeenTrades(msgspec.Struct, kw_only=True):
     """The trade ids of one symbol that were folded: those listed, and all up to ``floor``."""
 
@@ -237,6 +248,11 @@ class State(msgspec.Struct, kw_only=True):
         cooldown_*: market times until which orders are held back.
         latches: market times until which the venue wants to be left alone, by kind.
         unclaimed: fills of orders whose venue id is not known to be ours, by symbol and venue id.
+        unclaimed_pnl: how they were booked, by the same names.
+        quote_asset: the currency of prices, profit and balance, as the venue names it.
+        holders: the strategy that opened the position held last, by symbol.
+        incomes: rows of income folded lately, and when they were booked.
+        income_at_ns: when the newest of them was booked.
         operator_keys: Idempotency-Keys honoured, and when.
         kills: cancel-all and flatten under way, by key.
         kill_remains: what the last of them left behind; empty if it was complete.
@@ -249,6 +265,7 @@ class State(msgspec.Struct, kw_only=True):
     instruments: dict[str, Instrument] = {}
     instruments_at_ns: int = 0
     leverage: dict[str, int] = {}
+    margin_types: dict[str, str] = {}
     wallet_balance: Decimal = ZERO
     available_balance: Decimal = ZERO
     balance_at_ns: int = 0
@@ -268,6 +285,12 @@ class State(msgspec.Struct, kw_only=True):
     positions: dict[str, Position] = {}
     trades: dict[str, SeenTrades] = {}
     unclaimed: dict[str, Decimal] = {}
+    unclaimed_pnl: dict[str, list[UnclaimedPnl]] = {}
+    pnl: PnlBook = msgspec.field(default_factory=PnlBook)
+    quote_asset: str = ""
+    holders: dict[str, str] = {}
+    incomes: dict[str, int] = {}
+    income_at_ns: int = 0
     operator_keys: dict[str, int] = {}
     kills: dict[str, PendingKill] = {}
     kill_remains: str = ""
@@ -297,6 +320,17 @@ class State(msgspec.Struct, kw_only=True):
         """Signed base units held; zero when flat."""
         position = self.positions.get(symbol)
         return ZERO if position is None else position.quantity
+
+    def algo_order_of(
+        self, symbol: str, venue_order_id: int, client_order_id: str
+    ) -> AlgoOrderState | None:
+        """The stop or target that became an order, by either of the order's names."""
+        for algo in self.algo_orders.values():
+            is_born = venue_order_id and algo.venue_order_id == venue_order_id
+            is_named = client_order_id and algo.client_algo_id == client_order_id
+            if algo.symbol == symbol and (is_born or is_named):
+                return algo
+        return None
 
     def has_trade(self, symbol: str, trade_id: int) -> bool:
         """Whether a fill was folded already."""

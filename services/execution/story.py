@@ -99,14 +99,27 @@ class Storyteller:
             UndecodableError: a record cannot be read.
             BusUnavailable: the broker did not answer.
         """
-        end = await self._last()
+        async for _, record in self.past():
+            if record.ts_event_ns < oldest_ns:
+                return
+            yield record
+
+    async def past(self, before: int | None = None) -> AsyncIterator[tuple[int, JournalRecord]]:
+        """Records and their places in the stream, newest first.
+
+        Args:
+            before: begin with the record before this place, instead of with the last one.
+
+        Raises:
+            UndecodableError: a record cannot be read.
+            BusUnavailable: the broker did not answer.
+        """
+        last = await self._last()
+        end = last if before is None else min(before - 1, last)
         while end > 0:
             start = max(1, end - READ_AHEAD_MAX + 1)
-            for raw in reversed(await self._read(start, end)):
-                record = decode_struct(raw, JournalRecord)
-                if record.ts_event_ns < oldest_ns:
-                    return
-                yield record
+            for place, raw in reversed(await self._read_placed(start, end)):
+                yield place, decode_struct(raw, JournalRecord)
             end = start - 1
 
     async def _last(self) -> int:
@@ -122,6 +135,9 @@ class Storyteller:
             start = stop + 1
 
     async def _read(self, start: int, stop: int) -> list[bytes]:
+        return [raw for _, raw in await self._read_placed(start, stop)]
+
+    async def _read_placed(self, start: int, stop: int) -> list[tuple[int, bytes]]:
         subject = subjects.journal(self._account)
         found = await asyncio.gather(
             *(
@@ -130,8 +146,8 @@ class Storyteller:
             )
         )
         return [
-            stored.data
-            for stored in found
+            (place, stored.data)
+            for place, stored in zip(range(start, stop + 1), found, strict=True)
             if stored is not None and stored.data is not None and stored.subject == subject
         ]
 

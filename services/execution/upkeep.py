@@ -76,6 +76,7 @@ class Upkeep:
                 ("filters", self._figures.refresh_filters_if_old),
                 ("settings", self._figures.retry_settings),
                 ("positions", self._figures.observe_positions_if_old),
+                ("income", self._figures.income.read_if_due),
             ),
         )
 

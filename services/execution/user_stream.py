@@ -33,6 +33,7 @@ from libs.common.venue.user_payloads import (
     decode_user_frame,
 )
 from services.execution.config import ExecutionConfig
+from services.execution.forced import forced_kind
 from services.execution.venue_words import read_update
 
 log = get_logger(__name__)
@@ -45,13 +46,6 @@ KEEPALIVE_RETRY_MS_MAX = 60_000
 CONFIRM_TIMEOUT_MS = 5_000
 CONNECT_TIMEOUT_MS = 5_000
 EVENTS_QUEUED_MAX = 10_000
-#: How the venue names the orders by which it closes positions itself, and what they are.
-FORCED_PREFIXES = {
-    "autoclose-": "liquidation",
-    "adl_autoclose": "adl",
-    "settlement_autoclose-": "settlement",
-    "delivery_autoclose-": "delivery",
-}
 
 
 class StreamLostError(Exception):
@@ -89,17 +83,16 @@ def read_stream_fill(update: OrderUpdate) -> FillReceived:
 
 def count_forced_fill(update: OrderUpdate) -> None:
     """Say aloud when the venue itself closed (part of) a position: it is folded like any fill."""
-    for prefix, kind in FORCED_PREFIXES.items():
-        if update.client_order_id.startswith(prefix):
-            FORCED_FILLS.labels(kind).inc()
-            log.error(
-                "the venue closed a position by force",
-                kind=kind,
-                symbol=update.symbol,
-                quantity=str(update.last_quantity),
-                price=str(update.last_price),
-            )
-            return
+    kind = forced_kind(update.client_order_id)
+    if kind is not None:
+        FORCED_FILLS.labels(kind).inc()
+        log.error(
+            "the venue closed a position by force",
+            kind=kind,
+            symbol=update.symbol,
+            quantity=str(update.last_quantity),
+            price=str(update.last_price),
+        )
 
 
 def read_balance(event: AccountUpdate, asset: str) -> BalanceObserved | None:

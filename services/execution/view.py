@@ -1,8 +1,22 @@
 """The account as others see it: a read model of the folded state."""
 
-from libs.common.messages.account import AccountState, AlgoOrderView, OrderView, PositionView
+from libs.common.messages.account import (
+    AccountState,
+    AlgoOrderView,
+    ExposureView,
+    OrderView,
+    PnlDay,
+    PositionView,
+    SettingsView,
+    TradesView,
+)
 from libs.common.model.money import ZERO
-from services.execution.state import State
+from libs.common.model.pnl import NS_PER_DAY, Amounts, utc_day
+from libs.common.model.position import Position
+from services.execution.state import SeenTrades, State
+
+#: Trades of a symbol that are told; the reconciler asks the venue for as many.
+TRADES_TOLD_MAX = 20
 
 
 def account_view(
@@ -13,6 +27,7 @@ def account_view(
     unarmed: tuple[str, ...],
     now_ns: int,
     published_ns: int,
+    user_stream_ups: int = 0,
 ) -> AccountState:
     """The read model after ``journal_sequence`` records."""
     identity = f"{account}-{journal_sequence}"
@@ -33,14 +48,7 @@ def account_view(
         balance_at_ns=state.balance_at_ns,
         changed_at_ns=state.changed_at_ns,
         positions=tuple(
-            PositionView(
-                symbol=position.symbol,
-                quantity=position.quantity,
-                cost=position.cost,
-                entry_price=position.entry_price,
-                realized_pnl=position.realized_pnl,
-                commission=position.commission,
-            )
+            _position_view(state, position)
             for position in state.positions.values()
             if position.quantity != ZERO or position.realized_pnl != ZERO
         ),
@@ -58,19 +66,89 @@ def account_view(
             )
             for order in state.open_orders()
         ),
-        algo_orders=tuple(
-            AlgoOrderView(
-                client_algo_id=algo.client_algo_id,
-                intent_id=algo.intent_id,
-                kind=algo.kind,
-                symbol=algo.symbol,
-                side=algo.side,
-                quantity=algo.quantity,
-                trigger_price=algo.trigger_price,
-                status=algo.status,
-                is_ending=algo.cancel_requested,
-                recorded_at_ns=algo.recorded_at_ns,
-            )
-            for algo in state.open_algo_orders()
+        algo_orders=_algo_orders(state),
+        exposures=_exposures(state),
+        user_stream_ups=user_stream_ups,
+        settings=tuple(
+            SettingsView(symbol=symbol, leverage=leverage, margin_type=state.margin_types[symbol])
+            for symbol, leverage in sorted(state.leverage.items())
+            if symbol in state.margin_types
         ),
+        trades=tuple(_trades(symbol, seen) for symbol, seen in sorted(state.trades.items())),
+        pnl_day=pnl_day(state, now_ns),
     )
+
+
+def _algo_orders(state: State) -> tuple[AlgoOrderView, ...]:
+    return tuple(
+        AlgoOrderView(
+            client_algo_id=algo.client_algo_id,
+            intent_id=algo.intent_id,
+            kind=algo.kind,
+            symbol=algo.symbol,
+            side=algo.side,
+            quantity=algo.quantity,
+            trigger_price=algo.trigger_price,
+            status=algo.status,
+            is_ending=algo.cancel_requested,
+            recorded_at_ns=algo.recorded_at_ns,
+        )
+        for algo in state.open_algo_orders()
+    )
+
+
+def _exposures(state: State) -> tuple[ExposureView, ...]:
+    return tuple(
+        ExposureView(
+            intent_id=order.intent_id,
+            symbol=order.symbol,
+            side=order.side,
+            quantity=order.exposure,
+            unprotected_since_ns=order.unprotected_since_ns,
+        )
+        for order in state.orders.values()
+        if order.wants_protection and order.intent.stop_price is not None and order.exposure > ZERO
+    )
+
+
+def _trades(symbol: str, seen: SeenTrades) -> TradesView:
+    told = seen.ids[-TRADES_TOLD_MAX:]
+    hidden = seen.ids[: -len(told)] if told else []
+    return TradesView(
+        symbol=symbol, floor_id=hidden[-1] if hidden else seen.floor, trade_ids=tuple(told)
+    )
+
+
+def _position_view(state: State, position: Position) -> PositionView:
+    return PositionView(
+        symbol=position.symbol,
+        quantity=position.quantity,
+        cost=position.cost,
+        entry_price=position.entry_price,
+        realized_pnl=position.realized_pnl,
+        commission=position.commissions.get(state.quote_asset, ZERO),
+        commission_other=without(position.commissions, state.quote_asset),
+    )
+
+
+def pnl_day(state: State, now_ns: int) -> PnlDay | None:
+    """What the UTC day brought so far; ``None`` before the quote currency is known."""
+    asset = state.quote_asset
+    if not asset:
+        return None
+    day = utc_day(now_ns)
+    total = state.pnl.total(day)
+    return PnlDay(
+        day_start_ns=day * NS_PER_DAY,
+        realized_pnl=total.realized_pnl,
+        commission=total.commission.get(asset, ZERO),
+        funding=total.funding.get(asset, ZERO),
+        liquidation=total.liquidation.get(asset, ZERO),
+        other=total.other.get(asset, ZERO),
+        commission_other=without(total.commission, asset),
+    )
+
+
+def without(amounts: Amounts, asset: str) -> Amounts:
+    """The amounts of all other assets."""
+    return {name: amount for name, amount in amounts.items() if name != asset}

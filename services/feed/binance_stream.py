@@ -1,45 +1,27 @@
-"""One market socket kept alive: the reader hears and hands over, a control task does the rest.
+"""One market socket kept up: a control task connects, watches, and replaces it before it must end.
 
-The reader runs inside the socket's callback, so it never waits: it reads the frame and passes it
-on. Connecting, subscribing, watching for silence and connecting again belong to ``run`` alone.
+A socket is replaced with overlap: the new one is opened, seen live, and only then the old one is
+closed. What both tell is told twice, which harms nothing; what neither tells does not exist.
 """
 
 import asyncio
 import random
-from collections.abc import Callable
-
-import msgspec
 
 from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import STREAM_CONNECTED, STREAM_RECONNECTS
-from libs.common.runtime.websocket import Closed, Socket, WebSocketError, connect
+from libs.common.runtime.websocket import WebSocketError
 from services.feed.backoff import AttemptBudget, Backoff
 from services.feed.config import FeedConfig
-from services.feed.events import Frame, ShutdownEvent, UnreadableError, read_frame
-from services.feed.plan import SocketPlan
+from services.feed.connection import Connection, Listener
+from services.feed.plan import SocketPlan, ages_ms_max
+from services.feed.stream_watch import StreamWatch
 
 log = get_logger(__name__)
 
-WATCH_INTERVAL_S = 0.25
-
-
-class Listener:
-    """What a stream tells its owner; every call happens on the loop and must not wait."""
-
-    def __init__(
-        self,
-        on_frame: Callable[[SocketPlan, Frame], bool],
-        on_unreadable: Callable[[SocketPlan, bytes, str], None],
-        on_up: Callable[[SocketPlan], None],
-        on_down: Callable[[SocketPlan], None],
-        on_raw: Callable[[memoryview, Frame], None] | None = None,
-    ) -> None:
-        self.on_frame = on_frame
-        self.on_unreadable = on_unreadable
-        self.on_up = on_up
-        self.on_down = on_down
-        self.on_raw = on_raw
+WATCH_INTERVAL_S = 0.05
+#: Part of a socket's life by which its end is drawn earlier, so that sockets do not end together.
+LIFE_JITTER = 0.05
 
 
 class MarketStream:
@@ -53,151 +35,192 @@ class MarketStream:
         budget: AttemptBudget,
         dice: random.Random,
         listener: Listener,
+        *,
+        is_paper: bool,
     ) -> None:
         self.plan = plan
         self._url = f"{venue_url.rstrip('/')}/{plan.route}/stream"
         self._settings = settings
         self._budget = budget
         self._backoff = Backoff(settings.backoff_first_ms, settings.backoff_max_ms, dice)
+        self._dice = dice
         self._listener = listener
-        self._pending: set[int] = set()
-        self._request_id = 0
-        self._subscribed = asyncio.Event()
-        self._over = asyncio.Event()
-        self._why = ""
-        self.is_up = False
+        self._is_paper = is_paper
+        self._ages_ns_max = {
+            stream: age_ms * NS_PER_MS for stream, age_ms in ages_ms_max(plan, settings).items()
+        }
+        self._watch = StreamWatch(self._ages_ns_max)
+        self._connection: Connection | None = None
+        self._frames_before = self._unreadable_before = 0
+        self._ends_ns = self._next_attempt_ns = 0
         self.attempts = 0
-        self.frames = 0
-        self.unreadable = 0
-        self.last_frame_ns = 0
+        self.replaced = 0
+        self.stalls = 0
+        self.last_why = ""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a connection is subscribed to every stream."""
+        return self._connection is not None and self._connection.is_live
+
+    @property
+    def frames(self) -> int:
+        """Frames of all connections so far."""
+        return self._frames_before + (self._connection.frames if self._connection else 0)
+
+    @property
+    def unreadable(self) -> int:
+        """Unreadable frames of all connections so far."""
+        return self._unreadable_before + (self._connection.unreadable if self._connection else 0)
+
+    @property
+    def silent_ns(self) -> int:
+        """Wall time since the last frame; 0 while not connected."""
+        return monotonic_ns() - self._connection.last_frame_ns if self._connection else 0
+
+    def ages_ns(self) -> dict[str, int]:
+        """Per stream, how long ago it was last heard, in market time."""
+        return self._watch.ages_ns()
+
+    @property
+    def stalled(self) -> list[str]:
+        """Streams that are silent for longer than they may be."""
+        return self._watch.stalled()
 
     async def run(self) -> None:
         """Keep the socket up until cancelled."""
         while True:
-            await self._wait_for_budget()
-            self.attempts += 1
-            STREAM_RECONNECTS.labels(self.plan.name).inc()
             opened_ns = monotonic_ns()
             try:
+                self._promote(await self._open(proves_time=True))
+                self._listener.on_up(self.plan)
                 await self._live()
             except WebSocketError as error:
-                self._why = str(error)
+                self.last_why = str(error)
+            finally:
+                await self._retire(self._connection)
             if monotonic_ns() - opened_ns >= self._settings.stable_ms * NS_PER_MS:
                 self._backoff.reset()
             wait_ms = self._backoff.next_ms()
-            log.warning("market socket down", socket=self.plan.name, why=self._why, wait_ms=wait_ms)
+            log.warning(
+                "market socket down", socket=self.plan.name, why=self.last_why, wait_ms=wait_ms
+            )
             await asyncio.sleep(wait_ms / 1_000)
 
-    async def _wait_for_budget(self) -> None:
+    async def _open(self, *, proves_time: bool) -> Connection:
         while wait_ns := self._budget.wait_ns(monotonic_ns()):
             log.warning("attempts used up, waiting", socket=self.plan.name, wait_ns=wait_ns)
             await asyncio.sleep(wait_ns / NS_PER_S)
+        self.attempts += 1
+        STREAM_RECONNECTS.labels(self.plan.name).inc()
+        watch = self._watch if proves_time else StreamWatch(self._ages_ns_max)
+        connection = Connection(
+            self.plan, self._url, self._settings, self._listener, watch, proves_time=proves_time
+        )
+        await connection.open()
+        return connection
+
+    def _promote(self, connection: Connection) -> None:
+        """From now on this is the connection that counts."""
+        self._connection = connection
+        connection.watch = self._watch
+        connection.proves_time = True
+        self._watch.begin(self._time_of(connection))
+        life_ns = self._settings.life_ms_max * NS_PER_MS
+        self._ends_ns = self._time_of(connection) + int(
+            life_ns * (1 - LIFE_JITTER * self._dice.random())
+        )
+        STREAM_CONNECTED.labels(self.plan.name).set(1)
+        log.info("market socket up", socket=self.plan.name, streams=len(self.plan.streams))
+
+    async def _retire(self, connection: Connection | None) -> None:
+        """Close what counted until now, and say so."""
+        if connection is None:
+            return
+        self._connection = None
+        self._forget(connection)
+        STREAM_CONNECTED.labels(self.plan.name).set(0)
+        connection.over.set()
+        self._listener.on_down(self.plan)
+        await connection.close()
+
+    def _forget(self, connection: Connection) -> None:
+        self._frames_before += connection.frames
+        self._unreadable_before += connection.unreadable
+
+    def _time_of(self, connection: Connection) -> int:
+        """The time that lives and silences are counted in: the market's, in the paper world."""
+        return connection.told_ns if self._is_paper else monotonic_ns()
 
     async def _live(self) -> None:
-        """One connection from handshake to end."""
-        settings = self._settings
-        self._over.clear()
-        self._subscribed.clear()
-        self._pending.clear()
-        self._why = "closed"
-        self.last_frame_ns = monotonic_ns()
-        socket = await connect(
-            self._url,
-            self._on_frame,
-            self._on_close,
-            heartbeat_ms=settings.heartbeat_ms,
-            max_frame_bytes=settings.frame_bytes_max,
-            connect_timeout_ms=settings.connect_timeout_ms,
-        )
-        try:
-            await self._subscribe(socket)
-            await self._watch()
-        finally:
-            self._over.set()
-            self.is_up = False
-            STREAM_CONNECTED.labels(self.plan.name).set(0)
-            self._listener.on_down(self.plan)
-            await socket.close()
-
-    async def _subscribe(self, socket: Socket) -> None:
-        """Ask for every stream in batches, and wait for all answers.
-
-        Raises:
-            WebSocketError: refused, or no answer within the connect timeout.
-        """
-        size = self._settings.streams_per_request_max
-        streams = self.plan.streams
-        batches = [streams[start : start + size] for start in range(0, len(streams), size)]
-        requests: list[bytes] = []
-        for batch in batches:
-            self._request_id += 1
-            self._pending.add(self._request_id)
-            request = {"method": "SUBSCRIBE", "params": batch, "id": self._request_id}
-            requests.append(msgspec.json.encode(request))
-        for number, text in enumerate(requests):
-            if number:
-                await asyncio.sleep(self._settings.request_interval_ms_min / 1_000)
-            socket.send_text(text)
-        try:
-            async with asyncio.timeout(self._settings.connect_timeout_ms / 1_000):
-                await self._subscribed.wait()
-        except TimeoutError:
-            raise WebSocketError(f"{self.plan.name}: no answer to SUBSCRIBE") from None
-        if self._over.is_set():
-            raise WebSocketError(f"{self.plan.name}: {self._why}")
-        self.is_up = True
-        STREAM_CONNECTED.labels(self.plan.name).set(1)
-        self._listener.on_up(self.plan)
-        log.info("market socket up", socket=self.plan.name, streams=len(streams))
-
-    async def _watch(self) -> None:
-        """Return when the connection is over or has been silent for too long."""
-        limit_ns = self._settings.silence_ms_max * NS_PER_MS
-        while not self._over.is_set():
-            if monotonic_ns() - self.last_frame_ns > limit_ns:
-                self._end(f"silent for more than {self._settings.silence_ms_max} ms")
+        """Return when the connection is over; replace it as often as it is due."""
+        while (connection := self._connection) is not None:
+            if connection.over.is_set():
+                self.last_why = connection.why
                 return
+            connection.check()
+            why = self._replacement_due(connection)
+            if why:
+                await self._replace(connection, why)
+                continue
             try:
                 async with asyncio.timeout(WATCH_INTERVAL_S):
-                    await self._over.wait()
+                    await connection.over.wait()
             except TimeoutError:
                 continue
 
-    def _on_frame(self, payload: memoryview) -> None:
-        if self._over.is_set():
-            return  # given up: what comes now would follow a hole
-        self.frames += 1
-        self.last_frame_ns = monotonic_ns()
+    def _replacement_due(self, connection: Connection) -> str:
+        now_ns = self._time_of(connection)
+        if not self._is_paper:
+            self._watch.mark(now_ns)
+        if monotonic_ns() < self._next_attempt_ns:
+            return ""
+        if not connection.first_told_ns and self._is_paper:
+            return ""
+        if now_ns >= self._ends_ns:
+            return "its day is nearly over"
+        stalled = [] if connection.source_ended else self._watch.stalled()
+        if stalled:
+            self.stalls += 1
+            self._watch.forgive(stalled)
+            return f"nothing heard of {', '.join(stalled[:5])}"
+        return ""
+
+    async def _replace(self, old: Connection, why: str) -> None:
+        """Open another connection beside this one, and close this one once nothing can be lost."""
+        self.last_why = why
+        log.info("replacing market socket", socket=self.plan.name, why=why)
         try:
-            frame = read_frame(payload)
-        except UnreadableError as error:
-            self.unreadable += 1
-            self._listener.on_unreadable(self.plan, bytes(payload), str(error))
+            new = await self._open(proves_time=False)
+        except WebSocketError as error:
+            self._next_attempt_ns = monotonic_ns() + self._backoff.next_ms() * NS_PER_MS
+            log.warning("no replacement yet", socket=self.plan.name, error=str(error))
             return
-        if frame.data is None:
-            self._on_answer(frame)
-        elif isinstance(frame.data, ShutdownEvent):
-            self._end("the venue announced its shutdown")
-        else:
-            if self._listener.on_raw is not None:
-                self._listener.on_raw(payload, frame)
-            if not self._listener.on_frame(self.plan, frame):
-                self._end("we cannot keep up: the inbox is full")
+        try:
+            await self._overlap(old, new)
+            if old.over.is_set() or new.over.is_set():
+                # One of them is gone too early: start from nothing, and let REST fill the hole.
+                old.end(new.why)
+                return
+            self._forget(old)
+            old.over.set()
+            self._promote(new)
+            self.replaced += 1
+            self._backoff.reset()
+        finally:
+            await (old if self._connection is new else new).close()
 
-    def _on_answer(self, frame: Frame) -> None:
-        if frame.error is not None:
-            self._end(f"the venue refused a subscription: {frame.error.get('msg', '')}")
-            return
-        if frame.id is not None:
-            self._pending.discard(frame.id)
-        if not self._pending:
-            self._subscribed.set()
-
-    def _on_close(self, closed: Closed) -> None:
-        if not self._over.is_set():
-            self._end(f"closed by the venue: {closed.code} {closed.reason}".strip())
-
-    def _end(self, why: str) -> None:
-        self._why = why
-        self._over.set()
-        self._subscribed.set()
+    async def _overlap(self, old: Connection, new: Connection) -> None:
+        """Return once the old connection has told everything the new one has not, or at an end."""
+        until_ns = monotonic_ns() + self._settings.overlap_ms * NS_PER_MS
+        give_up_ns = until_ns + self._settings.silence_ms_max * NS_PER_MS
+        while not (old.over.is_set() or new.over.is_set()):
+            now_ns = monotonic_ns()
+            if self._is_paper:
+                if 0 < new.first_told_ns <= old.told_ns:
+                    return
+                if now_ns > give_up_ns:
+                    old.end("it fell silent while it was being replaced")
+            elif now_ns > until_ns:
+                return
+            await asyncio.sleep(WATCH_INTERVAL_S / 10)

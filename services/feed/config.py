@@ -23,6 +23,14 @@ class FeedConfig(ServiceConfig):
         inbox_messages_max: trades, candles and clock frames waiting to be published; when full the
             socket is closed and the reconnect heals by REST.
         silence_ms_max: a socket that says nothing for this long is taken for dead.
+        quiet_ms_max: a socket that says nothing for this long is asked whether it lives
+            (LIST_SUBSCRIPTIONS); its answer breaks the silence.
+        mark_silence_ms_max, quote_silence_ms_max, depth_silence_ms_max, trade_silence_ms_max,
+            kline_silence_ms_max: market time after which one stream of a socket that speaks is
+            taken for stalled and the socket is replaced. Marks have a pace; the others are only
+            told when something happens, so they are given longer, and each time twice as long.
+        life_ms_max: market time after which a socket is replaced, before the venue's day is over.
+        overlap_ms: how long old and new socket both listen when one replaces the other.
         attempts_max, attempts_window_ms: connection attempts of all sockets together (the venue
             bans an address above 300 in five minutes).
         stable_ms: a connection that lived this long resets the backoff.
@@ -47,6 +55,14 @@ class FeedConfig(ServiceConfig):
     health_interval_ms: int = Field(500, ge=10, le=1_000)
     tick_interval_ms: int = Field(100, ge=10)
     silence_ms_max: int = Field(10_000, ge=100)
+    quiet_ms_max: int = Field(3_000, ge=100)
+    mark_silence_ms_max: int = Field(10_000, ge=1_000)
+    quote_silence_ms_max: int = Field(60_000, ge=1_000)
+    depth_silence_ms_max: int = Field(60_000, ge=1_000)
+    trade_silence_ms_max: int = Field(300_000, ge=1_000)
+    kline_silence_ms_max: int = Field(300_000, ge=1_000)
+    life_ms_max: int = Field(82_800_000, ge=60_000, le=86_000_000)
+    overlap_ms: int = Field(2_000, ge=0, le=60_000)
     heartbeat_ms: int = Field(10_000, ge=100)
     connect_timeout_ms: int = Field(5_000, ge=100)
     frame_bytes_max: int = Field(4_194_304, ge=1_024)

@@ -19,6 +19,9 @@ from services.feed.trade_series import AskTrades, CandleReady, TradesAnswer, Tra
 Effect = CandleReady | AskTrades | AskKlines
 Answer = TradesAnswer | KlinesAnswer
 
+#: Trades of a symbol by which a repeated one is known.
+TRADES_REMEMBERED_MAX = 4_096
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of the core; all times are market time (see ``FeedConfig``)."""
@@ -66,6 +69,9 @@ class FeedCore:
         }
         self._quotes: dict[str, QuoteEvent] = {}
         self._marks: dict[str, MarkEvent] = {}
+        self._newest_quotes: dict[str, int] = {}
+        self._newest_marks: dict[str, int] = {}
+        self._told_trades: dict[str, dict[int, None]] = {name: {} for name in self.symbols}
         self._ages = {name: _Ages() for name in self.symbols}
         self.last_candles: dict[tuple[str, str], Bar] = {}
         self.received: Counter[str] = Counter()
@@ -79,6 +85,10 @@ class FeedCore:
         """Keep a quote until it is taken; one that waits is replaced."""
         symbol = event.symbol
         self.received["quote"] += 1
+        if event.update_id <= self._newest_quotes.get(symbol, -1):
+            self.refused["quote_repeated"] += 1
+            return
+        self._newest_quotes[symbol] = event.update_id
         if symbol in self._quotes:
             self.conflated["quote"] += 1
         self._quotes[symbol] = event
@@ -88,6 +98,10 @@ class FeedCore:
         """Keep a mark until it is taken; one that waits is replaced."""
         symbol = event.symbol
         self.received["mark"] += 1
+        if event.event_ms <= self._newest_marks.get(symbol, -1):
+            self.refused["mark_repeated"] += 1
+            return
+        self._newest_marks[symbol] = event.event_ms
         if symbol in self._marks:
             self.conflated["mark"] += 1
         self._marks[symbol] = event
@@ -106,6 +120,17 @@ class FeedCore:
         return taken
 
     # -- one by one ------------------------------------------------------------------------------
+
+    def is_repeated(self, event: TradeEvent) -> bool:
+        """Whether this trade was told before, as two sockets that overlap do; it is noted."""
+        told = self._told_trades[event.symbol]
+        if event.trade_id in told:
+            self.refused["trade_repeated"] += 1
+            return True
+        told[event.trade_id] = None
+        if len(told) > TRADES_REMEMBERED_MAX:
+            del told[next(iter(told))]
+        return False
 
     def on_trade(self, event: TradeEvent) -> Sequence[Effect]:
         """Count a trade in its candles."""
@@ -133,7 +158,9 @@ class FeedCore:
         return effects
 
     def on_connected(self, streams: Iterable[tuple[str, str]]) -> list[Effect]:
-        """A socket is up and subscribed to these streams."""
+        """A socket is up and subscribed to these streams; a venue may count from new numbers."""
+        self._newest_quotes.clear()
+        self._newest_marks.clear()
         effects: list[Effect] = []
         for symbol, kind in streams:
             if kind == "trade":

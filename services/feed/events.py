@@ -107,9 +107,14 @@ MarketEvent = QuoteEvent | MarkEvent | TradeEvent | KlineEvent | DepthEvent
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """A combined-stream message, or the answer to a request of ours (then ``id`` is set)."""
+    """A combined-stream message, or the answer to a request of ours (then ``id`` is set).
+
+    ``result`` is the list of our subscriptions where we asked for it.
+    """
 
     data: MarketEvent | ClockEvent | ShutdownEvent | None = None
+    stream: str = ""
+    result: tuple[str, ...] | None = None
     id: int | None = None
     error: dict[str, int | str] | None = None
 

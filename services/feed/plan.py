@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from services.feed.config import FeedConfig
 from services.feed.intervals import VENUE_INTERVALS
 
 CLOCK_STREAM = "!clock@sim"
@@ -51,6 +52,25 @@ def plan_sockets(
         for route, wanted in doors.items()
         for number, chunk in enumerate(_chunks(wanted, max(1, room)))
     )
+
+
+def ages_ms_max(plan: SocketPlan, settings: FeedConfig) -> dict[str, int]:
+    """How long each market stream of a socket may be silent, in milliseconds of market time."""
+    by_kind = {
+        "bookTicker": settings.quote_silence_ms_max,
+        "trade": settings.trade_silence_ms_max,
+        "markPrice": settings.mark_silence_ms_max,
+        "kline": settings.kline_silence_ms_max,
+    }
+    return {
+        stream: by_kind.get(_kind_of(stream), settings.depth_silence_ms_max)
+        for stream in plan.streams
+        if stream != CLOCK_STREAM
+    }
+
+
+def _kind_of(stream: str) -> str:
+    return stream.partition("@")[2].partition("@")[0].partition("_")[0]
 
 
 def _plan(name: str, route: str, wanted: Sequence[tuple[str, str]], with_clock: bool) -> SocketPlan:

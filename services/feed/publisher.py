@@ -92,6 +92,8 @@ class Publisher:
 
     async def _handle(self, item: Item) -> None:
         if isinstance(item, TradeEvent):
+            if self._core.is_repeated(item):
+                return
             if item.is_market_print:
                 await self._say_trade(item)
             else:

@@ -26,8 +26,9 @@ from libs.common.runtime.venue_client import VenueClient
 from services.feed.announcements import SOURCE, bar_of
 from services.feed.backfill import Backfill
 from services.feed.backoff import AttemptBudget
-from services.feed.binance_stream import Listener, MarketStream
+from services.feed.binance_stream import MarketStream
 from services.feed.config import FeedConfig
+from services.feed.connection import Listener
 from services.feed.core import FeedCore, Limits
 from services.feed.events import (
     ClockEvent,
@@ -84,9 +85,12 @@ class FeedShell:
         )
         budget = AttemptBudget(settings.attempts_max, settings.attempts_window_ms)
         self._streams = [
-            MarketStream(plan, common.venue.stream_url, settings, budget, dice, listener)
+            MarketStream(
+                plan, common.venue.stream_url, settings, budget, dice, listener,
+                is_paper=self._is_paper,
+            )
             for plan in plans
-        ]
+        ]  # fmt: skip
         self._venue = VenueClient(
             common.venue.rest_url,
             self._venue_ns,
@@ -341,7 +345,11 @@ class FeedShell:
                     "attempts": stream.attempts,
                     "frames": stream.frames,
                     "unreadable": stream.unreadable,
-                    "silent_ms": (monotonic_ns() - stream.last_frame_ns) // NS_PER_MS,
+                    "silent_ms": stream.silent_ns // NS_PER_MS,
+                    "stalled": stream.stalled,
+                    "stalls": stream.stalls,
+                    "replaced": stream.replaced,
+                    "last_why": stream.last_why,
                 }
                 for stream in self._streams
             ],

@@ -3,7 +3,10 @@
 from libs.common.runtime.credentials import open_venue
 from libs.common.runtime.service import Context, run_service
 from services.reconciler.config import ReconcilerConfig
+from services.reconciler.reports_http import ReportsFront
 from services.reconciler.shell import Reconciler
+
+FRONT = ReportsFront()
 
 
 async def start(context: Context[ReconcilerConfig]) -> None:
@@ -18,8 +21,9 @@ async def start(context: Context[ReconcilerConfig]) -> None:
     )
     reconciler = Reconciler(context, venue)
     context.status = reconciler.status
+    FRONT.open(reconciler)
     await reconciler.start()
 
 
 if __name__ == "__main__":
-    run_service("reconciler", ReconcilerConfig, start)
+    run_service("reconciler", ReconcilerConfig, start, FRONT.routes)

@@ -12,12 +12,21 @@ POSITIONS_WEIGHT = 5
 BALANCE_WEIGHT = 5
 ORDERS_OF_A_SYMBOL_WEIGHT = 1
 ORDERS_OF_ALL_WEIGHT = 40
+#: Regular and conditional orders are two lists of the same weight.
+ORDER_LISTS = 2
+#: The account's modes, and leverage and margin type of all symbols.
+SETTINGS_WEIGHT = 5 + 5
+TRADES_OF_A_SYMBOL_WEIGHT = 5
 
 
-def look_weight(symbols: int, *, is_whole: bool) -> int:
-    """What one look costs: open orders of all symbols, or of so many."""
+def look_weight(
+    symbols: int, *, is_whole: bool, has_settings: bool = False, trades_symbols: int = 0
+) -> int:
+    """What one look costs: open orders of all symbols, or of so many; settings; trades."""
     orders = ORDERS_OF_ALL_WEIGHT if is_whole else symbols * ORDERS_OF_A_SYMBOL_WEIGHT
-    return POSITIONS_WEIGHT + BALANCE_WEIGHT + orders
+    settings = SETTINGS_WEIGHT if has_settings else 0
+    trades = trades_symbols * TRADES_OF_A_SYMBOL_WEIGHT
+    return POSITIONS_WEIGHT + BALANCE_WEIGHT + ORDER_LISTS * orders + settings + trades
 
 
 class WeightBudget:

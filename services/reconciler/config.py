@@ -7,13 +7,17 @@ from pathlib import Path
 from pydantic import Field
 
 from libs.common.model.settings import ServiceConfig
+from services.reconciler.remedies import Policies
+
+#: Reports that may be kept in memory, each some KB.
+REPORTS_KEPT_MAX = 500
 
 
-class Policy(StrEnum):
-    """What follows when positions differ twice in a row: only the report, or a halt too."""
+class StopRule(StrEnum):
+    """Which positions have to have a stop at the venue."""
 
-    REPORT = "report"
-    HALT = "halt"
+    INTENT = "intent"
+    EVERY = "every"
 
 
 class ReconcilerConfig(ServiceConfig):
@@ -29,6 +33,13 @@ class ReconcilerConfig(ServiceConfig):
         weight_per_minute_max: request weight that comparisons may use in a minute of market time;
             the venue allows 2,400 to all of an address together.
         looks_max: looks tried for one comparison while the account keeps changing under them.
+        fill_lag_ms: market time that the event of a trade may take; an older one was missed.
+        naked_grace_ms: market time that execution may take to protect what it filled, or close it.
+        stops_owed: ``intent``: a stop is owed where the intent named one; ``every``: everywhere.
+        trades_symbols_max: symbols whose trades one look asks for; the others have their turn.
+        compare_now_wall_ms_max: longest wait of one who asks for a comparison over HTTP.
+        reports_kept: the last reports, shown at /v1/reports; the stream keeps them for 30 days.
+        policies: what follows from each kind of difference, by its name in lower case.
         balance_tolerance: quote currency by which the wallet balance may differ; 0 is exact.
     """
 
@@ -43,5 +54,11 @@ class ReconcilerConfig(ServiceConfig):
     state_wait_wall_ms_max: int = Field(5_000, ge=100)
     looks_max: int = Field(8, ge=1)
     look_again_wall_ms: int = Field(100, ge=0)
+    fill_lag_ms: int = Field(3_000, ge=0)
+    naked_grace_ms: int = Field(15_000, ge=0)
+    stops_owed: StopRule = StopRule.INTENT
+    trades_symbols_max: int = Field(20, ge=0, le=100)
     balance_tolerance: Decimal = Field(Decimal(0), ge=0, allow_inf_nan=False)
-    on_position_difference: Policy = Policy.HALT
+    compare_now_wall_ms_max: int = Field(20_000, ge=100)
+    reports_kept: int = Field(50, ge=1, le=REPORTS_KEPT_MAX)
+    policies: Policies = Policies()

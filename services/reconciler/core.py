@@ -2,7 +2,8 @@
 
 An order that was recorded but not answered may or may not be at the venue yet: it is in flight and
 is not compared. Whether the two snapshots belong together in time is the shell's business; that a
-difference is seen twice before it counts is said here.
+difference is seen twice before it counts is said here. What no second look could show otherwise (a
+setting, a trade of some age) counts at once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,44 +11,35 @@ from decimal import Decimal
 
 import msgspec
 
-from libs.common.messages.account import AccountState, Discrepancy, DiscrepancyKind, OrderView
+from libs.common.messages.account import (
+    AccountState,
+    AlgoOrderView,
+    Discrepancy,
+    DiscrepancyKind,
+    OrderView,
+    SettingsView,
+    TradesView,
+)
+from libs.common.model.algo_order import AlgoStatus
 from libs.common.model.money import ZERO, plain
 from libs.common.model.order import OrderStatus
+from services.reconciler.snapshots import (
+    SettingsSeen,
+    TradeSeen,
+    VenueAlgoOrderSeen,
+    VenueOrderSeen,
+    VenueSnapshot,
+)
 
 ABSENT = "none"
 IN_FLIGHT = frozenset({OrderStatus.RECORDED, OrderStatus.UNKNOWN})
-POSITION_KINDS = frozenset(
-    {
-        DiscrepancyKind.PHANTOM_POSITION,
-        DiscrepancyKind.UNTRACKED_POSITION,
-        DiscrepancyKind.SIZE_MISMATCH,
-        DiscrepancyKind.SIDE_MISMATCH,
-    }
-)
+ALGO_IN_FLIGHT = frozenset({AlgoStatus.RECORDED, AlgoStatus.UNKNOWN})
+#: What does not lag and cannot be in flight: a setting, and a trade that was made a while ago.
+HARD_FACTS = frozenset({DiscrepancyKind.SETTING_DRIFT, DiscrepancyKind.MISSED_FILL})
+POSITION_MODE = "position mode"
+ONE_WAY, HEDGE = "one-way", "hedge"
 
 Key = tuple[DiscrepancyKind, str]
-
-
-class VenueOrderSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """An order that is open at the venue."""
-
-    client_order_id: str
-    symbol: str
-    side: str
-    quantity: Decimal
-
-
-class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What the venue says of the account.
-
-    Attributes:
-        positions: signed base units by symbol.
-        wallet_balance: quote currency; ``None`` if the venue does not list the asset.
-    """
-
-    positions: dict[str, Decimal]
-    orders: tuple[VenueOrderSeen, ...]
-    wallet_balance: Decimal | None
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +49,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     positions_compared: int
     orders_compared: int
     balances_compared: int
+    algo_orders_compared: int = 0
+    trades_compared: int = 0
+    settings_compared: int = 0
 
     @property
     def keys(self) -> frozenset[Key]:
@@ -71,39 +66,63 @@ def compare(
     asset: str,
     balance_tolerance: Decimal,
     seen_before: frozenset[Key] = frozenset(),
+    fill_lag_ns: int = 0,
+    naked_grace_ns: int = 0,
+    every_position_needs_stop: bool = False,
 ) -> Comparison:
     """Compare local truth with the venue's.
 
     Args:
         asset: the quote currency whose wallet balance is compared.
         seen_before: what the look before this one found; found again, it is confirmed.
+        fill_lag_ns: how long the event of a trade may be under way (market time).
+        naked_grace_ns: how long execution may take to place a stop that is owed (market time).
+        every_position_needs_stop: also those that no intent of ours asked a stop for.
     """
     positions, positions_compared = _compare_positions(ours, theirs.positions)
     orders, orders_compared = _compare_orders(ours.orders, theirs.orders)
     balances, balances_compared = _compare_balance(ours, theirs, asset, balance_tolerance)
+    algos, algos_compared = _compare_algo_orders(ours.algo_orders, theirs.algo_orders)
+    trades, trades_compared = _compare_trades(
+        ours.trades, theirs.trades, ours.ts_event_ns - fill_lag_ns
+    )
+    settings, settings_compared = _compare_settings(ours.settings, theirs.settings)
+    naked = _find_naked(
+        ours,
+        theirs,
+        unprotected_until_ns=ours.ts_event_ns - naked_grace_ns,
+        is_every=every_position_needs_stop,
+    )
+    found = (*positions, *orders, *algos, *trades, *naked, *balances, *settings)
     return Comparison(
         discrepancies=tuple(
-            Discrepancy(
-                kind=kind,
-                subject=subject,
-                ours=mine,
-                theirs=yours,
-                is_confirmed=(kind, subject) in seen_before,
+            msgspec.structs.replace(
+                one,
+                is_confirmed=one.kind in HARD_FACTS or (one.kind, one.subject) in seen_before,
             )
-            for kind, subject, mine, yours in (*positions, *orders, *balances)
+            for one in found
         ),
         positions_compared=positions_compared,
         orders_compared=orders_compared,
         balances_compared=balances_compared,
+        algo_orders_compared=algos_compared,
+        trades_compared=trades_compared,
+        settings_compared=settings_compared,
     )
 
 
-_Found = tuple[DiscrepancyKind, str, str, str]
+def _difference(
+    kind: DiscrepancyKind, subject: str, ours: str, theirs: str, symbol: str = ""
+) -> Discrepancy:
+    """A difference as one look shows it."""
+    return Discrepancy(
+        kind=kind, subject=subject, ours=ours, theirs=theirs, is_confirmed=False, symbol=symbol
+    )
 
 
 def _compare_positions(
     ours: AccountState, theirs: Mapping[str, Decimal]
-) -> tuple[list[_Found], int]:
+) -> tuple[list[Discrepancy], int]:
     mine = {view.symbol: view.quantity for view in ours.positions}
     symbols = sorted(mine.keys() | theirs.keys())
     found = []
@@ -111,7 +130,7 @@ def _compare_positions(
         kind = position_difference(mine.get(symbol, ZERO), theirs.get(symbol, ZERO))
         if kind is not None:
             pair = (plain(mine.get(symbol, ZERO)), plain(theirs.get(symbol, ZERO)))
-            found.append((kind, symbol, *pair))
+            found.append(_difference(kind, symbol, *pair, symbol))
     return found, len(symbols)
 
 
@@ -130,46 +149,176 @@ def position_difference(ours: Decimal, theirs: Decimal) -> DiscrepancyKind | Non
 
 def _compare_orders(
     ours: Iterable[OrderView], theirs: Iterable[VenueOrderSeen]
-) -> tuple[list[_Found], int]:
+) -> tuple[list[Discrepancy], int]:
     mine = {view.client_order_id: view for view in ours}
     yours = {order.client_order_id: order for order in theirs}
-    found: list[_Found] = []
+    found: list[Discrepancy] = []
     for client_order_id, view in sorted(mine.items()):
         if view.status not in IN_FLIGHT and client_order_id not in yours:
             text = f"{view.symbol} {view.side} {plain(view.quantity)} {view.status}"
-            found.append((DiscrepancyKind.LOST_ORDER, client_order_id, text, ABSENT))
+            found.append(
+                _difference(DiscrepancyKind.LOST_ORDER, client_order_id, text, ABSENT, view.symbol)
+            )
     for client_order_id, order in sorted(yours.items()):
         if client_order_id not in mine:
             text = f"{order.symbol} {order.side} {plain(order.quantity)}"
-            found.append((DiscrepancyKind.ORPHAN_ORDER, client_order_id, ABSENT, text))
+            found.append(
+                _difference(
+                    DiscrepancyKind.ORPHAN_ORDER, client_order_id, ABSENT, text, order.symbol
+                )
+            )
     return found, len(mine.keys() | yours.keys())
+
+
+def _compare_algo_orders(
+    ours: Iterable[AlgoOrderView], theirs: Iterable[VenueAlgoOrderSeen] | None
+) -> tuple[list[Discrepancy], int]:
+    """Conditional orders; one that is about to end, or has triggered, may be gone already."""
+    if theirs is None:
+        return [], 0
+    mine = {view.client_algo_id: view for view in ours}
+    yours = {order.client_algo_id: order for order in theirs}
+    found: list[Discrepancy] = []
+    for client_algo_id, view in sorted(mine.items()):
+        waits = view.status is AlgoStatus.WORKING and not view.is_ending
+        if waits and client_algo_id not in yours:
+            text = f"{view.symbol} {view.kind} {view.side} {plain(view.quantity)}"
+            found.append(
+                _difference(
+                    DiscrepancyKind.LOST_ALGO_ORDER, client_algo_id, text, ABSENT, view.symbol
+                )
+            )
+    for client_algo_id, order in sorted(yours.items()):
+        if client_algo_id not in mine:
+            text = f"{order.symbol} {order.side} {plain(order.quantity)}"
+            found.append(
+                _difference(
+                    DiscrepancyKind.ORPHAN_ALGO_ORDER, client_algo_id, ABSENT, text, order.symbol
+                )
+            )
+    return found, len(mine.keys() | yours.keys())
+
+
+def _compare_trades(
+    ours: Iterable[TradesView], theirs: Mapping[str, tuple[TradeSeen, ...]], until_ns: int
+) -> tuple[list[Discrepancy], int]:
+    """Trades at the venue that the journal does not hold although their events are overdue."""
+    known = {view.symbol: view for view in ours}
+    found: list[Discrepancy] = []
+    for symbol, trades in sorted(theirs.items()):
+        view = known.get(symbol) or TradesView(symbol=symbol, floor_id=0, trade_ids=())
+        missed = [
+            trade
+            for trade in trades
+            if trade.trade_id > view.floor_id
+            and trade.trade_id not in view.trade_ids
+            and trade.at_ns <= until_ns
+        ]
+        if missed:
+            told = ", ".join(
+                f"{trade.trade_id} {trade.side} {plain(trade.quantity)}" for trade in missed
+            )
+            found.append(_difference(DiscrepancyKind.MISSED_FILL, symbol, ABSENT, told, symbol))
+    return found, sum(map(len, theirs.values()))
+
+
+def _compare_settings(
+    ours: Iterable[SettingsView], theirs: SettingsSeen | None
+) -> tuple[list[Discrepancy], int]:
+    """What execution asserted against what is set; one-way mode is assumed by every order."""
+    if theirs is None:
+        return [], 0
+    kind = DiscrepancyKind.SETTING_DRIFT
+    found: list[Discrepancy] = (
+        [_difference(kind, POSITION_MODE, ONE_WAY, HEDGE)] if theirs.is_hedge_mode else []
+    )
+    compared = 1
+    for view in ours:
+        seen = theirs.symbols.get(view.symbol)
+        if seen is None:
+            continue
+        compared += 2
+        leverage, margin_type = seen
+        if leverage != view.leverage:
+            found.append(
+                _difference(
+                    kind,
+                    f"{view.symbol} leverage",
+                    str(view.leverage),
+                    str(leverage),
+                    view.symbol,
+                )
+            )
+        if margin_type != view.margin_type:
+            found.append(
+                _difference(
+                    kind, f"{view.symbol} margin type", view.margin_type, margin_type, view.symbol
+                )
+            )
+    return found, compared
+
+
+def _find_naked(
+    ours: AccountState, theirs: VenueSnapshot, *, unprotected_until_ns: int, is_every: bool
+) -> list[Discrepancy]:
+    """Positions at the venue that are owed more stop than waits there."""
+    if theirs.algo_orders is None:
+        return []
+    found: list[Discrepancy] = []
+    for symbol, held in sorted(theirs.positions.items()):
+        if _is_being_protected(ours, symbol, unprotected_until_ns):
+            continue
+        owed = abs(held) if is_every else min(abs(held), _owed(ours, symbol, held))
+        covered = sum((order.covers(symbol, held) for order in theirs.algo_orders), ZERO)
+        if covered < owed:
+            text = f"{plain(held)}, stops over {plain(covered)}"
+            wanted = f"stops owed over {plain(owed)}"
+            found.append(_difference(DiscrepancyKind.NAKED_POSITION, symbol, wanted, text, symbol))
+    return found
+
+
+def _owed(ours: AccountState, symbol: str, held: Decimal) -> Decimal:
+    return sum(
+        (
+            one.quantity
+            for one in ours.exposures
+            if one.symbol == symbol and one.side.sign * held > 0
+        ),
+        ZERO,
+    )
+
+
+def _is_being_protected(ours: AccountState, symbol: str, until_ns: int) -> bool:
+    """Whether a stop is on its way to the venue or has just triggered, or a way out has begun."""
+    return (
+        any(one.symbol == symbol and one.unprotected_since_ns > until_ns for one in ours.exposures)
+        or any(
+            algo.symbol == symbol and (algo.status in ALGO_IN_FLIGHT or algo.status.has_triggered)
+            for algo in ours.algo_orders
+        )
+        or any(
+            order.symbol == symbol and order.reduce_only and order.status in IN_FLIGHT
+            for order in ours.orders
+        )
+    )
 
 
 def _compare_balance(
     ours: AccountState, theirs: VenueSnapshot, asset: str, tolerance: Decimal
-) -> tuple[list[_Found], int]:
+) -> tuple[list[Discrepancy], int]:
     if ours.balance_at_ns == 0:
         return [], 0  # execution has no figure yet, so there is nothing to be wrong
     if theirs.wallet_balance is None:
-        found = (DiscrepancyKind.BALANCE_DRIFT, asset, plain(ours.wallet_balance), ABSENT)
-        return ([found] if ours.wallet_balance != ZERO else []), 1
+        drift = _difference(
+            DiscrepancyKind.BALANCE_DRIFT, asset, plain(ours.wallet_balance), ABSENT
+        )
+        return ([drift] if ours.wallet_balance != ZERO else []), 1
     if abs(ours.wallet_balance - theirs.wallet_balance) <= tolerance:
         return [], 1
     pair = (plain(ours.wallet_balance), plain(theirs.wallet_balance))
-    return [(DiscrepancyKind.BALANCE_DRIFT, asset, *pair)], 1
+    return [_difference(DiscrepancyKind.BALANCE_DRIFT, asset, *pair)], 1
 
 
-def confirmed_positions(discrepancies: Iterable[Discrepancy]) -> frozenset[str]:
-    """Symbols whose position differs and was seen to differ before."""
-    return frozenset(
-        found.subject
-        for found in discrepancies
-        if found.is_confirmed and found.kind in POSITION_KINDS
-    )
-
-
-def symbols_to_halt_for(
-    previous: frozenset[str], discrepancies: Iterable[Discrepancy]
-) -> tuple[str, ...]:
-    """Symbols whose position was confirmed to differ in this comparison and in the one before."""
-    return tuple(sorted(previous & confirmed_positions(discrepancies)))
+def confirmed(discrepancies: Iterable[Discrepancy]) -> frozenset[Key]:
+    """What differs and was seen to differ before."""
+    return frozenset((one.kind, one.subject) for one in discrepancies if one.is_confirmed)

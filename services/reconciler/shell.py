@@ -9,6 +9,8 @@ venue's last answer.
 import asyncio
 from typing import Any
 
+import msgspec
+
 from libs.common.messages import subjects
 from libs.common.messages.account import (
     AccountState,
@@ -20,34 +22,42 @@ from libs.common.messages.account import (
 from libs.common.messages.codec import decode, encode
 from libs.common.model.ids import digest
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns, wait_until_set, wall_ns
-from libs.common.runtime.errors import BusError, PortcullisError
+from libs.common.runtime.errors import BusError
 from libs.common.runtime.health import Level
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import RECONCILE_CYCLES, RECONCILE_DISCREPANCIES
 from libs.common.runtime.provisioning import wait_until_provisioned
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
-from services.reconciler.budget import WeightBudget, look_weight
-from services.reconciler.config import Policy, ReconcilerConfig
+from services.reconciler.budget import WeightBudget
+from services.reconciler.config import ReconcilerConfig, StopRule
 from services.reconciler.core import (
     Comparison,
     Key,
-    VenueOrderSeen,
-    VenueSnapshot,
     compare,
-    confirmed_positions,
-    symbols_to_halt_for,
+    confirmed,
 )
+from services.reconciler.remedies import Wish, decide_remedies, is_tolerated, policy_of
+from services.reconciler.shelf import Shelf
+from services.reconciler.venue_look import ComparisonImpossible, Scope, VenueLook, scope_of
 
 log = get_logger(__name__)
 
 NAME = "reconciler"
 DUE_LOOK_INTERVAL_S = 0.05
 FAILURES_HEEDED_MIN = 2
-
-
-class ComparisonImpossible(PortcullisError):  # noqa: N818 - what happened, not a kind of error
-    """No two snapshots could be had that belong together."""
+#: As many as execution tells of.
+TRADES_PER_SYMBOL = 20
+#: What of execution's word is compared with the venue's.
+_COMPARED = (
+    "positions",
+    "orders",
+    "algo_orders",
+    "exposures",
+    "settings",
+    "trades",
+    "wallet_balance",
+)
 
 
 class Reconciler:
@@ -64,19 +74,32 @@ class Reconciler:
         self._state: AccountState | None = None
         self._state_came = asyncio.Event()
         self._asked = asyncio.Event()
+        self._trigger = "demand"
         self._cycle = 0
         self._failures = 0
-        self._is_whole = True
-        self._budget = WeightBudget(context.settings.weight_per_minute_max)
-        self._previous: frozenset[str] = frozenset()
-        self._halt_asked_for: tuple[str, ...] = ()
+        self._scope = Scope(is_whole=True, has_details=True)
+        self._look_at_venue = VenueLook(
+            venue,
+            WeightBudget(context.settings.weight_per_minute_max),
+            context.common.symbols,
+            self._asset,
+            trades_symbols_max=context.settings.trades_symbols_max,
+            trades_per_symbol=TRADES_PER_SYMBOL,
+        )
+        self._previous: frozenset[Key] = frozenset()
+        self._asked_for: frozenset[Wish] = frozenset()
+        self._same_again = 0
+        self._begun = self._reported_begun = 0
         self._last: ReconcileReport | None = None
+        self._shelf = Shelf(context.settings.reports_kept)
+        self._reported = asyncio.Condition()
 
     async def start(self) -> None:
         """Subscribe and begin; the first comparison is made as soon as execution speaks."""
         context = self._context
         await wait_until_provisioned(self._bus, self._account, context.common.bus)
         context.health.set("compared", Level.FAIL, "not compared yet")
+        await self._shelf.load(self._bus, self._account)
         await self._bus.subscribe(subjects.account_state(self._account), self._on_state)
         await self._bus.subscribe(subjects.reconcile_request(self._account), self._on_request)
         context.spawn(self._run(), "compare")
@@ -91,13 +114,28 @@ class Reconciler:
             "is_clean": last.is_clean if last else None,
             "trigger": last.trigger if last else None,
             "compared_at_ns": last.ts_event_ns if last else None,
-            "discrepancies": [
-                {"kind": found.kind, "subject": found.subject, "ours": found.ours,
-                 "theirs": found.theirs, "is_confirmed": found.is_confirmed}
-                for found in (last.discrepancies if last else ())
-            ],
-            "halt_asked_for": list(self._halt_asked_for),
-        }  # fmt: skip
+            "discrepancies": msgspec.to_builtins(last.discrepancies if last else ()),
+            "remedies": list(last.remedies if last else ()),
+        }
+
+    def reports(self, count: int) -> list[ReconcileReport]:
+        """The newest reports, the newest first."""
+        return self._shelf.newest(count)
+
+    async def compare_now(self) -> ReconcileReport | None:
+        """Compare, and return the report; ``None`` if there is none in time.
+
+        A comparison under way began before it was asked for, so it is not the answer.
+        """
+        begun = self._begun
+        self._asked.set()
+        try:
+            async with asyncio.timeout(self._settings.compare_now_wall_ms_max / 1000):
+                async with self._reported:
+                    await self._reported.wait_for(lambda: self._reported_begun > begun)
+        except TimeoutError:
+            return None
+        return self._last
 
     async def _on_state(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         state = decode(payload, AccountState)
@@ -106,6 +144,11 @@ class Reconciler:
             return  # a replica that has not read on would look like a discrepancy
         self._state = state
         self._state_came.set()
+        # What the stream did not tell was read by REST. Whether that was all of it is to be seen.
+        came_up = known is not None and known.user_stream_ups != state.user_stream_ups
+        if came_up and state.user_stream_ups:
+            self._trigger = "reconnect"
+            self._asked.set()
 
     async def _on_request(self, _: str, __: bytes, ___: dict[str, str]) -> None:
         self._asked.set()
@@ -117,19 +160,26 @@ class Reconciler:
         trigger = "start"
         while True:
             self._asked.clear()
+            self._begun += 1
             is_settled = await self._try_to_compare(trigger)
             trigger = await self._wait_for_next(is_settled=is_settled)
 
     async def _try_to_compare(self, trigger: str) -> bool:
         """One comparison; false if it failed or found something, so that it is made again soon."""
         started_ns = monotonic_ns()
-        # Orders of symbols that are not ours cost forty times as much to ask for: now and then.
-        is_unclean = self._last is not None and not self._last.is_clean
-        self._is_whole = trigger in ("start", "period") or is_unclean
+        self._scope = scope_of(trigger, self._last.discrepancies if self._last is not None else ())
         try:
             comparison, state = await self._compare_twice()
-            report = self._report(trigger, comparison, state, started_ns)
+            found = self._judge(comparison)
+            wishes = decide_remedies(
+                self._settings.policies,
+                found,
+                before=self._previous,
+                trading_state=state.trading_state,
+            )
+            report = self._report(trigger, comparison, found, wishes, state, started_ns)
             await self._publish(report)
+            await self._ask_for(wishes, report)
         except (VenueReadError, ComparisonImpossible, BusError) as error:
             RECONCILE_CYCLES.labels("failed").inc()
             log.warning("comparison failed", trigger=trigger, error=str(error))
@@ -138,7 +188,22 @@ class Reconciler:
             self._failures += 1
             return False
         self._failures = 0
-        return report.is_clean
+        is_known = bool(self._previous) and confirmed(found) == self._previous
+        self._same_again = self._same_again + 1 if is_known else 0
+        self._previous = confirmed(found)
+        return all(one.is_tolerated for one in found)
+
+    def _judge(self, comparison: Comparison) -> tuple[Discrepancy, ...]:
+        """Each difference with the policy that holds for it."""
+        policies = self._settings.policies
+        return tuple(
+            msgspec.structs.replace(
+                found,
+                policy=policy_of(policies, found),
+                is_tolerated=is_tolerated(policies, found),
+            )
+            for found in comparison.discrepancies
+        )
 
     async def _wait_for_next(self, *, is_settled: bool) -> str:
         """Wait until a comparison is due; returns why it is."""
@@ -147,7 +212,8 @@ class Reconciler:
         while True:
             # Who asks does not know that the venue has just told us to wait.
             if self._asked.is_set() and self._failures < FAILURES_HEEDED_MIN:
-                return "demand"
+                trigger, self._trigger = self._trigger, "demand"
+                return trigger
             if not is_settled and monotonic_ns() >= retry_ns:
                 return "retry"
             if self._clock.now_ns() >= due_ns:
@@ -162,7 +228,9 @@ class Reconciler:
                 continue
 
     def _retry_wall_ms(self) -> int:
-        doubled = self._settings.retry_wall_ms << min(max(0, self._failures - 1), 16)
+        """Longer with each failure, and while the same things differ, whatever was asked for."""
+        again = max(self._failures - 1, self._same_again - 1, 0)
+        doubled = self._settings.retry_wall_ms << min(again, 16)
         return min(doubled, self._settings.retry_wall_ms_max)
 
     # -- looking ----------------------------------------------------------------------------------
@@ -183,7 +251,7 @@ class Reconciler:
         """
         for _ in range(self._settings.looks_max):
             before = await self._state_said_after(0)
-            theirs = await self._ask_venue()
+            theirs = await self._look_at_venue.look(self._scope, before, self._clock.now_ns())
             after = await self._state_said_after(wall_ns())
             if _stood_still(before, after):
                 comparison = compare(
@@ -192,6 +260,9 @@ class Reconciler:
                     asset=self._asset,
                     balance_tolerance=self._settings.balance_tolerance,
                     seen_before=seen_before,
+                    fill_lag_ns=self._settings.fill_lag_ms * NS_PER_MS,
+                    naked_grace_ns=self._settings.naked_grace_ms * NS_PER_MS,
+                    every_position_needs_stop=self._settings.stops_owed is StopRule.EVERY,
                 )
                 return comparison, after
             await asyncio.sleep(self._settings.look_again_wall_ms / 1000)
@@ -210,38 +281,16 @@ class Reconciler:
             raise ComparisonImpossible("execution does not say how the account stands") from None
         return self._state
 
-    async def _ask_venue(self) -> VenueSnapshot:
-        symbols = self._context.common.symbols
-        weight = look_weight(len(symbols), is_whole=self._is_whole)
-        if not self._budget.spend(weight, self._clock.now_ns()):
-            raise ComparisonImpossible("the request weight of this minute is used up")
-        asked = (None,) if self._is_whole else symbols
-        positions, balances, lists = await asyncio.gather(
-            self._venue.position_risk(),
-            self._venue.balance(),
-            asyncio.gather(*(self._venue.open_orders(symbol) for symbol in asked)),
-        )
-        orders = [order for found in lists for order in found]
-        return VenueSnapshot(
-            positions={one.symbol: one.quantity for one in positions if one.quantity},
-            orders=tuple(
-                VenueOrderSeen(
-                    client_order_id=order.client_order_id,
-                    symbol=order.symbol,
-                    side=order.side,
-                    quantity=order.quantity,
-                )
-                for order in orders
-            ),
-            wallet_balance=next(
-                (one.balance for one in balances if one.asset == self._asset), None
-            ),
-        )
-
     # -- telling ----------------------------------------------------------------------------------
 
     def _report(
-        self, trigger: str, comparison: Comparison, state: AccountState, started_ns: int
+        self,
+        trigger: str,
+        comparison: Comparison,
+        found: tuple[Discrepancy, ...],
+        wishes: tuple[Wish, ...],
+        state: AccountState,
+        started_ns: int,
     ) -> ReconcileReport:
         self._cycle += 1
         said_ns = wall_ns()
@@ -256,13 +305,17 @@ class Reconciler:
             account=self._account,
             cycle=self._cycle,
             trigger=trigger,
-            is_clean=not comparison.discrepancies,
-            discrepancies=comparison.discrepancies,
+            is_clean=not found,
+            discrepancies=found,
             positions_compared=comparison.positions_compared,
             orders_compared=comparison.orders_compared,
             balances_compared=comparison.balances_compared,
             journal_sequence=state.journal_sequence,
             duration_ms=(monotonic_ns() - started_ns) // NS_PER_MS,
+            algo_orders_compared=comparison.algo_orders_compared,
+            trades_compared=comparison.trades_compared,
+            settings_compared=comparison.settings_compared,
+            remedies=tuple(wish.text for wish in wishes),
         )
 
     async def _publish(self, report: ReconcileReport) -> None:
@@ -272,6 +325,10 @@ class Reconciler:
         RECONCILE_CYCLES.labels(outcome).inc()
         RECONCILE_DISCREPANCIES.set(len(report.discrepancies))
         self._last = report
+        self._shelf.add(report)
+        self._reported_begun = self._begun
+        async with self._reported:
+            self._reported.notify_all()
         level = Level.PASS if report.is_clean else Level.WARN
         self._context.health.set("compared", level, describe(report.discrepancies))
         log.info(
@@ -281,35 +338,36 @@ class Reconciler:
             found=describe(report.discrepancies),
             duration_ms=report.duration_ms,
         )
-        await self._act(report)
 
-    async def _act(self, report: ReconcileReport) -> None:
-        """Ask for a halt once when the same position differs in two comparisons in a row."""
-        symbols = symbols_to_halt_for(self._previous, report.discrepancies)
-        self._previous = confirmed_positions(report.discrepancies)
-        if self._settings.on_position_difference is not Policy.HALT or not symbols:
-            self._halt_asked_for = ()
-            return
-        if symbols == self._halt_asked_for:
-            return
-        message_id = f"halt-{report.message_id}"
-        command = Command(
-            message_id=message_id,
-            causation_id=report.message_id,
-            correlation_id=report.correlation_id,
-            ts_event_ns=report.ts_event_ns,
-            ts_published_ns=wall_ns(),
-            source=NAME,
-            account=self._account,
-            verb=Verb.HALT,
-            actor=NAME,
-            reason=f"positions differ from the venue's: {', '.join(symbols)}",
-        )
-        await self._bus.publish_stored(
-            subjects.command(self._account, Verb.HALT), encode(command), message_id=message_id
-        )
-        self._halt_asked_for = symbols
-        log.error("halt asked for", symbols=list(symbols))
+    async def _ask_for(self, wishes: tuple[Wish, ...], report: ReconcileReport) -> None:
+        """Ask execution for the remedies: for a repair until it is done, for a halt only once.
+
+        A person who resumes has seen what differs.
+        """
+        known = {(wish.verb, wish.subjects) for wish in self._asked_for}
+        for number, wish in enumerate(wishes):
+            is_state = wish.verb in (Verb.HALT, Verb.REDUCE)
+            if is_state and (wish.verb, wish.subjects) in known:
+                continue
+            message_id = f"{wish.verb}-{number}-{report.message_id}"
+            command = Command(
+                message_id=message_id,
+                causation_id=report.message_id,
+                correlation_id=report.correlation_id,
+                ts_event_ns=report.ts_event_ns,
+                ts_published_ns=wall_ns(),
+                source=NAME,
+                account=self._account,
+                verb=wish.verb,
+                actor=NAME,
+                reason=wish.reason,
+                target=wish.target,
+            )
+            await self._bus.publish_stored(
+                subjects.command(self._account, wish.verb), encode(command), message_id=message_id
+            )
+            log.error("remedy asked for", what=wish.text, reason=wish.reason)
+        self._asked_for = frozenset(wishes)
 
 
 def describe(discrepancies: tuple[Discrepancy, ...]) -> str:
@@ -325,8 +383,4 @@ def _stood_still(before: AccountState, after: AccountState) -> bool:
 
     The journal may have moved on: a figure that is read again every few seconds is an event too.
     """
-    return (before.positions, before.orders, before.wallet_balance) == (
-        after.positions,
-        after.orders,
-        after.wallet_balance,
-    )
+    return all(getattr(before, name) == getattr(after, name) for name in _COMPARED)

@@ -14,7 +14,7 @@ from libs.common.model.money import ZERO, plain
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
 from services.risk.config import LimitsConfig
-from services.risk.facts import Facts, is_figure, is_number
+from services.risk.facts import Facts, daily_loss, is_figure, is_number
 from services.risk.sizing import notional
 
 NS_PER_MS = 1_000_000
@@ -237,6 +237,22 @@ def position_duplicate(case: Case) -> Verdict:
     return _verdict("position_duplicate", not found, Reason.POSITION_DUPLICATE, limit, observed)
 
 
+def day_loss(case: Case) -> Verdict:
+    """The day has not cost too much already: fills, commission, funding and liquidation fees.
+
+    Commission in another asset is told apart: its worth in the quote currency is not known here.
+    """
+    limit = case.limits.daily_loss_max
+    account = case.facts.account
+    loss = daily_loss(account)
+    observed = _text(loss)
+    if account is not None and account.pnl_day is not None:
+        apart = account.pnl_day.commission_other.items()
+        observed += "".join(f", and {_text(amount)} {asset} paid apart" for asset, amount in apart)
+    is_within = case.is_exit or (loss is not None and loss < limit)
+    return _verdict("day_loss", is_within, Reason.DAILY_LOSS, _limit(case, limit), observed)
+
+
 CHECKS: tuple[Callable[[Case], Verdict], ...] = (
     trading_state,
     intent_expiry,
@@ -246,6 +262,7 @@ CHECKS: tuple[Callable[[Case], Verdict], ...] = (
     mark_age,
     account_silence,
     symbol_allowed,
+    day_loss,
     exit_position,
     position_duplicate,
     order_size,

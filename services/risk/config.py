@@ -45,6 +45,8 @@ class LimitsConfig(Section):
         intent_ttl_ms_max: an intent may not live longer than this from its creation.
         order_notional_max: quote currency of one order that takes new risk.
         position_notional_max: quote currency of the position after the order.
+        daily_loss_max: quote currency that a UTC day may cost, open positions apart. From there
+            on nothing is entered that day, and execution is asked once to reduce until resumed.
         positions_max: symbols with a position, an open entry or an approved entry.
     """
 
@@ -56,6 +58,7 @@ class LimitsConfig(Section):
     intent_ttl_ms_max: int = Field(60_000, ge=1)
     order_notional_max: Decimal = Field(Decimal(5_000), gt=0, lt=MONEY_MAX, allow_inf_nan=False)
     position_notional_max: Decimal = Field(Decimal(10_000), gt=0, lt=MONEY_MAX, allow_inf_nan=False)
+    daily_loss_max: Decimal = Field(Decimal(500), gt=0, lt=MONEY_MAX, allow_inf_nan=False)
     positions_max: int = Field(5, ge=0)
 
 

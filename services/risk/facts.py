@@ -46,6 +46,18 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         return position.quantity if is_number(position.quantity) else None
 
 
+def daily_loss(account: AccountState | None) -> Decimal | None:
+    """What the UTC day has cost so far, in quote currency: fills with commission, funding, fees.
+
+    Below zero where the day has gained; ``None`` where it is not known.
+    """
+    day = None if account is None else account.pnl_day
+    if day is None:
+        return None
+    parts = (day.realized_pnl, day.commission, day.funding, day.liquidation, day.other)
+    return -day.net if all(map(is_number, parts)) else None
+
+
 def is_number(value: Decimal | None) -> bool:
     """Whether an amount is known, a number, and of a size that sizing can compute with exactly."""
     if value is None or not value.is_finite():

@@ -24,6 +24,7 @@ from libs.common.runtime.provisioning import RISK_CONSUMER, wait_until_provision
 from libs.common.runtime.service import Context
 from services.risk.config import RiskConfig
 from services.risk.core import Board, decide
+from services.risk.day_guard import DayGuard
 from services.risk.door import read_proposed
 from services.risk.records import verdict_of
 
@@ -41,6 +42,7 @@ class RiskShell:
             context.common, "approval_key_file", context.common.approval_key_file
         )
         self._board = Board()
+        self._day_guard = DayGuard(context.bus, context.settings.limits, wall_ns)
         self._decisions: Counter[str] = Counter()
         self._followed = 0
         self._unreadable = 0
@@ -93,6 +95,8 @@ class RiskShell:
             payload,
             lambda: self._board.hear_account(decode(payload, AccountState), monotonic_ns()),
         )
+        if self._board.account is not None:
+            await self._day_guard.hear(self._board.account)
 
     async def _hear(self, subject: str, payload: bytes, take: Callable[[], bool]) -> None:
         try:

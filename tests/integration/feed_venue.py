@@ -17,6 +17,7 @@ class FeedVenue:
         self.klines: dict[tuple[str, str], list[list]] = {}
         self.sockets: dict[web.WebSocketResponse, set[str]] = {}
         self.rest_answers_503 = False
+        self.is_mute = False
         self.hidden_trades: set[int] = set()
         self.recent_max = 8
         self.requests: list[str] = []
@@ -136,8 +137,12 @@ class FeedVenue:
         self.sockets[socket] = set()
         try:
             async for message in socket:
-                if message.type is WSMsgType.TEXT:
+                if message.type is WSMsgType.TEXT and not self.is_mute:
                     asked = json.loads(message.data)
+                    if asked["method"] == "LIST_SUBSCRIPTIONS":
+                        listed = {"result": list(self.sockets[socket]), "id": asked["id"]}
+                        await socket.send_str(json.dumps(listed))
+                        continue
                     self.sockets[socket] |= set(asked["params"])
                     await socket.send_str(json.dumps({"result": None, "id": asked["id"]}))
                     await socket.send_str(self._clock_text())

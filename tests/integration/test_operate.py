@@ -86,6 +86,10 @@ async def test_a_run_is_halted_looked_at_and_resumed_without_naming_url_or_token
     assert "kill.is_complete: yes" in said
     code, said = await portcullis("reconcile", "--reason", "a drill", *here)
     assert code == OK, said
+    code, said = await portcullis("reconcile", "--now", *here)
+    assert (code, "nothing differs" in said) == (OK, True), said
+    code, said = await portcullis("reconcile", "--now", "--json", *here)
+    assert (code, json.loads(said)["trigger"]) == (OK, "demand"), said
     code, said = await portcullis("resume", "--reason", "the drill is over", *here)
     assert code == OK, said
     assert "trading_state: ACTIVE" in said

@@ -5,7 +5,9 @@ import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 
@@ -17,13 +19,16 @@ from libs.common.messages.account import (
     AccountState,
     Command,
     DiscrepancyKind,
+    ExposureView,
     OrderView,
     PositionView,
     ReconcileReport,
+    SettingsView,
     Verb,
 )
 from libs.common.messages.codec import decode, encode
 from libs.common.messages.market import MarketClock
+from libs.common.model.ids import derive_client_algo_id
 from libs.common.model.order import OrderStatus, Side
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.broker import Broker
@@ -38,7 +43,7 @@ from libs.common.venue.outcomes import Accepted
 DEADLINE_S = 40
 BALANCE = Decimal(10_000)
 STOP_MS = 5_000
-VENUE_OPTIONS = ("--port", "0", "--symbols", "BTCUSDT")
+TOKEN = "operate-" + 32 * "t"
 
 
 class Stage:
@@ -54,6 +59,9 @@ class Stage:
         self.orders: tuple[OrderView, ...] = ()
         self.wallet = BALANCE
         self.is_restless = False
+        self.user_stream_ups = 1
+        self.settings: tuple[SettingsView, ...] = ()
+        self.exposures: tuple[ExposureView, ...] = ()
 
     async def start(self) -> None:
         settings = BusConfig(url=await self._broker.start())
@@ -90,8 +98,28 @@ class Stage:
         self._offset_ns = now_ns
         config = self._write_config(settings.url, url, reading.api_key, reading.secret)
         self._says = asyncio.create_task(self._speak())
-        command = (sys.executable, "-m", "services.reconciler", "--config", str(config))
-        await self._begin(Child("reconciler", command, self._directory / "reconciler.log"))
+        self._command = (sys.executable, "-m", "services.reconciler", "--config", str(config))
+        await self._begin_reconciler("reconciler.log")
+
+    async def _begin_reconciler(self, log_name: str) -> None:
+        self.reconciler = Child("reconciler", self._command, self._directory / log_name)
+        await self._begin(self.reconciler)
+
+    async def http(self, method: str, path: str, token: str = "") -> tuple[int, Any]:
+        """Ask the reconciler over HTTP; returns the status and the body."""
+        listening = await self.reconciler.wait_for_event("http listening")
+        assert listening is not None
+        url = f"http://127.0.0.1:{listening['port']}{path}"
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.request(method, url) as answer,
+        ):
+            return answer.status, await answer.json(content_type=None)
+
+    async def restart(self) -> None:
+        await self.reconciler.stop(STOP_MS)
+        await self._begin_reconciler("reconciler-2.log")
 
     async def _begin(self, child: Child) -> None:
         await child.start(child_environment({}))
@@ -101,7 +129,11 @@ class Stage:
         for name, text in (("key", key), ("secret", secret)):
             (self._directory / name).write_text(text)
         path = self._directory / "config.yaml"
+        tokens = self._directory / "tokens"
+        tokens.write_text(f"operate tester {TOKEN}\n")
+        tokens.chmod(0o600)
         tree = {
+            "http_tokens_file": str(tokens),
             "symbols": ["BTCUSDT"],
             "bus": {"url": broker},
             "venue": {"rest_url": venue, "stream_url": venue.replace("http", "ws")},
@@ -134,7 +166,8 @@ class Stage:
                 **envelope, account="paper", journal_sequence=1,
                 trading_state=TradingState.ACTIVE, armed=True, unarmed_reasons=(),
                 wallet_balance=self.wallet, available_balance=self.wallet, balance_at_ns=1,
-                changed_at_ns=1, orders=self.orders,
+                changed_at_ns=1, orders=self.orders, user_stream_ups=self.user_stream_ups,
+                settings=self.settings, exposures=self.exposures,
                 positions=tuple(
                     PositionView(
                         symbol=symbol, quantity=quantity, cost=Decimal(0), entry_price=Decimal(0),
@@ -179,6 +212,19 @@ class Stage:
             {
                 "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010",
                 "newClientOrderId": "web_by_hand",
+            },
+            timestamp_ms=self.client.timestamp_ms(),
+        )  # fmt: skip
+        assert isinstance(outcome, Accepted), outcome
+
+    async def place_stop(self, name: str) -> None:
+        """A stop below the market, placed by whoever's id it carries."""
+        price = (await self.client.premium_index("BTCUSDT")).mark_price
+        outcome = await self.client.place_algo_order(
+            {
+                "symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "quantity": "0.010",
+                "triggerPrice": str(int(price * 9 / 10)), "clientAlgoId": name,
+                "reduceOnly": "true",
             },
             timestamp_ms=self.client.timestamp_ms(),
         )  # fmt: skip
@@ -256,3 +302,90 @@ async def test_while_the_account_keeps_changing_nothing_is_claimed(stage):
         while "the account changed during each" not in log.read_text():
             await asyncio.sleep(0.02)
     assert stage.reports[heard:] == []
+
+
+async def test_the_user_stream_coming_up_again_is_a_reason_to_compare(stage):
+    await stage.until_report(lambda report: report.is_clean)
+    stage.user_stream_ups += 1
+    report = await stage.until_report(lambda report: report.trigger == "reconnect")
+    assert report.settings_compared == 1
+
+
+async def test_the_last_reports_are_shown_and_outlive_the_process(stage):
+    first = await stage.until_report(lambda report: report.is_clean)
+    status, body = await stage.http("GET", "/v1/reports?limit=1", TOKEN)
+    assert (status, body["reports"][0]["message_id"]) == (200, first.message_id)
+    await stage.restart()
+    await stage.until_report(lambda report: report.ts_published_ns > first.ts_published_ns)
+    _, body = await stage.http("GET", "/v1/reports", TOKEN)
+    assert first.message_id in [report["message_id"] for report in body["reports"]]
+    status, _ = await stage.http("GET", "/v1/reports?limit=501", TOKEN)
+    assert status == 422
+
+
+async def test_who_asks_over_http_gets_the_report_of_a_comparison_begun_after_that(stage):
+    await stage.until_report(lambda report: report.is_clean)
+    await stage.buy()
+    status, body = await stage.http("POST", "/v1/reconcile", TOKEN)
+    assert status == 200
+    kinds = {found["kind"]: found for found in body["report"]["discrepancies"]}
+    assert kinds["UNTRACKED_POSITION"]["policy"] == "halt"
+    assert (await stage.http("POST", "/v1/reconcile"))[0] in (401, 403)
+
+
+async def test_settings_changed_by_hand_are_to_be_asserted_at_once(stage):
+    await stage.until_report(lambda report: report.is_clean)
+    stage.settings = (SettingsView(symbol="BTCUSDT", leverage=10, margin_type="CROSSED"),)
+    await stage.client.set_leverage("BTCUSDT", 7)
+    report = await stage.ask()
+    (found,) = report.discrepancies
+    assert (found.kind, found.ours, found.theirs) == (DiscrepancyKind.SETTING_DRIFT, "10", "7")
+    assert report.remedies == ("assert-settings",)
+    assert Verb.ASSERT_SETTINGS in [command.verb for command in await stage.halts()]
+
+
+async def test_a_conditional_order_of_others_is_reported_and_left_alone(stage):
+    await stage.until_report(lambda report: report.is_clean)
+    await stage.place_stop("web_stop")
+    report = await stage.ask()
+    (found,) = report.discrepancies
+    assert (found.kind, found.subject) == (DiscrepancyKind.ORPHAN_ALGO_ORDER, "web_stop")
+    assert (found.policy, found.is_tolerated) == ("report", True)
+    assert (await stage.ask()).remedies == ()
+    assert await stage.halts() == []
+
+
+async def test_a_conditional_order_with_an_id_of_ours_that_nobody_knows_is_to_be_canceled(stage):
+    await stage.until_report(lambda report: report.is_clean)
+    stop = derive_client_algo_id("paper", "forgotten", "STOP", 1)
+    await stage.place_stop(stop)
+    assert (await stage.ask()).remedies == ()  # seen in one comparison only
+    report = await stage.until_report(lambda report: report.remedies)
+    assert report.remedies == (f"cancel-orphan BTCUSDT:{stop}",)
+
+
+async def test_a_stop_the_venue_does_not_hold_is_lost_and_its_position_naked(stage):
+    await stage.buy()
+    stage.positions["BTCUSDT"] = Decimal("0.010")
+    stage.wallet = (await stage.client.balance())[0].balance
+    stage.exposures = (
+        ExposureView(
+            intent_id="i", symbol="BTCUSDT", side=Side.BUY, quantity=Decimal("0.010"),
+            unprotected_since_ns=0,
+        ),
+    )  # fmt: skip
+    report = await stage.until_report(
+        lambda report: DiscrepancyKind.NAKED_POSITION in {one.kind for one in report.discrepancies}
+    )
+    assert "stops owed over 0.01" in describe_all(report)
+    await stage.place_stop("web_stop")
+    report = await stage.until_report(
+        lambda later: (
+            later.cycle > report.cycle
+            and DiscrepancyKind.NAKED_POSITION not in {one.kind for one in later.discrepancies}
+        )
+    )
+
+
+def describe_all(report: ReconcileReport) -> str:
+    return "; ".join(f"{one.ours}, {one.theirs}" for one in report.discrepancies)

@@ -12,7 +12,12 @@ from libs.common.model.trading_state import TradingState
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A position as the journal knows it: signed base units, quote currency."""
+    """A position as the journal knows it: signed base units, quote currency.
+
+    Attributes:
+        commission: paid in the quote currency; what was paid in others is in no other figure.
+        commission_other: paid in other assets, each in its own units.
+    """
 
     symbol: str
     quantity: Decimal
@@ -20,6 +25,33 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     entry_price: Decimal
     realized_pnl: Decimal
     commission: Decimal
+    commission_other: dict[str, Decimal] = {}
+
+
+class PnlDay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one UTC day brought so far, over all symbols, in the quote currency.
+
+    Attributes:
+        day_start_ns: the day's first moment, market time.
+        realized_pnl: of fills, before commission.
+        commission: paid where positive.
+        funding, liquidation, other: received where positive; transfers are in none of them.
+        commission_other: paid in other assets, each in its own units; not in ``net``.
+    """
+
+    day_start_ns: int
+    realized_pnl: Decimal
+    commission: Decimal
+    funding: Decimal
+    liquidation: Decimal
+    other: Decimal
+    commission_other: dict[str, Decimal] = {}
+
+    @property
+    def net(self) -> Decimal:
+        """What is left of it all."""
+        received = self.funding + self.liquidation + self.other
+        return self.realized_pnl - self.commission + received
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +87,37 @@ class AlgoOrderView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     recorded_at_ns: int
 
 
+class ExposureView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an entry that asked for a stop filled and may still hold.
+
+    Attributes:
+        quantity: base units that a stop is owed for.
+        unprotected_since_ns: market time since when no stop over all of it is acknowledged; else 0.
+    """
+
+    intent_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    unprotected_since_ns: int
+
+
+class SettingsView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the venue confirmed of a symbol's settings when execution asserted them."""
+
+    symbol: str
+    leverage: int
+    margin_type: str
+
+
+class TradesView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The newest trades of a symbol that the journal holds; up to ``floor_id`` none is told."""
+
+    symbol: str
+    floor_id: int
+    trade_ids: tuple[int, ...]
+
+
 class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What execution knows of the account. Sent on every change and at least once a second (wall).
 
@@ -66,6 +129,10 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         available_balance: quote currency the venue would let new positions use.
         balance_at_ns: market time of the balance figures; 0 if there are none yet.
         changed_at_ns: market time of the last fill, order or balance change.
+        exposures: entries that are owed a stop.
+        user_stream_ups: how often in this process's life the user stream came up and its gap was
+            closed by REST.
+        pnl_day: profit and loss of the UTC day of ``ts_event_ns``; ``None``: not known.
     """
 
     account: str
@@ -80,6 +147,11 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
     algo_orders: tuple[AlgoOrderView, ...] = ()
+    exposures: tuple[ExposureView, ...] = ()
+    settings: tuple[SettingsView, ...] = ()
+    trades: tuple[TradesView, ...] = ()
+    user_stream_ups: int = 0
+    pnl_day: PnlDay | None = None
 
 
 class Verb(StrEnum):
@@ -92,14 +164,18 @@ class Verb(StrEnum):
     FLATTEN = "flatten"
     UNLOCK = "unlock"
     RECONCILE = "reconcile"
+    ADOPT = "adopt"
+    CANCEL_ORPHAN = "cancel-orphan"
+    ASSERT_SETTINGS = "assert-settings"
 
 
 class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to execution: who asks, and why. Both are journaled.
 
     Attributes:
-        target: the symbol to flatten (none: all of them), or the guard to unlock, with its key
-            after a colon where only a part is meant: ``cooldown_symbol:BTCUSDT``.
+        target: the symbol to flatten (none: all of them) or to adopt, the guard to unlock, with
+            its key after a colon where only a part is meant: ``cooldown_symbol:BTCUSDT``, or the
+            symbol and client id of an order to cancel that only the venue knows.
         idempotency_key: a command whose key was honoured before changes nothing.
     """
 
@@ -112,7 +188,11 @@ class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DiscrepancyKind(StrEnum):
-    """How ours and theirs can differ."""
+    """How ours and theirs can differ.
+
+    An orphan is open at the venue and unknown to us, a lost order the other way round. A naked
+    position is owed a stop that the venue does not hold.
+    """
 
     PHANTOM_POSITION = "PHANTOM_POSITION"
     UNTRACKED_POSITION = "UNTRACKED_POSITION"
@@ -120,15 +200,23 @@ class DiscrepancyKind(StrEnum):
     SIDE_MISMATCH = "SIDE_MISMATCH"
     ORPHAN_ORDER = "ORPHAN_ORDER"
     LOST_ORDER = "LOST_ORDER"
+    ORPHAN_ALGO_ORDER = "ORPHAN_ALGO_ORDER"
+    LOST_ALGO_ORDER = "LOST_ALGO_ORDER"
+    MISSED_FILL = "MISSED_FILL"
+    NAKED_POSITION = "NAKED_POSITION"
     BALANCE_DRIFT = "BALANCE_DRIFT"
+    SETTING_DRIFT = "SETTING_DRIFT"
 
 
 class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One difference: what we believe, what the venue says.
 
     Attributes:
-        subject: the symbol, order or asset it is about.
-        is_confirmed: it was seen in two looks in a row.
+        subject: the symbol, order, asset or setting it is about.
+        is_confirmed: it was seen in two looks in a row, or no second look could show otherwise.
+        symbol: where the subject is none but belongs to one.
+        policy: what follows from it by the reconciler's configuration: report, adopt, repair...
+        is_tolerated: trading need not wait for its end: an order of others that is only reported.
     """
 
     kind: DiscrepancyKind
@@ -136,16 +224,22 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ours: str
     theirs: str
     is_confirmed: bool
+    symbol: str = ""
+    policy: str = ""
+    is_tolerated: bool = False
 
 
 class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The outcome of one comparison of local truth with the venue's.
 
     Attributes:
-        trigger: why it ran: start, period, retry, demand.
+        trigger: why it ran: start, period, reconnect, retry, demand.
         is_clean: nothing differed.
         journal_sequence: the journal record local truth was folded up to.
         duration_ms: wall time it took.
+        algo_orders_compared: conditional orders, on either side.
+        trades_compared, settings_compared: 0 where this comparison did not ask for them.
+        remedies: the commands it asks execution for.
     """
 
     account: str
@@ -158,6 +252,10 @@ class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields
     balances_compared: int
     journal_sequence: int
     duration_ms: int
+    algo_orders_compared: int = 0
+    trades_compared: int = 0
+    settings_compared: int = 0
+    remedies: tuple[str, ...] = ()
 
 
 class DeadLetter(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):

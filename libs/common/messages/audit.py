@@ -202,8 +202,12 @@ EVENT_TYPES: dict[str, str | tuple[str, ...] | Callable[..., str]] = {
     "ReadRecovered": _recovered_type,
     "VenueUsageObserved": "venue.usage",
     "PositionsObserved": "position.queried",
+    "IncomeReceived": "account.income",
     "OperatorActed": "operator.acted",
     "KillProven": _kill_type,
+    "OrderForgotten": "order.forgotten",
+    "OrphanCanceled": "orphan.cancel_answered",
+    "PositionAdopted": "position.adopted",
 }
 
 

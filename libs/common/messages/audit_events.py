@@ -106,3 +106,35 @@ class KillProven(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, t
     is_complete: bool
     remaining: str
     key: str = ""
+
+
+class OrphanCanceled(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """An order or algo order of ours, open at the venue and unknown to us, was asked to end.
+
+    Attributes:
+        client_id: the id it carries there.
+        outcome: what the venue said to the cancel.
+    """
+
+    client_id: str
+    symbol: str
+    outcome: str
+
+
+class PositionAdopted(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """A position was taken over from the venue as it is, since no trade explains the difference.
+
+    What it earned before is not known here: realised profit and commission stay as they were.
+
+    Attributes:
+        quantity: signed base units; 0 where the venue holds none.
+        entry_price: quote currency, as the venue states it.
+        observed_at_ns: market time at which the venue was asked.
+    """
+
+    symbol: str
+    quantity: Decimal
+    entry_price: Decimal
+    actor: str
+    why: str
+    observed_at_ns: int

@@ -19,6 +19,8 @@ from libs.common.messages.audit_events import (
     ApiErrorReported,
     KillProven,
     OperatorActed,
+    OrphanCanceled,
+    PositionAdopted,
     PositionsObserved,
     ReadRecovered,
     ReadRetried,
@@ -32,6 +34,7 @@ from libs.common.messages.guard_events import (
     SafeModeEntered,
     VenueLatched,
 )
+from libs.common.messages.income_events import IncomeReceived
 from libs.common.model.instrument import Instrument
 from libs.common.model.intent import Intent
 from libs.common.model.order import OrderRequest, OrderStatus, Side
@@ -157,6 +160,16 @@ class OrderNotPlaced(Event, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     evidence: str
 
 
+class OrderForgotten(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The venue took the order and knows it no more, nor lists it: it is over. Terminal.
+
+    What it filled is told by its trades.
+    """
+
+    client_order_id: str
+    evidence: str
+
+
 class OrderUpdated(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
     """The venue reported a change of an order's state."""
 
@@ -263,6 +276,10 @@ JournalEvent = (
     | PositionsObserved
     | OperatorActed
     | KillProven
+    | OrderForgotten
+    | OrphanCanceled
+    | PositionAdopted
+    | IncomeReceived
 )
 
 

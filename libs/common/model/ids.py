@@ -7,7 +7,9 @@ import re
 #: Subjects and venue ids are built from intent ids: no ``.``, ``*``, ``>``, ``:`` or ``/``.
 INTENT_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 _INTENT_ID = re.compile(INTENT_ID_PATTERN)
+_DERIVED_ID = re.compile(r"p[ca]-[a-z2-7]{26}-[1-9][0-9]{0,3}")
 ATTEMPTS_MAX = 99
+_ORDER_PREFIX, _ALGO_PREFIX = "pc-", "pa-"
 #: An entry that fills in many parts needs a new stop for each; the id has room for four digits.
 ALGO_ATTEMPTS_MAX = 9_999
 
@@ -45,7 +47,7 @@ def derive_client_order_id(account: str, intent_id: str, attempt: int) -> str:
     """
     if not 1 <= attempt <= ATTEMPTS_MAX:
         raise ValueError(f"attempt must be between 1 and {ATTEMPTS_MAX}, not {attempt}")
-    return f"pc-{digest('order', account, intent_id)}-{attempt}"
+    return f"{_ORDER_PREFIX}{digest('order', account, intent_id)}-{attempt}"
 
 
 def derive_client_algo_id(account: str, intent_id: str, kind: str, attempt: int) -> str:
@@ -56,7 +58,17 @@ def derive_client_algo_id(account: str, intent_id: str, kind: str, attempt: int)
     """
     if not 1 <= attempt <= ALGO_ATTEMPTS_MAX:
         raise ValueError(f"attempt must be between 1 and {ALGO_ATTEMPTS_MAX}, not {attempt}")
-    return f"pa-{digest('algo', account, intent_id, kind)}-{attempt}"
+    return f"{_ALGO_PREFIX}{digest('algo', account, intent_id, kind)}-{attempt}"
+
+
+def is_ours(client_id: str) -> bool:
+    """Whether an order or stop with this id is of our making, as far as its name tells."""
+    return client_id.startswith((_ORDER_PREFIX, _ALGO_PREFIX))
+
+
+def is_derived_id(client_id: str) -> bool:
+    """Whether an order or algo order at the venue carries an id that only we derive."""
+    return _DERIVED_ID.fullmatch(client_id) is not None
 
 
 def candle_id(symbol: str, interval: str, open_ns: int) -> str:

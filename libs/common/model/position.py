@@ -20,14 +20,14 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         quantity: signed base units; long is positive.
         cost: signed quote currency paid for what is open (quantity x average entry price).
         realized_pnl: quote currency realised so far, before commission.
-        commission: quote currency paid so far.
+        commissions: what was paid so far, by asset: only the quote currency's may be added to it.
     """
 
     symbol: str
     quantity: Decimal = ZERO
     cost: Decimal = ZERO
     realized_pnl: Decimal = ZERO
-    commission: Decimal = ZERO
+    commissions: dict[str, Decimal] = {}
 
     @property
     def entry_price(self) -> Decimal:
@@ -39,7 +39,12 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.quantity * mark_price - self.cost
 
     def with_fill(
-        self, side: Side, quantity: Decimal, price: Decimal, commission: Decimal = ZERO
+        self,
+        side: Side,
+        quantity: Decimal,
+        price: Decimal,
+        commission: Decimal = ZERO,
+        commission_asset: str = "",
     ) -> "Position":
         """The position after one fill. A fill past zero closes first and opens the rest."""
         signed = quantity * side.sign
@@ -57,10 +62,14 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
             realized = share * price - released
         opened = signed - closing
+        commissions = self.commissions
+        if commission:
+            paid = commissions.get(commission_asset, ZERO) + commission
+            commissions = {**commissions, commission_asset: paid}
         return Position(
             symbol=self.symbol,
             quantity=self.quantity + signed,
             cost=self.cost - released + opened * price,
             realized_pnl=self.realized_pnl + realized,
-            commission=self.commission + commission,
+            commissions=commissions,
         )

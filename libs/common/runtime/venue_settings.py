@@ -9,6 +9,7 @@ from libs.common.venue.settings_payloads import (
     ApiRestrictions,
     PositionMode,
     SymbolBrackets,
+    SymbolSettings,
 )
 
 _NOT_TOLD = frozenset({301, 302, 307, 308, 404, 405})
@@ -27,6 +28,13 @@ class VenueSettings(VenueReader):
     async def set_margin_type(self, symbol: str, margin_type: str) -> Outcome:
         """POST marginType: CROSSED or ISOLATED; "no need to change" (-4046) is Accepted."""
         return await self._call("post", "marginType", {"symbol": symbol, "marginType": margin_type})
+
+    async def set_one_way_mode(self) -> Outcome:
+        """POST positionSide/dual: one position a symbol; "no need to change" (-4059) is Accepted.
+
+        The mode is the whole account's; the venue refuses while anything is open.
+        """
+        return await self._call("post", "positionSide/dual", {"dualSidePosition": "false"})
 
     async def countdown_cancel_all(self, symbol: str, countdown_ms: int) -> Outcome:
         """POST countdownCancelAll: the venue cancels the symbol's open orders after that time.
@@ -53,6 +61,10 @@ class VenueSettings(VenueReader):
     async def account_config(self) -> AccountConfig:
         """GET accountConfig: permissions and modes, at a fiftieth of the size of v2 account."""
         return await self._read("accountConfig", AccountConfig, signed=True)
+
+    async def symbol_settings(self) -> list[SymbolSettings]:
+        """GET symbolConfig: leverage and margin type of every symbol; weight 5."""
+        return await self._read("symbolConfig", list[SymbolSettings], signed=True)
 
     async def position_mode(self) -> PositionMode:
         """GET positionSide/dual: one-way or hedge; weight 30."""

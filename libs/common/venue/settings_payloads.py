@@ -41,6 +41,14 @@ class AccountConfig(Payload, frozen=True, kw_only=True):
     multi_assets_margin: bool = field(name="multiAssetsMargin")
 
 
+class SymbolSettings(Payload, frozen=True, kw_only=True):
+    """One symbol of GET /fapi/v1/symbolConfig; the margin type is upper case: CROSSED, ISOLATED."""
+
+    symbol: str
+    leverage: int
+    margin_type: str = field(name="marginType")
+
+
 class PositionMode(Payload, frozen=True, kw_only=True):
     """GET /fapi/v1/positionSide/dual: hedge mode, or one-way."""
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from libs.common.messages import subjects
-from libs.common.messages.account import AccountState
+from libs.common.messages.account import AccountState, PnlDay
 from libs.common.messages.codec import encode
 from libs.common.messages.market import Mark, MarketClock, Quote
 from libs.common.model.trading_state import TradingState
@@ -98,6 +98,8 @@ class World:
             "risk": {"http_port": 0},
         }
         self.account_changes = {}
+        figures = ("realized_pnl", "commission", "funding", "liquidation", "other")
+        self.day = PnlDay(day_start_ns=0, **dict.fromkeys(figures, Decimal(0)))
         self.services = []
 
     async def run(self, name):
@@ -185,6 +187,7 @@ class World:
             "changed_at_ns": NOW_NS,
             "positions": (),
             "orders": (),
+            "pnl_day": self.day,
         }
         return AccountState(**self.envelope(), **{**fields, **self.account_changes})
 

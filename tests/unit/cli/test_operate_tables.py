@@ -47,3 +47,27 @@ def test_a_story_is_told_in_order_with_the_guards_that_refused() -> None:
     assert lines[1].startswith("#7")
     assert "2023-11-14 22:13:20.123  IntentRefusedByGate: reason LOCKED" in lines[1]
     assert lines[2].strip() == "lock: held by x (limit 30000 ms)"
+
+
+REPORT = {
+    "ts_event_ns": 1_700_000_000_000_000_000, "duration_ms": 12, "positions_compared": 1,
+    "orders_compared": 2, "algo_orders_compared": 3, "balances_compared": 1, "trades_compared": 20,
+    "settings_compared": 3, "discrepancies": [], "remedies": [],
+}  # fmt: skip
+
+
+def test_a_clean_comparison_says_how_much_it_looked_at() -> None:
+    text = render("report", REPORT)
+    assert text.startswith("compared 2023-11-14 22:13:20.000 in 12 ms: 1 positions, 2 orders, ")
+    assert text.endswith("nothing differs")
+
+
+def test_a_difference_is_shown_with_its_policy_and_what_was_asked_for() -> None:
+    found = {
+        "kind": "SETTING_DRIFT", "subject": "BTCUSDT leverage", "ours": "10", "theirs": "20",
+        "is_confirmed": True, "policy": "repair",
+    }  # fmt: skip
+    text = render("report", {**REPORT, "discrepancies": [found], "remedies": ["assert-settings"]})
+    row = next(line for line in text.splitlines() if line.startswith("SETTING_DRIFT"))
+    assert row.split() == ["SETTING_DRIFT", "BTCUSDT", "leverage", "10", "20", "yes", "repair"]
+    assert text.endswith("asked of execution: assert-settings")

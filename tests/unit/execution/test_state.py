@@ -139,7 +139,7 @@ def test_fills_count_once_in_any_order_and_number_of_repeats(order: list[int]) -
         fold(state, *decide_fills(state, [fill(trade_id)]).events)
     position = state.positions["BTCUSDT"]
     assert position.quantity == Decimal("0.040")
-    assert position.commission == Decimal("1.2")
+    assert position.commissions == {"USDT": Decimal("1.2")}
     assert state.orders[COID].filled_quantity == Decimal("0.040")
 
 

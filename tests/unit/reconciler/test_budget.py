@@ -4,8 +4,12 @@ from services.reconciler.budget import MINUTE_NS, WeightBudget, look_weight
 
 
 def test_asking_for_all_symbols_costs_as_the_venue_counts_it():
-    assert look_weight(2, is_whole=True) == 50
-    assert look_weight(2, is_whole=False) == 12
+    assert look_weight(2, is_whole=True) == 90
+    assert look_weight(2, is_whole=False) == 14
+
+
+def test_settings_and_trades_cost_more_only_where_they_are_asked_for():
+    assert look_weight(2, is_whole=False, has_settings=True, trades_symbols=2) == 34
 
 
 def test_what_would_be_too_much_is_refused_and_not_booked():

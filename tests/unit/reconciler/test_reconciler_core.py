@@ -6,7 +6,6 @@ import pytest
 
 from libs.common.messages.account import (
     AccountState,
-    Discrepancy,
     DiscrepancyKind,
     OrderView,
     PositionView,
@@ -14,13 +13,11 @@ from libs.common.messages.account import (
 from libs.common.model.order import OrderStatus, Side
 from libs.common.model.trading_state import TradingState
 from services.reconciler.core import (
-    VenueOrderSeen,
-    VenueSnapshot,
     compare,
-    confirmed_positions,
+    confirmed,
     position_difference,
-    symbols_to_halt_for,
 )
+from services.reconciler.snapshots import VenueOrderSeen, VenueSnapshot
 
 KIND = DiscrepancyKind
 
@@ -153,21 +150,8 @@ def test_only_what_was_seen_before_is_confirmed():
     }
 
 
-def difference(kind, subject="BTCUSDT", is_confirmed=True) -> Discrepancy:
-    return Discrepancy(kind=kind, subject=subject, ours="1", theirs="0", is_confirmed=is_confirmed)
-
-
-def test_a_halt_needs_the_same_position_confirmed_twice_in_a_row():
-    now = [difference(KIND.SIZE_MISMATCH)]
-    assert symbols_to_halt_for(frozenset(), now) == ()
-    assert symbols_to_halt_for(frozenset({"ETHUSDT"}), now) == ()
-    assert symbols_to_halt_for(confirmed_positions(now), now) == ("BTCUSDT",)
-
-
-def test_neither_orders_nor_balances_nor_first_sights_ask_for_a_halt():
-    now = [
-        difference(KIND.ORPHAN_ORDER),
-        difference(KIND.BALANCE_DRIFT, "USDT"),
-        difference(KIND.SIZE_MISMATCH, is_confirmed=False),
-    ]
-    assert symbols_to_halt_for(frozenset({"BTCUSDT", "USDT"}), now) == ()
+def test_what_is_confirmed_is_remembered_by_kind_and_subject():
+    first = look(ours({"BTCUSDT": "1"}), theirs())
+    assert confirmed(first.discrepancies) == frozenset()
+    second = look(ours({"BTCUSDT": "1"}), theirs(), seen_before=first.keys)
+    assert confirmed(second.discrepancies) == {(KIND.PHANTOM_POSITION, "BTCUSDT")}

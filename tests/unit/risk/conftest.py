@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from libs.common.messages.account import AccountState, OrderView, PositionView
+from libs.common.messages.account import AccountState, OrderView, PnlDay, PositionView
 from libs.common.messages.market import Mark, Quote
 from libs.common.model.intent import Intent, Purpose
 from libs.common.model.order import OrderStatus, OrderType, Side
@@ -90,6 +90,12 @@ def make_order(*, symbol="BTCUSDT", status=OrderStatus.OPEN, reduce_only=False):
     )
 
 
+def make_day(**changes):
+    figures = ("realized_pnl", "commission", "funding", "liquidation", "other")
+    told = {**dict.fromkeys(figures, Decimal(0)), **changes}
+    return PnlDay(day_start_ns=NOW_NS // 86_400_000_000_000 * 86_400_000_000_000, **told)
+
+
 def make_account(**changes):
     fields = {
         "ts_event_ns": NOW_NS,
@@ -104,6 +110,7 @@ def make_account(**changes):
         "changed_at_ns": NOW_NS,
         "positions": (),
         "orders": (),
+        "pnl_day": make_day(),
     }
     return AccountState(**ENVELOPE, **{**fields, **changes})
 
@@ -128,6 +135,7 @@ def make():
         position=make_position,
         order=make_order,
         account=make_account,
+        day=make_day,
         facts=make_facts,
         now_ns=NOW_NS,
     )

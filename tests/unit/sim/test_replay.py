@@ -60,7 +60,9 @@ def test_no_order_is_recorded_twice_and_the_result_is_what_its_fills_add_up_to(
     position = Position(symbol="ADAUSDT")
     for event in events:
         if isinstance(event, FillReceived):
-            position = position.with_fill(event.side, event.quantity, event.price, event.commission)
+            position = position.with_fill(
+                event.side, event.quantity, event.price, event.commission, event.commission_asset
+            )
     assert told["realized_pnl"] == str(position.realized_pnl)
 
 

@@ -1,0 +1,151 @@
+"""Asks the venue for what a comparison needs, and for no more than the weight allows."""
+
+import asyncio
+from collections.abc import Iterable
+
+import msgspec
+
+from libs.common.messages.account import AccountState, Discrepancy, DiscrepancyKind
+from libs.common.runtime.errors import PortcullisError
+from libs.common.runtime.venue_client import VenueClient
+from services.reconciler.budget import ORDERS_OF_ALL_WEIGHT, WeightBudget, look_weight
+from services.reconciler.core import HARD_FACTS
+from services.reconciler.snapshots import (
+    SettingsSeen,
+    TradeSeen,
+    VenueAlgoOrderSeen,
+    VenueOrderSeen,
+    VenueSnapshot,
+    algo_orders_of,
+    orders_of,
+    positions_of,
+    settings_of,
+    trades_of,
+)
+
+
+class ComparisonImpossible(PortcullisError):  # noqa: N818 - what happened, not a kind of error
+    """No two snapshots could be had that belong together."""
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a look goes beyond positions, balance and the orders of our symbols.
+
+    Attributes:
+        is_whole: orders of symbols that are not ours too.
+        has_details: settings, and the newest trades.
+    """
+
+    is_whole: bool
+    has_details: bool
+
+
+def scope_of(trigger: str, found: Iterable[Discrepancy]) -> Scope:
+    """How far to look: orders of symbols that are not ours cost forty times as much to ask for.
+
+    Args:
+        found: what differed the last time; it is looked for again, or it would seem to be gone.
+    """
+    kinds = {one.kind for one in found}
+    orphans = {DiscrepancyKind.ORPHAN_ORDER, DiscrepancyKind.ORPHAN_ALGO_ORDER}
+    is_regular = trigger in ("start", "period")
+    is_asked = trigger in ("reconnect", "demand")
+    return Scope(
+        is_whole=is_regular or bool(kinds & orphans),
+        has_details=is_regular or is_asked or bool(kinds & HARD_FACTS),
+    )
+
+
+class VenueLook:
+    """The reading key's view of one account."""
+
+    def __init__(
+        self,
+        venue: VenueClient,
+        budget: WeightBudget,
+        symbols: tuple[str, ...],
+        asset: str,
+        *,
+        trades_symbols_max: int,
+        trades_per_symbol: int,
+    ) -> None:
+        self._venue = venue
+        self._budget = budget
+        self._symbols = symbols
+        self._asset = asset
+        self._trades_symbols_max = trades_symbols_max
+        self._trades_per_symbol = trades_per_symbol
+        self._turn = 0
+
+    async def look(self, scope: Scope, ours: AccountState, now_ns: int) -> VenueSnapshot:
+        """One snapshot.
+
+        Raises:
+            VenueReadError: the venue did not answer.
+            ComparisonImpossible: this minute's weight is used up.
+        """
+        is_all = scope.is_whole or len(self._symbols) >= ORDERS_OF_ALL_WEIGHT
+        traded = self._traded(ours) if scope.has_details else ()
+        weight = look_weight(
+            len(self._symbols),
+            is_whole=is_all,
+            has_settings=scope.has_details,
+            trades_symbols=len(traded),
+        )
+        if not self._budget.spend(weight, now_ns):
+            raise ComparisonImpossible("the request weight of this minute is used up")
+        asked: tuple[str | None, ...] = (None,) if is_all else self._symbols
+        positions, balances, orders, algo_orders, settings, trades = await asyncio.gather(
+            self._venue.position_risk(),
+            self._venue.balance(),
+            self._orders(asked),
+            self._algo_orders(asked),
+            self._settings(scope),
+            self._trades(traded),
+        )
+        return VenueSnapshot(
+            positions=positions_of(positions),
+            orders=orders,
+            wallet_balance=next(
+                (one.balance for one in balances if one.asset == self._asset), None
+            ),
+            algo_orders=algo_orders,
+            trades=trades,
+            settings=settings,
+        )
+
+    def _traded(self, ours: AccountState) -> tuple[str, ...]:
+        """Symbols to ask trades of: those in use, and of the others some more at each turn."""
+        used = {position.symbol for position in ours.positions}
+        used |= {order.symbol for order in ours.orders}
+        used |= {order.symbol for order in ours.algo_orders}
+        idle = sorted(set(self._symbols) - used)
+        if idle:
+            self._turn = self._turn % len(idle)
+            idle = idle[self._turn :] + idle[: self._turn]
+        chosen = (sorted(used) + idle)[: self._trades_symbols_max]
+        self._turn += max(0, len(chosen) - len(used))
+        return tuple(chosen)
+
+    async def _orders(self, asked: Iterable[str | None]) -> tuple[VenueOrderSeen, ...]:
+        lists = await asyncio.gather(*(self._venue.open_orders(symbol) for symbol in asked))
+        return tuple(order for found in lists for order in orders_of(found))
+
+    async def _algo_orders(self, asked: Iterable[str | None]) -> tuple[VenueAlgoOrderSeen, ...]:
+        lists = await asyncio.gather(*(self._venue.open_algo_orders(symbol) for symbol in asked))
+        return tuple(order for found in lists for order in algo_orders_of(found))
+
+    async def _settings(self, scope: Scope) -> SettingsSeen | None:
+        if not scope.has_details:
+            return None
+        account, symbols = await asyncio.gather(
+            self._venue.account_config(), self._venue.symbol_settings()
+        )
+        return settings_of(account, symbols)
+
+    async def _trades(self, symbols: Iterable[str]) -> dict[str, tuple[TradeSeen, ...]]:
+        wanted = tuple(symbols)
+        lists = await asyncio.gather(
+            *(self._venue.user_trades(symbol, limit=self._trades_per_symbol) for symbol in wanted)
+        )
+        return {symbol: trades_of(found) for symbol, found in zip(wanted, lists, strict=True)}

@@ -1,0 +1,93 @@
+"""The feed's control task against the real paper exchange: silence, and the end of a day."""
+
+import pytest
+
+from bench.feed_world import feed_world
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+DAY_MS = 86_400_000
+START_MS = 1_700_006_400_000
+
+
+@pytest.fixture
+async def world(tmp_path):
+    async with feed_world(tmp_path, "--source", "generator", "--speed", "60") as made:
+        yield made
+
+
+def socket_of(status, name):
+    return next(one for one in status["sockets"] if one["name"] == name)
+
+
+async def test_a_stalled_stream_of_a_speaking_socket_is_noticed_and_its_socket_replaced(world):
+    await world.start_feed(SYMBOLS, ("1m",))
+    await world.until_candles(1)
+    rule = {"stream": "ethusdt@markPrice@1s", "effect": "stall"}
+    await world.sim("/sim/stream-faults", [rule])
+
+    async def is_noticed():
+        return socket_of(await world.status(), "market-0")["stalls"] >= 1
+
+    await world.until(is_noticed, "the silence of one stream is noticed")
+    status = await world.status()
+    assert "ethusdt@markPrice@1s" in socket_of(status, "market-0")["last_why"]
+    assert socket_of(status, "public-0")["attempts"] == 1
+    await world.sim("/sim/stream-faults", method="DELETE")
+
+    async def is_fresh():
+        status = await world.status()
+        return not any(one["is_stale"] for one in status["symbols"])
+
+    await world.until(is_fresh, "both symbols are fresh again")
+    await world.until_candles(3)
+    assert await world.differences() == []
+
+
+async def test_a_silent_socket_is_replaced_though_its_connection_stands(world):
+    await world.start_feed(SYMBOLS, ("1m",), silence_ms_max=1_000, quiet_ms_max=300)
+    await world.until_candles(1)
+    rule = {"stream": "*@kline_1m", "effect": "stall", "scope": "socket", "for_ms": 240_000}
+    await world.sim("/sim/stream-faults", [rule])
+
+    async def is_replaced():
+        return socket_of(await world.status(), "market-0")["attempts"] >= 2
+
+    await world.until(is_replaced, "the socket is opened again")
+    await world.sim("/sim/stream-faults", method="DELETE")
+    await world.until_candles(3)
+    assert await world.differences() == []
+
+
+def write_klines(path, minutes):
+    """A file of candles as the venue publishes them, each different."""
+    rows = []
+    for number in range(minutes):
+        open_ms = START_MS + number * 60_000
+        price = 100 + number % 17
+        rows.append(
+            f"{open_ms},{price}.0,{price}.5,{price - 1}.5,{price}.2,{10 + number % 7},"
+            f"{open_ms + 59_999},1000,5,5,500,0"
+        )
+    path.write_text("\n".join(rows) + "\n")
+
+
+async def test_sockets_are_replaced_before_their_day_is_over_and_nothing_is_lost(tmp_path):
+    path = tmp_path / "ADAUSDT-1m-2023-11-14.csv"
+    write_klines(path, 2 * 1_440)
+    options = ("--source", "klines", "--path", str(path), "--speed", "7200")
+    async with feed_world(tmp_path, *options) as world:
+        await world.start_feed(("ADAUSDT",), ("5m",), life_ms_max=DAY_MS // 4)
+        started_ns = (await world.status())["market_time_ns"]
+
+        async def has_lived_longer_than_a_day():
+            status = await world.status()
+            told = (status["market_time_ns"] or 0) - started_ns > 1.2 * DAY_MS * 1_000_000
+            return told and status
+
+        status = await world.until(has_lived_longer_than_a_day, "more than a day passes", 90)
+        for socket in status["sockets"]:
+            assert socket["replaced"] >= 4
+            assert socket["replaced"] == socket["attempts"] - 1, socket["last_why"]
+        assert status["received"]["quote"] > 0
+        assert status["backfill"]["requests"] == 0
+        assert await world.differences() == []
