@@ -106,12 +106,8 @@ class OrderDesk:
             answer, outcome = await self._send_if_it_may(recorded, recorded.timestamp_ms, last_look)
             if isinstance(outcome, Rejected) and outcome.reason is VenueReason.TIMESTAMP:
                 answer, outcome = await self._send_resigned(recorded, answer, outcome, last_look)
-            latch = (
-                read_latch(outcome, self._clock.now_ns())
-                if isinstance(outcome, Throttled)
-                else None
-            )
             was_tried = outcome is not None
+            latch = read_latch(outcome, self._clock.now_ns()) if outcome is not None else None
             await self._journal(
                 answer, recorded.intent.intent_id, latch=latch, is_failure=was_tried
             )

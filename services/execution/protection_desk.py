@@ -29,7 +29,7 @@ from libs.common.runtime.metrics import (
 )
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.venue.outcome_table import Reason as VenueReason
-from libs.common.venue.outcomes import Accepted, Rejected, Throttled, describe
+from libs.common.venue.outcomes import Accepted, Rejected, describe
 from libs.common.venue.user_payloads import AlgoUpdate
 from services.execution.algo_words import algo_parameters, read_algo_answer, read_algo_event
 from services.execution.answers import decide_latch
@@ -207,8 +207,8 @@ class ProtectionDesk:
             recv_window_ms=recorded.recv_window_ms,
         )
         log.info("algo order outcome", client_algo_id=client_algo_id, outcome=describe(outcome))
-        if isinstance(outcome, Throttled):
-            latch = read_latch(outcome, self._clock.now_ns())
+        latch = read_latch(outcome, self._clock.now_ns())
+        if latch is not None:
             await self._gate.transact(
                 lambda: decide_latch(self._gate.state, latch),
                 causation_id=client_algo_id,

@@ -38,8 +38,14 @@ BATCH_MAX = 100
 USAGE_INTERVAL_MS = 60_000
 
 
-def read_latch(outcome: Throttled, now_ns: int) -> VenueLatched:
-    """Until when the venue wants to be left alone, in market time."""
+def read_latch(outcome: Outcome, now_ns: int) -> VenueLatched | None:
+    """Until when the venue wants to be left alone, in market time; None: it said nothing of it.
+
+    A request that a latch of ours kept here says nothing either: taken for the venue's word, each
+    would begin the latch anew, and where our clock went back none would ever leave again.
+    """
+    if not isinstance(outcome, Throttled) or outcome.is_local:
+        return None
     until_ms = throttled_until_ms(outcome, now_ns // NS_PER_MS)
     return VenueLatched(
         kind=LatchKind(outcome.kind.value), until_ns=until_ms * NS_PER_MS, why=outcome.message
@@ -69,8 +75,7 @@ class Reports:
         if isinstance(outcome, Accepted) or call.is_local or _is_an_answer(call):
             return
         now_ns = self._clock.now_ns() if self._clock.is_set else 0
-        if isinstance(outcome, Throttled) and call.latch is not None:
-            latch = read_latch(outcome, now_ns)
+        if call.latch is not None and (latch := read_latch(outcome, now_ns)) is not None:
             self._latched[latch.kind] = latch  # never too much: a restart has to keep to it
         self._put(_error_of(call, outcome, now_ns))
 

@@ -93,6 +93,11 @@ class Throttled(msgspec.Struct, frozen=True, tag=True, repr_omit_defaults=True):
     headers: Headers = {}
 
     @property
+    def is_local(self) -> bool:
+        """A latch of ours kept it here: nothing was sent, and the venue said nothing new."""
+        return self.status == 0
+
+    @property
     def is_fatal(self) -> bool:
         """A ban stops everything: another request prolongs it."""
         return self.kind is ThrottleKind.BANNED

@@ -7,7 +7,8 @@ from libs.common.messages.journal import OrderAnswered, OrderRejected
 from libs.common.model.order import OrderStatus
 from libs.common.model.verdict import Reason
 from libs.common.testing.builders import NOW_NS, S
-from libs.common.venue.outcomes import Throttled, classify
+from libs.common.venue.outcome_table import ThrottleKind
+from libs.common.venue.outcomes import Throttled, classify, held_back
 from services.execution.answers import decide_answer, decide_latch
 from services.execution.reports import read_latch
 from services.execution.state import State
@@ -122,7 +123,13 @@ def test_what_the_venue_says_becomes_a_time_of_the_market(
     outcome = classify(status, body, headers, is_order=True)
     assert isinstance(outcome, Throttled)
     latch = read_latch(outcome, NOW_NS)
+    assert latch is not None
     assert (latch.kind, (latch.until_ns - NOW_NS) // MS) == (kind, wait_ms)
+
+
+def test_what_our_own_latch_kept_here_begins_no_latch_anew() -> None:
+    kept_here = held_back(ThrottleKind.REQUEST_LIMIT, NOW_NS // MS - 4_000)
+    assert read_latch(kept_here, NOW_NS) is None
 
 
 def test_a_latch_survives_a_restart_and_a_person_may_end_one_kind_of_it() -> None:

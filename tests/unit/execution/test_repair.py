@@ -110,7 +110,7 @@ def test_an_adopted_position_is_the_venues_and_keeps_what_was_earned():
     protected.fold(adopted("-0.5", "61000.5"))
     position = protected.state.positions["BTCUSDT"]
     assert (position.quantity, position.entry_price) == (Decimal("-0.5"), Decimal("61000.5"))
-    assert (position.realized_pnl, position.commission) == (Decimal(0), Decimal(0))
+    assert (position.realized_pnl, position.commissions) == (Decimal(0), {})
 
 
 def test_a_phantom_that_is_adopted_away_is_owed_no_stop_and_its_stop_is_canceled():
