@@ -21,10 +21,9 @@ COPY deploy/image/portcullis.py /opt/portcullis/venv/bin/portcullis
 RUN chmod 0555 /opt/portcullis/venv/bin/portcullis \
     && /opt/portcullis/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
         /opt/portcullis/venv/lib /opt/portcullis/app \
-    && install -d -o 10001 -g 10001 -m 0700 /volumes/var \
-    && for name in broker venue feed signal risk execution reconciler operator; do \
-        install -d -o 10001 -g 10001 -m 0700 "/volumes/keys/$name"; done \
-    && install -d -o 10001 -g 10001 -m 0700 /volumes/broker-store /volumes/venue-store /volumes/audit
+    && for name in broker feed signal risk execution reconciler provision operator; do \
+        install -d -m 0700 "/volumes/keys/$name"; done \
+    && install -d -m 0700 /volumes/broker-store /volumes/venue-store /volumes/audit /volumes/desk
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=0

