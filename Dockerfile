@@ -23,7 +23,7 @@ RUN chmod 0555 /opt/portcullis/venv/bin/portcullis \
         /opt/portcullis/venv/lib /opt/portcullis/app \
     && for name in broker feed signal risk execution reconciler provision operator; do \
         install -d -m 0700 "/volumes/keys/$name"; done \
-    && install -d -m 0700 /volumes/broker-store /volumes/venue-store /volumes/audit /volumes/desk
+    && install -d -m 0700 /volumes/broker-store /volumes/venue-store /volumes/audit /volumes/desk /volumes/metrics
 
 FROM ${PYTHON_IMAGE}
 ARG VERSION=0

@@ -138,7 +138,7 @@ def down_and_up() -> None:
 
 def count_log_lines() -> None:
     """Every line once."""
-    count, repeated = repeated_log_lines()
+    count, repeated = repeated_log_lines(VICTIMS)
     say(f"{count} log lines, {len(repeated)} of them more than once")
     if repeated:
         raise DrillFailed(f"logged twice: {repeated[0][:200]}")

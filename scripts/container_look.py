@@ -190,11 +190,14 @@ def judge_until_whole(symbols: tuple[str, ...], timeout_s: float) -> Judgement:
     return seen[-1]
 
 
-def repeated_log_lines() -> tuple[int, list[str]]:
-    """How many lines all containers logged, and those that stand there more than once."""
+def repeated_log_lines(services: tuple[str, ...]) -> tuple[int, list[str]]:
+    """How many lines these services logged, and those that stand there more than once.
+
+    Every line tells its time to the microsecond, so that two alike are one that was written twice.
+    """
     lines = [
         line
-        for line in compose("logs", "--no-color").splitlines()
+        for line in compose("logs", "--no-color", *services).splitlines()
         if line.partition("|")[2].strip()
     ]
     counted = Counter(lines)

@@ -18,8 +18,8 @@ COMMON_MODULES = {
     ),
     "runtime": (
         "broker bus bus_client bus_identity clock config credentials errors health http "
-        "http_problem http_tokens journal log metrics provisioning retry_read secret service trace venue_client "
-        "venue_http venue_reader venue_settings venue_socket venue_transport websocket"
+        "http_problem http_tokens journal log metrics provisioning retry_read secret service trace "
+        "venue_client venue_http venue_reader venue_settings venue_socket venue_transport websocket"
     ),
     "testing": "builders scripted_venue venue_calls",
 }
