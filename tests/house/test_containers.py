@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cli.broker_users import API_ELSEWHERE, CORE, ZONES
 from cli.config import SERVICE_PORTS, SERVICES
 from cli.run_plan import service_settings
 from libs.common.runtime.config import Mode, load_config
@@ -168,6 +169,13 @@ def test_the_configuration_of_each_mode_is_one_that_every_service_takes(root, mo
         assert common.bus.identity_file is not None
         if name == "execution":
             check_mode(common, settings)
+
+
+def test_each_container_knows_jetstream_by_the_name_it_has_in_its_zone(containers):
+    for zone, names in ZONES.items():
+        for name in names:
+            told = containers[name]["environment"].get("PORTCULLIS_BUS__API_PREFIX", "$$JS.API")
+            assert told == ("$$JS.API" if zone == CORE else API_ELSEWHERE), name
 
 
 def test_the_image_holds_nothing_that_is_not_named(root):

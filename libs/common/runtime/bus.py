@@ -191,7 +191,8 @@ class Bus:
     @property
     def jetstream(self) -> JetStreamContext:
         """JetStream calls with the configured timeout."""
-        return self._client.jetstream(timeout=self._settings.publish_timeout_ms / 1000)
+        timeout_s = self._settings.publish_timeout_ms / 1000
+        return self._client.jetstream(timeout=timeout_s, prefix=self._settings.api_prefix)
 
     async def publish(
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None

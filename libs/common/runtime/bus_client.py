@@ -44,6 +44,8 @@ class BusClient(Client):
         self._replies_prefix = self.new_inbox()
         subscription = await self.subscribe(f"{self._replies_prefix}.*", cb=_drop)
         self._replies_sid = subscription._id  # noqa: SLF001 - it has no public name
+        # `ask` must not overtake it: between accounts the broker forgets whom nobody listens for.
+        await self.flush()
 
     async def ask(
         self, subject: str, payload: bytes, headers: dict[str, str], timeout_s: float

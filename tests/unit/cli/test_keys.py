@@ -100,8 +100,9 @@ def test_a_damaged_identity_is_named_and_not_replaced(tmp_path):
 
 def test_nobody_may_write_the_journal_but_execution_and_nobody_may_delete():
     for name, found in rights("paper").items():
-        journals = [subject for subject in found.says if subject.startswith(("journal", ">"))]
+        said = (*found.stores, *found.says)
+        journals = [subject for subject in said if subject.startswith(("journal", ">", "*"))]
         assert journals == (["journal.paper"] if name == "execution" else [])
-        assert not [subject for subject in found.says if "DELETE" in subject or "PURGE" in subject]
+        assert not [asked for asked in found.asks if "DELETE" in asked or "PURGE" in asked]
         assert not [subject for subject in found.hears if subject in (">", "_INBOX.>")]
     assert "U1" in broker_users("paper", dict.fromkeys(IDENTITIES, "U1"))
