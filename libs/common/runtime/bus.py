@@ -154,7 +154,8 @@ class Bus:
                 return bus
         raise BusUnavailable(
             f"no broker at {_without_password(settings.url)}"
-            f" after {settings.connect_attempts_max} attempts; start nats-server or set bus.url"
+            f" after {settings.connect_attempts_max} attempts"
+            f" ({bus._error_told or 'no answer'}); start nats-server or set bus.url"
         )
 
     async def _open(self, name: str) -> None:
