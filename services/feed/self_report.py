@@ -236,6 +236,7 @@ class SelfReport:
                 "share": self.rest_share,
                 "from_rest": dict(core.from_rest),
                 "rounds": self._parts.fallback.rounds,
+                "requests": self._parts.fallback.requests,
                 "failures": self._parts.fallback.failures,
                 "last_failure": self._parts.fallback.last_failure,
             },

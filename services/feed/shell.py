@@ -310,7 +310,8 @@ class FeedShell:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._settings.tick_interval_ms / 1_000)
-            self._inbox.put_latest("tick", Tick(self._candle_ns()))
+            if now_ns := self._candle_ns():
+                self._inbox.put_latest("tick", Tick(now_ns))
 
     def _venue_ns(self) -> int:
         """The venue's time, whose minutes its weight is counted in; ours until it is known."""
