@@ -14,6 +14,7 @@ from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import FEED_GAPS, FEED_GAPS_FILLED
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient
+from libs.common.runtime.venue_transport import VenueCall
 from services.feed.announcements import bar_of
 from services.feed.backfill import Backfill
 from services.feed.backoff import AttemptBudget
@@ -21,8 +22,10 @@ from services.feed.binance_stream import MarketStream
 from services.feed.config import FeedConfig
 from services.feed.connection import Listener
 from services.feed.core import FeedCore, Limits
+from services.feed.depth_desk import DepthDesk
 from services.feed.events import (
     ClockEvent,
+    ContractEvent,
     DepthEvent,
     Frame,
     KlineEvent,
@@ -30,12 +33,16 @@ from services.feed.events import (
     QuoteEvent,
     TradeEvent,
 )
+from services.feed.fitness import Fitness
 from services.feed.inbox import Inbox, Proof, SocketDown, SocketUp, Tick, Unreadable
+from services.feed.instrument_reader import InstrumentReader
+from services.feed.instruments import Instruments
 from services.feed.kline_series import AskKlines
 from services.feed.plan import SocketPlan, plan_sockets
 from services.feed.publisher import Publisher
 from services.feed.recorder import Recorder
 from services.feed.self_report import Parts, SelfReport
+from services.feed.skew import SkewWatch
 from services.feed.trade_series import AskTrades
 
 log = get_logger(__name__)
@@ -71,8 +78,8 @@ class FeedShell:
         listener = Listener(
             self._on_frame,
             self._on_unreadable,
-            lambda plan: self._inbox.put(SocketUp(plan)),
-            lambda plan: self._inbox.put(SocketDown(plan)),
+            self._on_up,
+            self._on_down,
             self._record_frame if self._recorder is not None else None,
         )
         budget = AttemptBudget(settings.attempts_max, settings.attempts_window_ms)
@@ -90,9 +97,21 @@ class FeedShell:
             if settings.api_key_file is None
             else load_secret(common, "feed.api_key_file", settings.api_key_file).reveal(),
             limits=venue_limits(common),
-            on_call=lambda call: self._backfill.on_call(call),  # noqa: PLW0108 - made below
+            on_call=self._on_call,
         )
         self._backfill = Backfill(self._venue, settings, dice, context.clock)
+        self._instruments = InstrumentReader(
+            Instruments(
+                common.symbols,
+                age_ms_max=settings.instruments_age_ms_max,
+                warn_ahead_ms=settings.delivery_warn_ahead_ms,
+            ),
+            self._venue, context.clock, context.health, settings, dice,
+        )  # fmt: skip
+        self._skew = SkewWatch(self._venue, context.clock, context.health, settings)
+        self._depth = DepthDesk(
+            common.symbols, self._venue, context.bus, context.clock, settings, dice
+        )
         self._publisher = Publisher(
             self._core,
             self._inbox,
@@ -113,6 +132,7 @@ class FeedShell:
                 publisher=self._publisher,
                 backfill=self._backfill,
                 recorder=self._recorder,
+                fitness=Fitness(self._instruments, self._skew, self._depth),
             )
         )
         self._letters_minute = 0
@@ -133,6 +153,11 @@ class FeedShell:
         context.spawn(self._report.run(), "health-report")
         if not self._is_paper:
             context.spawn(self._tick(), "tick")
+        context.spawn(self._instruments.run(), "instruments")
+        context.spawn(self._skew.run(), "skew")
+        if self._depth.books:
+            context.spawn(self._depth.run(), "depth")
+            context.spawn(self._depth.rebuild(), "depth-snapshots")
         for stream in self._streams:
             context.spawn(stream.run(), f"socket-{stream.plan.name}")
 
@@ -157,6 +182,19 @@ class FeedShell:
             self._recorder.close()
         await self._venue.close_connection()
 
+    def _on_call(self, call: VenueCall) -> None:
+        self._backfill.on_call(call)
+        self._depth.on_call(call)
+
+    def _on_up(self, plan: SocketPlan) -> None:
+        self._inbox.put(SocketUp(plan))
+        if self._recorder is not None:
+            self._recorder.on_reconnected(plan.streams)
+
+    def _on_down(self, plan: SocketPlan) -> None:
+        self._inbox.put(SocketDown(plan))
+        self._depth.on_down(plan)
+
     # -- the reader's side: nothing here waits ---------------------------------------------------
 
     def _on_frame(self, plan: SocketPlan, frame: Frame) -> bool:
@@ -165,6 +203,9 @@ class FeedShell:
             if self._is_paper:
                 return self._inbox.offer(Proof(plan, data))
             self._on_unreadable(plan, b"", "a clock frame outside the paper world")
+            return True
+        if isinstance(data, ContractEvent):
+            self._instruments.hint(data.symbol)
             return True
         if not isinstance(data, QuoteEvent | TradeEvent | KlineEvent | MarkEvent | DepthEvent):
             return True
@@ -181,6 +222,7 @@ class FeedShell:
             return True
         if isinstance(data, DepthEvent):
             self._core.received["depth"] += 1
+            self._depth.offer(frame.stream, data)
             return True
         self._core.received["trade" if isinstance(data, TradeEvent) else "kline"] += 1
         if isinstance(data, KlineEvent) and not data.bar.is_closed:
