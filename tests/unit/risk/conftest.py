@@ -117,7 +117,14 @@ def make_account(**changes):
 
 def make_health(**changes):
     ages = dict.fromkeys(("quote_age_ms", "mark_age_ms", "trade_age_ms"), 10)
-    sound = {"symbol": "BTCUSDT", **ages, "is_stale": False, "status": "TRADING", "refusal": ""}
+    sound = {
+        "symbol": "BTCUSDT",
+        **ages,
+        "is_stale": False,
+        "is_gapped": False,
+        "status": "TRADING",
+        "refusal": "",
+    }
     return SymbolHealth(**{**sound, **changes})
 
 
