@@ -158,14 +158,6 @@ def symbol_trades(case: Case) -> Verdict:
     return _verdict("symbol_trades", is_fit, Reason.INPUT_STALE, limit, observed)
 
 
-def candle_gap(case: Case) -> Verdict:
-    """No candles of the symbol are missing for long; whoever wants out may leave all the same."""
-    is_gapped = case.facts.health is not None and case.facts.health.is_gapped
-    observed = "candles are missing" if is_gapped else "none known"
-    is_whole = case.is_exit or not is_gapped
-    return _verdict("candle_gap", is_whole, Reason.INPUT_STALE, "no long gap", observed)
-
-
 def account_silence(case: Case) -> Verdict:
     """Execution said not long ago how the account stands."""
     limit_ms = case.limits.account_silence_ms_max
@@ -292,7 +284,6 @@ CHECKS: tuple[Callable[[Case], Verdict], ...] = (
     quote_age,
     mark_age,
     symbol_trades,
-    candle_gap,
     account_silence,
     symbol_allowed,
     day_loss,

@@ -121,7 +121,6 @@ def make_health(**changes):
         "symbol": "BTCUSDT",
         **ages,
         "is_stale": False,
-        "is_gapped": False,
         "status": "TRADING",
         "refusal": "",
     }

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from libs.common.messages.intents import ApprovalBody
-from libs.common.messages.market import MarketHealth, SymbolHealth
+from libs.common.messages.market import MarketHealth
 from libs.common.model.intent import Purpose
 from libs.common.model.order import OrderStatus, OrderType, Side, TimeInForce
 from libs.common.model.trading_state import TradingState
@@ -201,37 +201,6 @@ def test_a_missing_stale_or_absurd_mark_is_refused(make, marks):
     assert_refused(judge(make, facts=facts), Reason.INPUT_STALE, "mark_age")
 
 
-def health(*gapped):
-    told = [
-        SymbolHealth(
-            symbol=symbol, quote_age_ms=1, mark_age_ms=1, trade_age_ms=1,
-            is_stale=symbol in gapped, is_gapped=symbol in gapped,
-        )
-        for symbol in ("BTCUSDT", "ETHUSDT")
-    ]  # fmt: skip
-    return MarketHealth(
-        message_id="h", causation_id="h", correlation_id="h", ts_event_ns=1, ts_published_ns=1,
-        source="feed", is_connected=True, symbols=tuple(told), received={}, published={},
-        conflated={},
-    )  # fmt: skip
-
-
-def test_while_candles_of_a_symbol_are_missing_nothing_is_entered_and_an_exit_passes(make):
-    board = Board()
-    board.hear_health(health("BTCUSDT"), 0)
-    facts = board.facts("BTCUSDT", now_ns=make.now_ns, heard_now_ns=0)
-    assert facts.health.is_gapped
-    assert not board.facts("ETHUSDT", now_ns=make.now_ns, heard_now_ns=0).health.is_gapped
-    gapped = make.health(is_stale=True, is_gapped=True)
-    assert_refused(judge(make, facts=make.facts(health=gapped)), Reason.INPUT_STALE, "candle_gap")
-    intent = make.intent(purpose=Purpose.EXIT, side=Side.SELL)
-    account = make.account(positions=(make.position("0.5"),))
-    facts = make.facts(account=account, health=gapped)
-    assert isinstance(judge(make, intent=intent, facts=facts), ApprovalBody)
-    board.hear_health(health(), 0)
-    assert not board.facts("BTCUSDT", now_ns=make.now_ns, heard_now_ns=0).health.is_gapped
-
-
 @pytest.mark.parametrize("purpose", list(Purpose))
 def test_an_unknown_account_is_refused(make, purpose):
     decision = judge(make, intent=make.intent(purpose=purpose), facts=make.facts(account=None))
@@ -268,6 +237,20 @@ def test_a_symbol_that_the_feed_does_not_vouch_for_is_not_entered_but_can_be_lef
     leaving = make.intent(purpose=Purpose.EXIT, side=Side.SELL)
     facts = make.facts(account=account, **changes)
     assert isinstance(judge(make, intent=leaving, facts=facts), ApprovalBody)
+
+
+def test_a_symbol_that_the_feed_does_not_name_any_more_is_not_known(make):
+    board = Board()
+    envelope = dict.fromkeys(("message_id", "causation_id", "correlation_id", "source"), "h")
+    counts = {name: {} for name in ("received", "published", "conflated")}
+    for symbols, known in (((make.health(),), make.health()), ((), None)):
+        told = MarketHealth(
+            **envelope, **counts, ts_event_ns=1, ts_published_ns=1, is_connected=True,
+            symbols=symbols,
+        )  # fmt: skip
+        board.hear_health(told, 5_000_000)
+        facts = board.facts("BTCUSDT", now_ns=make.now_ns, heard_now_ns=7_000_000)
+        assert (facts.health, facts.health_silence_ms) == (known, 2)
 
 
 @pytest.mark.parametrize("allowed", [(), ("ETHUSDT",)])
