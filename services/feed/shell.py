@@ -13,6 +13,7 @@ from libs.common.runtime.health import Level
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient
+from libs.common.runtime.venue_transport import VenueCall
 from services.feed.announcements import bar_of
 from services.feed.backfill import Backfill
 from services.feed.backoff import AttemptBudget
@@ -23,6 +24,7 @@ from services.feed.core import FeedCore, Limits
 from services.feed.event_times import BEHIND, EventTimes, SocketTime
 from services.feed.events import (
     ClockEvent,
+    ContractEvent,
     DepthEvent,
     Frame,
     KlineEvent,
@@ -33,6 +35,7 @@ from services.feed.events import (
     RestQuote,
     TradeEvent,
 )
+from services.feed.fitness import Fitness
 from services.feed.inbox import Inbox, Proof, RefusedTrade, SocketDown, SocketUp, Tick, Unreadable
 from services.feed.kline_series import AskKlines, Revised
 from services.feed.plan import SocketPlan, plan_sockets
@@ -92,6 +95,7 @@ class FeedShell:
         ]  # fmt: skip
         self._venue = self._new_venue()
         self._backfill = Backfill(self._venue, settings, dice, context.clock)
+        self._fitness = Fitness(context, self._venue, dice, self._recorder)
         self._publisher = Publisher(
             self._core,
             self._inbox,
@@ -121,8 +125,8 @@ class FeedShell:
         return Listener(
             self._on_frame,
             self._on_unreadable,
-            lambda plan: self._inbox.put(SocketUp(plan)),
-            lambda plan: self._inbox.put(SocketDown(plan)),
+            self._on_up,
+            self._on_down,
             self._record_frame if self._recorder is not None else None,
             self._judge,
         )
@@ -135,7 +139,7 @@ class FeedShell:
             self._venue_ns,
             api_key=None if key is None else key.reveal(),
             limits=venue_limits(common),
-            on_call=lambda call: self._backfill.on_call(call),  # noqa: PLW0108 - made after
+            on_call=self._on_call,
         )
 
     def _new_report(self) -> SelfReport:
@@ -150,6 +154,7 @@ class FeedShell:
                 recorder=self._recorder,
                 times=self._times,
                 fallback=self._fallback,
+                fitness=self._fitness,
             )
         )
 
@@ -169,6 +174,7 @@ class FeedShell:
         context.spawn(self._fallback.run(), "rest-fallback")
         if not self._is_paper:
             context.spawn(self._tick(), "tick")
+        self._fitness.start()
         for stream in self._streams:
             context.spawn(stream.run(), f"socket-{stream.plan.name}")
 
@@ -193,6 +199,19 @@ class FeedShell:
             self._recorder.close()
         await self._venue.close_connection()
 
+    def _on_call(self, call: VenueCall) -> None:
+        self._backfill.on_call(call)
+        self._fitness.depth.on_call(call)
+
+    def _on_up(self, plan: SocketPlan) -> None:
+        self._inbox.put(SocketUp(plan))
+        if self._recorder is not None:
+            self._recorder.on_reconnected(plan.streams)
+
+    def _on_down(self, plan: SocketPlan) -> None:
+        self._inbox.put(SocketDown(plan))
+        self._fitness.depth.on_down(plan)
+
     # -- the reader's side: nothing here waits ---------------------------------------------------
 
     def _on_frame(self, plan: SocketPlan, frame: Frame) -> bool:
@@ -201,6 +220,9 @@ class FeedShell:
             if self._is_paper:
                 return self._inbox.offer(Proof(plan, data))
             self._on_unreadable(plan, b"", "a clock frame outside the paper world")
+            return True
+        if isinstance(data, ContractEvent):
+            self._fitness.reader.hint(data.symbol)
             return True
         if not isinstance(data, QuoteEvent | TradeEvent | KlineEvent | MarkEvent | DepthEvent):
             return True
@@ -214,6 +236,7 @@ class FeedShell:
             return True
         if isinstance(data, DepthEvent):
             self._core.received["depth"] += 1
+            self._fitness.depth.offer(frame.stream, data)
             return True
         self._core.received["trade" if isinstance(data, TradeEvent) else "kline"] += 1
         if isinstance(data, KlineEvent) and not data.bar.is_closed:
