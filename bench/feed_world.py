@@ -134,7 +134,7 @@ class FeedWorld:
                 [c.open_ns // NS_PER_MS, *map(str, (c.open, c.high, c.low, c.close, c.volume))]
                 for c in candles
             ]
-            listed = await self._klines(symbol, interval, told[0][0], told[-1][0])
+            listed = await self.klines(symbol, interval, told[0][0], told[-1][0])
             if told != listed:
                 wrong = [row for row in told if row not in listed]
                 missing = [row for row in listed if row not in told]
@@ -144,9 +144,10 @@ class FeedWorld:
                 )
         return found
 
-    async def _klines(
+    async def klines(
         self, symbol: str, interval: str, first_ms: Any, last_ms: Any
     ) -> list[list[Any]]:
+        """What the venue lists, from the bar of one opening time to that of another."""
         rows: list[list[Any]] = []
         while not rows or rows[-1][0] < last_ms:
             query = {

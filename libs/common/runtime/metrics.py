@@ -34,6 +34,9 @@ MARKET_PUBLISHED = Counter("feed_published_total", "Market messages published", 
 MARKET_CONFLATED = Counter("feed_conflated_total", "Messages replaced by a newer one", ["kind"])
 STREAM_CONNECTED = Gauge("ws_connected", "1 while the socket is up", ["stream"])
 STREAM_RECONNECTS = Counter("ws_reconnect_attempts_total", "Attempts to connect", ["stream"])
+STREAM_WORDS_MISSING = Counter(
+    "user_stream_words_missing_total", "Fills of which the user stream told one half only", ["half"]
+)
 FEED_GAPS = Counter("feed_gap_total", "Gaps found in candles", ["symbol"])
 FEED_GAPS_FILLED = Counter("feed_gap_filled_total", "Gaps filled by REST", ["symbol"])
 
