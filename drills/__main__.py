@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import uvloop
 
-from drills import faults
+from drills import faults, hours
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,7 +17,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("faults", help="inject every fault once, and print the table")
     command.add_argument("--only", default="*", metavar="PATTERN", help="as in '*candle*'")
+    command = commands.add_parser("hours", help="a long run under random stream faults")
+    command.add_argument("--hours", type=float, default=6.0, help="market time")
+    command.add_argument("--speed", type=int, default=90, help="market seconds per wall second")
+    command.add_argument("--seed", type=int, default=1, help="of the faults")
     options = parser.parse_args(arguments)
+    if options.command == "hours":
+        return uvloop.run(hours.main(options.hours, options.speed, options.seed))
     return uvloop.run(faults.main(options.only))
 
 

@@ -7,6 +7,7 @@ that execution learns by itself.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -219,7 +220,7 @@ def venue_wallet(account: dict[str, Any]) -> Decimal:
 @contextlib.asynccontextmanager
 async def account_rig(folder: Path) -> AsyncIterator[AccountRig]:
     """A world that trades; ended whatever happened."""
-    folder.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     broker = Broker(folder / "broker")
     async with aiohttp.ClientSession() as http:
         rig = AccountRig(folder, broker, http)

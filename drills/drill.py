@@ -17,6 +17,8 @@ LOOK_S: Final = 0.01
 WAIT_S: Final = 25.0
 """Wall time after which a drill that waits in vain is given up."""
 
+NO_CONDITIONS: Final = {"clock_offset_ms": 0, "zero_tick_symbols": [], "odd_symbols": []}
+
 Seen = Callable[[dict[str, Any], dict[str, Any]], str]
 """What tells of the fault, in words, from the feed's status before and now; empty while unseen."""
 
@@ -54,7 +56,8 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True):
 
 async def run(rig: MarketRig, drill: Drill) -> Outcome:
     """Run one drill; whatever goes wrong is in its outcome."""
-    seen_by, detected_ms, healed_ms, lost, why = "", None, None, (), ""
+    seen_by, detected_ms, healed_ms, why = "", None, None, ""
+    lost: tuple[str, ...] = ()
     since = await rig.count_candles()
     try:
         await rig.until_calm()
@@ -75,6 +78,7 @@ async def run(rig: MarketRig, drill: Drill) -> Outcome:
     finally:
         await rig.stream_faults()
         await rig.world.sim("/sim/faults", method="DELETE")
+        await rig.world.sim("/sim/conditions", NO_CONDITIONS)
     try:
         lost = await rig.losses(since)
     except (IndexError, OSError) as error:

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.feed_world import FeedWorld, feed_world
+from drills.book_witness import BookWitness, book_witness
 from libs.common.messages import subjects
 from libs.common.messages.codec import decode
-from libs.common.messages.market import Candle, Mark, MarketHealth, Quote
+from libs.common.messages.market import Candle, Depth, Mark, MarketHealth, Quote
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
+WITNESSED: Final = "BTCUSDT"
+"""The symbol whose book is heard from the venue, too."""
 SPEED: Final = 20
 """Market seconds per wall second: a bar closes every three seconds."""
 SILENCE_MS: Final = 800
@@ -48,10 +51,12 @@ PRICE_FACTOR_MAX: Final = Decimal("1.5")
 class MarketRig:
     """The world, what was heard on its bus, and the lies found in it."""
 
-    def __init__(self, world: FeedWorld, speed: int) -> None:
+    def __init__(self, world: FeedWorld, speed: int, witness: BookWitness) -> None:
         self.world = world
+        self.witness = witness
         self.speed = speed
         self.newest_ns: dict[tuple[str, str], int] = {}
+        self.agreed_ns: dict[str, int] = {}
         self.wrong: list[str] = []
         self.told_stale: Counter[str] = Counter()
         self._prices: dict[str, Decimal] = {}
@@ -61,6 +66,7 @@ class MarketRig:
         bus = self.world.bus
         await bus.subscribe(subjects.quote("*"), self._on_quote)
         await bus.subscribe(subjects.mark("*"), self._on_mark)
+        await bus.subscribe(subjects.depth("*"), self._on_depth)
         await bus.subscribe(subjects.MARKET_HEALTH, self._on_health)
 
     async def _on_quote(self, _: str, payload: bytes, __: dict[str, str]) -> None:
@@ -70,6 +76,11 @@ class MarketRig:
     async def _on_mark(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         said = decode(payload, Mark)
         self._hear("mark", said.symbol, said.ts_event_ns, said.mark_price)
+
+    async def _on_depth(self, _: str, payload: bytes, __: dict[str, str]) -> None:
+        said = decode(payload, Depth)
+        if said.is_valid and said.symbol == WITNESSED and self.witness.agrees(said):
+            self.agreed_ns[said.symbol] = said.ts_event_ns
 
     def _hear(self, kind: str, symbol: str, ts_event_ns: int, price: Decimal) -> None:
         key = kind, symbol
@@ -138,15 +149,15 @@ class MarketRig:
         for (symbol, interval), candles in series.items():
             first_ms, last_ms = (candles[end].open_ns // NS_PER_MS for end in (0, -1))
             listed = await self.world.klines(symbol, interval, first_ms, last_ms)
-            found += differences(f"{symbol} {interval}", candles, listed, since > 0)
+            found += differences(f"{symbol} {interval}", candles, listed, is_first_old=since > 0)
         return (*found, *said[:3])
 
 
 def differences(
-    name: str, candles: Sequence[Candle], listed: Sequence[Sequence[Any]], is_first_old: bool
+    name: str, candles: Sequence[Candle], listed: Sequence[Sequence[Any]], *, is_first_old: bool
 ) -> list[str]:
     """Bar by bar, where stored candles are not the venue's; an old first one counts by its time."""
-    told = [
+    told: list[list[Any]] = [
         [one.open_ns // NS_PER_MS, *map(str, (one.open, one.high, one.low, one.close, one.volume))]
         for one in candles
     ]
@@ -187,15 +198,21 @@ async def market_rig(
     symbols: Sequence[str] = SYMBOLS,
     intervals: Sequence[str] = ("1m",),
     speed: int = SPEED,
-    options: Sequence[str] = (),
-    **settings: object,
+    settings: Mapping[str, object] | None = None,
+    module: str = "services.feed",
+    also: Mapping[str, str] | None = None,
 ) -> AsyncIterator[MarketRig]:
     """The paper exchange at a speed, a broker, and a feed that has stored its first candles."""
     listed = ("--symbols", ",".join(symbols), "--source", "generator", "--seed", "7")
-    async with feed_world(folder, *listed, "--speed", str(speed), *options) as world:
-        rig = MarketRig(world, speed)
+    async with (
+        feed_world(folder, *listed, "--speed", str(speed)) as world,
+        book_witness(world.venue_url, WITNESSED) as witness,
+    ):
+        rig = MarketRig(world, speed, witness)
         await rig.listen()
-        await world.start_feed(symbols, intervals, **{**SETTINGS, **settings})
+        await world.start_feed(
+            symbols, intervals, module=module, also=also, **{**SETTINGS, **(settings or {})}
+        )
         await world.until_candles(1)
         await rig.until_calm()
         yield rig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drills.drill import Before, Seen
-from drills.market_rig import MarketRig, socket_of
+from drills.market_rig import WITNESSED, MarketRig, socket_of
 
 Status = dict[str, Any]
 
@@ -104,3 +104,8 @@ async def bar_stored(rig: MarketRig, before: Before) -> bool:
     """Every symbol has a stored candle that closed after the fault began."""
     closed = {one.symbol for one in await rig.world.candles() if one.close_ns > before.market_ns}
     return len(closed) == len({symbol for _, symbol in before.newest_ns})
+
+
+async def depth_equals_venue(rig: MarketRig, before: Before) -> bool:
+    """A book on the bus, newer than the fault, was the venue's own, level by level."""
+    return rig.agreed_ns.get(WITNESSED, 0) > before.market_ns
