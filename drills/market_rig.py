@@ -42,9 +42,9 @@ SETTINGS: Final[Mapping[str, object]] = {
     "backfill_wait_max_ms": 500,
     "health_interval_ms": 50,
 }
-AGE_SLACK_MS: Final = 4_000
-"""Market time by which a told age may fall short of what is heard here: health is told every
-50 ms of wall time, and a message on its way is counted there before it is heard here."""
+AGE_SLACK_MS: Final = 500
+"""Wall time by which a told age may fall short of what is heard here: what was received waits for
+the broker to store a candle before it is said, and a message on its way counts there first."""
 PRICE_FACTOR_MAX: Final = Decimal("1.5")
 
 
@@ -99,7 +99,7 @@ class MarketRig:
                 if age_ms is None or heard_ns is None or one.is_stale:
                     continue
                 true_ms = (said.ts_event_ns - heard_ns) // NS_PER_MS
-                if true_ms > age_ms + AGE_SLACK_MS:
+                if true_ms > age_ms + AGE_SLACK_MS * self.speed:
                     self.wrong.append(
                         f"{kind} of {one.symbol} told as {age_ms} ms old, {true_ms} ms in truth"
                     )
