@@ -19,7 +19,7 @@ import msgspec
 
 from libs.common.runtime.service import run_service
 from libs.common.runtime.websocket import OnClose, OnFrame, Socket, connect
-from services.feed import connection, shell
+from services.feed import connection
 from services.feed.__main__ import start
 from services.feed.config import FeedConfig
 from services.feed.connection import Listener
@@ -79,7 +79,7 @@ def main() -> None:
         made(self, watch.raising(on_frame), *others, **more)
 
     setattr(connection, "connect", watch.connect)  # noqa: B010 - types forbid to replace a function
-    setattr(shell.Listener, "__init__", watched)  # noqa: B010
+    setattr(Listener, "__init__", watched)  # noqa: B010
     try:
         run_service("feed", FeedConfig, start)
     finally:

@@ -6,12 +6,11 @@ import random
 from libs.common.messages import subjects
 from libs.common.messages.codec import UndecodableError, decode
 from libs.common.messages.market import Candle
-from libs.common.runtime.clock import NS_PER_S, PaperClock, monotonic_ns, wall_ns
+from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, PaperClock, monotonic_ns, wall_ns
 from libs.common.runtime.credentials import load_secret, venue_limits
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.health import Level
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.metrics import FEED_GAPS, FEED_GAPS_FILLED
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient
 from libs.common.runtime.venue_transport import VenueCall
@@ -23,24 +22,29 @@ from services.feed.config import FeedConfig
 from services.feed.connection import Listener
 from services.feed.core import FeedCore, Limits
 from services.feed.depth_desk import DepthDesk
+from services.feed.event_times import BEHIND, EventTimes, SocketTime
 from services.feed.events import (
     ClockEvent,
     ContractEvent,
     DepthEvent,
     Frame,
     KlineEvent,
+    MarketEvent,
     MarkEvent,
     QuoteEvent,
+    RestMark,
+    RestQuote,
     TradeEvent,
 )
 from services.feed.fitness import Fitness
-from services.feed.inbox import Inbox, Proof, SocketDown, SocketUp, Tick, Unreadable
+from services.feed.inbox import Inbox, Proof, RefusedTrade, SocketDown, SocketUp, Tick, Unreadable
 from services.feed.instrument_reader import InstrumentReader
 from services.feed.instruments import Instruments
-from services.feed.kline_series import AskKlines
+from services.feed.kline_series import AskKlines, Revised
 from services.feed.plan import SocketPlan, plan_sockets
 from services.feed.publisher import Publisher
 from services.feed.recorder import Recorder
+from services.feed.rest_fallback import RestFallback
 from services.feed.self_report import Parts, SelfReport
 from services.feed.skew import SkewWatch
 from services.feed.trade_series import AskTrades
@@ -49,6 +53,15 @@ log = get_logger(__name__)
 
 #: Bytes of an unreadable frame that are kept with its dead letter.
 FRAME_BYTES_KEPT_MAX = 4_096
+_KINDS: dict[type, str] = {
+    QuoteEvent: "quote",
+    RestQuote: "quote",
+    MarkEvent: "mark",
+    RestMark: "mark",
+    TradeEvent: "trade",
+    KlineEvent: "kline",
+    DepthEvent: "depth",
+}
 
 
 class FeedShell:
@@ -58,11 +71,12 @@ class FeedShell:
         common, settings = context.common, context.settings
         self._context = context
         self._settings = settings
-        self._core = FeedCore(common.symbols, common.candle_intervals, _limits(settings))
         self._inbox = Inbox(settings.inbox_messages_max)
-        self._symbols = frozenset(common.symbols)
+        self._times = EventTimes(settings.ahead_ms_max, settings.behind_ms_max)
         paper_clock = context.clock if isinstance(context.clock, PaperClock) else None
         self._is_paper = paper_clock is not None
+        limits = _limits(settings, is_paper=self._is_paper)
+        self._core = FeedCore(common.symbols, common.candle_intervals, limits)
         plans = plan_sockets(
             common.symbols,
             common.candle_intervals,
@@ -75,30 +89,15 @@ class FeedShell:
             if settings.record_folder is not None
             else None
         )
-        listener = Listener(
-            self._on_frame,
-            self._on_unreadable,
-            self._on_up,
-            self._on_down,
-            self._record_frame if self._recorder is not None else None,
-        )
         budget = AttemptBudget(settings.attempts_max, settings.attempts_window_ms)
         self._streams = [
             MarketStream(
-                plan, common.venue.stream_url, settings, budget, dice, listener,
+                plan, common.venue.stream_url, settings, budget, dice, self._listener(),
                 is_paper=self._is_paper,
             )
             for plan in plans
         ]  # fmt: skip
-        self._venue = VenueClient(
-            common.venue.rest_url,
-            self._venue_ns,
-            api_key=None
-            if settings.api_key_file is None
-            else load_secret(common, "feed.api_key_file", settings.api_key_file).reveal(),
-            limits=venue_limits(common),
-            on_call=self._on_call,
-        )
+        self._venue = self._new_venue()
         self._backfill = Backfill(self._venue, settings, dice, context.clock)
         self._instruments = InstrumentReader(
             Instruments(
@@ -123,9 +122,45 @@ class FeedShell:
             ask=self._ask,
             complain=self._complain,
         )
-        self._report = SelfReport(
+        self._fallback = RestFallback(
+            self._venue,
+            self._backfill,
+            self._core,
+            self._inbox,
+            settings,
+            self._streams,
+            judge=self._judge_rest,
+            candle_ns=self._candle_ns,
+        )
+        self._report = self._new_report()
+        self._letters_minute = 0
+        self._letters_left = settings.dead_letters_per_minute_max
+
+    def _listener(self) -> Listener:
+        return Listener(
+            self._on_frame,
+            self._on_unreadable,
+            self._on_up,
+            self._on_down,
+            self._record_frame if self._recorder is not None else None,
+            self._judge,
+        )
+
+    def _new_venue(self) -> VenueClient:
+        common, key_file = self._context.common, self._settings.api_key_file
+        key = None if key_file is None else load_secret(common, "feed.api_key_file", key_file)
+        return VenueClient(
+            common.venue.rest_url,
+            self._venue_ns,
+            api_key=None if key is None else key.reveal(),
+            limits=venue_limits(common),
+            on_call=self._on_call,
+        )
+
+    def _new_report(self) -> SelfReport:
+        return SelfReport(
             Parts(
-                context=context,
+                context=self._context,
                 core=self._core,
                 inbox=self._inbox,
                 streams=self._streams,
@@ -133,10 +168,10 @@ class FeedShell:
                 backfill=self._backfill,
                 recorder=self._recorder,
                 fitness=Fitness(self._instruments, self._skew, self._depth),
+                times=self._times,
+                fallback=self._fallback,
             )
         )
-        self._letters_minute = 0
-        self._letters_left = settings.dead_letters_per_minute_max
 
     async def start(self) -> None:
         """Recover the last candles and begin to listen.
@@ -151,6 +186,7 @@ class FeedShell:
         await self._recover()
         context.spawn(self._publisher.run(), "publisher")
         context.spawn(self._report.run(), "health-report")
+        context.spawn(self._fallback.run(), "rest-fallback")
         if not self._is_paper:
             context.spawn(self._tick(), "tick")
         context.spawn(self._instruments.run(), "instruments")
@@ -209,9 +245,6 @@ class FeedShell:
             return True
         if not isinstance(data, QuoteEvent | TradeEvent | KlineEvent | MarkEvent | DepthEvent):
             return True
-        if data.symbol not in self._symbols:
-            self._on_unreadable(plan, b"", f"a symbol nobody asked for: {data.symbol[:40]}")
-            return True
         if isinstance(data, QuoteEvent):
             self._core.keep_quote(data)
             self._inbox.wake()
@@ -229,6 +262,44 @@ class FeedShell:
             return True
         return self._inbox.offer(data)
 
+    def _judge(self, data: MarketEvent, socket: SocketTime) -> bool:
+        """Whether an event's time is believed; one that is not is counted and told to its series.
+
+        Market time is what the event's own socket told, in the paper world; elsewhere our clock's.
+        """
+        now_ms, speed = socket.now_ms, socket.speed
+        if not self._is_paper:
+            now_ms, speed = self._context.clock.now_ns() // NS_PER_MS, 1
+        if now_ms is None:
+            return True
+        why = self._times.judge(data.event_ms, now_ms, speed=speed)
+        if not why and isinstance(data, TradeEvent):
+            why = self._times.judge(data.trade_ms, now_ms, speed=speed)
+        if not why:
+            return True
+        self._core.refused[f"{_KINDS[type(data)]}_{why}"] += 1
+        if isinstance(data, TradeEvent):
+            self._inbox.put_latest(f"refused-{data.symbol}", RefusedTrade(data.symbol))
+        elif isinstance(data, KlineEvent) and why == BEHIND:
+            for effect in self._core.on_late_kline(data):
+                if isinstance(effect, Revised):
+                    self._ask(effect)
+        return False
+
+    def _judge_rest(self, data: MarketEvent) -> bool:
+        now_ms = None if self._is_paper else self._context.clock.now_ns() // NS_PER_MS
+        why = self._times.judge_rest(data.event_ms, now_ms)
+        if why:
+            self._core.refused[f"{_KINDS[type(data)]}_{why}"] += 1
+        return not why
+
+    def _candle_ns(self) -> int:
+        """How far candles may go where no socket proves it."""
+        if self._is_paper:
+            return self._times.newest_ms * NS_PER_MS
+        lead_ms = self._settings.candle_lead_ms
+        return self._times.candle_ns(self._context.clock.now_ns(), lead_ms)
+
     def _on_unreadable(self, plan: SocketPlan, payload: bytes, reason: str) -> None:
         self._complain(Unreadable(f"venue.{plan.name}", payload[:FRAME_BYTES_KEPT_MAX], reason))
 
@@ -238,10 +309,20 @@ class FeedShell:
 
     # -- questions and complaints ----------------------------------------------------------------
 
-    def _ask(self, question: AskTrades | AskKlines) -> None:
-        FEED_GAPS.labels(question.symbol).inc()
+    def _ask(self, question: AskTrades | AskKlines | Revised) -> None:
+        if isinstance(question, Revised):
+            log.warning(
+                "a closed candle was told differently; what was published stays",
+                symbol=question.symbol,
+                interval=question.interval,
+                open_ns=question.published.open_ns,
+                published=repr(question.published),
+                told=repr(question.told),
+            )
+            return
         self._report.questions_open += 1
-        log.info("asking REST", question=repr(question))
+        if not (isinstance(question, AskTrades) and question.is_proof):
+            log.info("asking REST", question=repr(question))
         self._context.spawn(self._answer(question), f"backfill-{question.symbol}")
 
     async def _answer(self, question: AskTrades | AskKlines) -> None:
@@ -249,7 +330,6 @@ class FeedShell:
             answer = await self._backfill.answer(question)
         finally:
             self._report.questions_open -= 1
-        FEED_GAPS_FILLED.labels(question.symbol).inc()
         self._inbox.put(answer)
 
     def _complain(self, item: Unreadable) -> None:
@@ -272,7 +352,7 @@ class FeedShell:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._settings.tick_interval_ms / 1_000)
-            self._inbox.put(Tick(self._context.clock.now_ns()))
+            self._inbox.put_latest("tick", Tick(self._candle_ns()))
 
     def _venue_ns(self) -> int:
         """The venue's time, whose minutes its weight is counted in; ours until it is known."""
@@ -280,11 +360,13 @@ class FeedShell:
         return clock.now_ns() if clock.is_set else wall_ns()
 
 
-def _limits(settings: FeedConfig) -> Limits:
+def _limits(settings: FeedConfig, *, is_paper: bool) -> Limits:
     return Limits(
         candle_close_grace_ms=settings.candle_close_grace_ms,
         kline_overdue_ms=settings.kline_overdue_ms,
         warmup_bars=settings.warmup_bars,
         quote_age_ms_max=settings.quote_age_ms_max,
         mark_age_ms_max=settings.mark_age_ms_max,
+        gap_ms_max=settings.gap_ms_max,
+        trade_proof_wait_ms=None if is_paper else settings.trade_proof_wait_ms,
     )
