@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--only", default="*", metavar="PATTERN", help="as in '*candle*'")
     command = commands.add_parser("hours", help="a long run under random stream faults")
     command.add_argument("--hours", type=float, default=6.0, help="market time")
-    command.add_argument("--speed", type=int, default=90, help="market seconds per wall second")
+    command.add_argument("--speed", type=int, default=240, help="market seconds per wall second")
     command.add_argument("--seed", type=int, default=1, help="of the faults")
     options = parser.parse_args(arguments)
     if options.command == "hours":

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from drills.market_rig import MarketRig, elapsed_ms
+from drills.market_rig import MarketRig, elapsed_ms, unrest
 from drills.outcome import Outcome
 from libs.common.runtime.clock import monotonic_ns
 
@@ -74,7 +74,7 @@ async def run(rig: MarketRig, drill: Drill) -> Outcome:
         healed_ms = elapsed_ms(since_ns)
         await rig.world.until_candles(drill.bars_after)
     except TimeoutError as error:
-        why = str(error)
+        why = "; ".join([str(error), *unrest(await rig.world.status())])
     finally:
         await rig.stream_faults()
         await rig.world.sim("/sim/faults", method="DELETE")

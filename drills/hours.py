@@ -1,8 +1,8 @@
 """``make feed-hours``: six hours of market time under random stream faults, judged at signal.
 
-The venue's market is the generator's at high speed; the feed, the broker and signal are the real
-ones, and signal's strategy writes down every candle it is shown. At the end each series that signal
-folded, and each that is stored, must equal the venue's klines bar by bar.
+The venue plays candle files at high speed; the feed, the broker and signal are the real ones, and
+signal's strategy writes down every candle it is shown. At the end each series that signal folded,
+and each that is stored, must equal the venue's klines bar by bar.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.supervisor import Child, child_environment
+from drills.candle_files import write_candles
 from drills.market_rig import MarketRig, differences, elapsed_ms, market_rig
 from drills.recording_strategy import read_recording, recording
 from drills.weather import SPELL_MS, draw_spell
@@ -30,7 +31,7 @@ from libs.common.messages.market import Candle
 from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from services.paper_exchange.demo_keys import DEMO_READ_KEY
 
-SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT")
 KLINES: Final = ("1m", "5m", "15m")
 BUILT: Final = "15s"
 """Built by the feed from trades; the venue has no such bars, but its minutes hold four of them."""
@@ -38,6 +39,16 @@ INTERVALS: Final = (*KLINES, BUILT)
 MINUTE_NS: Final = 60 * NS_PER_S
 LOOK_S: Final = 0.1
 END_WAIT_S: Final = 120.0
+SPARE_MINUTES: Final = 240
+"""Candles behind the end, so that the market still goes on while what was missed is filled."""
+SETTINGS: Final[Mapping[str, object]] = {
+    "mark_silence_ms_max": 60_000,
+    "quote_silence_ms_max": 60_000,
+    "trade_silence_ms_max": 120_000,
+    "quote_age_ms_max": 120_000,
+    "mark_age_ms_max": 120_000,
+}
+"""Market time: at high speed a minute of it is a fifth of a second."""
 STRATEGY: Final = "drills.recording_strategy.RecordingStrategy"
 
 
@@ -56,9 +67,12 @@ async def main(hours: float, speed: int, seed: int) -> int:
         folder = Path(name)
         key = folder / "read_key"
         await asyncio.to_thread(_write_key, key)
+        minutes = int(hours * 60) + SPARE_MINUTES
+        files = await asyncio.to_thread(write_candles, folder / "candles", SYMBOLS, minutes, seed)
+        source = ("--source", "klines", *(part for one in files for part in ("--path", str(one))))
         async with market_rig(
-            folder, symbols=SYMBOLS, intervals=INTERVALS, speed=speed,
-            settings={"api_key_file": str(key)},
+            folder, symbols=SYMBOLS, intervals=INTERVALS, speed=speed, source=source,
+            settings={**SETTINGS, "api_key_file": str(key)},
         ) as rig:  # fmt: skip
             signal = await _start_signal(folder, rig.world.bus_url)
             try:

@@ -27,13 +27,13 @@ SPEED: Final = 20
 """Market seconds per wall second: a bar closes every three seconds."""
 SILENCE_MS: Final = 800
 """Wall time after which a silent socket is given up."""
-STREAM_AGE_MS: Final = 10_000
+STREAM_AGE_MS: Final = 16_000
 """Market time after which a quote or mark counts as stale."""
 SETTINGS: Final[Mapping[str, object]] = {
     "silence_ms_max": SILENCE_MS,
     "quiet_ms_max": 300,
-    "mark_silence_ms_max": STREAM_AGE_MS // 2,
-    "quote_silence_ms_max": STREAM_AGE_MS // 2,
+    "mark_silence_ms_max": 5_000,
+    "quote_silence_ms_max": 5_000,
     "quote_age_ms_max": STREAM_AGE_MS,
     "mark_age_ms_max": STREAM_AGE_MS,
     "backoff_first_ms": 50,
@@ -131,7 +131,7 @@ class MarketRig:
 
     async def is_calm(self) -> bool:
         """Whether the feed says that all is well, and what it says is on the bus."""
-        return is_calm(await self.world.status())
+        return not unrest(await self.world.status())
 
     async def count_candles(self) -> int:
         """Candles stored so far."""
@@ -175,14 +175,14 @@ def differences(
     return found
 
 
-def is_calm(status: Mapping[str, Any]) -> bool:
-    """Whether the feed says that it is connected, that all is fresh and no question is open."""
-    return (
-        bool(status.get("is_connected"))
-        and not status["is_healing"]
-        and not any(one["is_stale"] for one in status["symbols"])
-        and not any(socket["stalled"] for socket in status["sockets"])
-    )
+def unrest(status: Mapping[str, Any]) -> list[str]:
+    """What is not well by the feed's own word; nothing, once all is."""
+    found = [] if status.get("is_connected") else ["not connected"]
+    if status["is_healing"]:
+        found.append(f"a gap is open, {status['backfill']['last_failure']}".rstrip(", "))
+    found += [f"stale: {one}" for one in status["symbols"] if one["is_stale"]]
+    found += [f"stalled: {one['stalled']}" for one in status["sockets"] if one["stalled"]]
+    return found
 
 
 def socket_of(status: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -198,12 +198,13 @@ async def market_rig(
     symbols: Sequence[str] = SYMBOLS,
     intervals: Sequence[str] = ("1m",),
     speed: int = SPEED,
+    source: Sequence[str] | None = None,
     settings: Mapping[str, object] | None = None,
     module: str = "services.feed",
     also: Mapping[str, str] | None = None,
 ) -> AsyncIterator[MarketRig]:
     """The paper exchange at a speed, a broker, and a feed that has stored its first candles."""
-    listed = ("--symbols", ",".join(symbols), "--source", "generator", "--seed", "7")
+    listed = source or ("--symbols", ",".join(symbols), "--source", "generator", "--seed", "7")
     async with (
         feed_world(folder, *listed, "--speed", str(speed)) as world,
         book_witness(world.venue_url, WITNESSED) as witness,

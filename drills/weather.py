@@ -8,9 +8,9 @@ from typing import Any, Final
 
 SPELL_MS: Final = 120_000
 """Market time after which other faults are drawn."""
-CALM_PERCENT: Final = 25
+CALM_PERCENT: Final = 15
 """Spells in which nothing goes wrong: a feed that never rests could hide what it does not heal."""
-RULES_MAX: Final = 4
+RULES_MAX: Final = 8
 Rule = dict[str, Any]
 
 
@@ -42,7 +42,7 @@ def _stream_rule(dice: random.Random, symbols: Sequence[str], intervals: Sequenc
         "seed": dice.randrange(1_000_000),
     }
     bar: Mapping[str, object] = {"stream": kline, "closed_only": True}
-    rare: Mapping[str, object] = {"probability": 0.01, **window}
+    rare: Mapping[str, object] = {"probability": 0.05, **window}
     choices: tuple[Rule, ...] = (
         {**bar, "effect": "drop", **window},
         {**bar, "effect": "delay", "delay_ms": dice.randrange(500, 90_000), **window},
