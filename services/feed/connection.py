@@ -22,7 +22,7 @@ from services.feed.events import (
     UnreadableError,
     read_frame,
 )
-from services.feed.plan import CONTRACT_STREAM, SocketPlan, speeches
+from services.feed.plan import SocketPlan, speeches
 from services.feed.stream_watch import StreamWatch
 
 
@@ -182,7 +182,9 @@ class Connection:
             self.end("the venue announced its shutdown")
         elif isinstance(data, ClockEvent):
             self._on_clock(frame, data)
-        elif isinstance(data, ContractEvent) or self._listener.judge(data, self._time):
+        elif isinstance(data, ContractEvent):
+            self._pass_on(frame)
+        elif self._listener.judge(data, self._time):
             self.watch.hear(frame.stream)
             if self._listener.on_raw is not None:
                 self._listener.on_raw(payload, frame)
@@ -195,10 +197,8 @@ class Connection:
             UnreadableError: the data is not of the stream's symbol, kind or interval.
         """
         data = frame.data
-        if data is None or isinstance(data, ClockEvent | ShutdownEvent):
+        if data is None or isinstance(data, ClockEvent | ContractEvent | ShutdownEvent):
             return
-        if isinstance(data, ContractEvent) and frame.stream == CONTRACT_STREAM:
-            return  # it speaks of every symbol, and is a hint that nothing is believed by
         speech = self._speeches.get(frame.stream)
         if speech is None:
             raise UnreadableError(f"a stream nobody asked for: {frame.stream[:40]}")

@@ -11,6 +11,8 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from libs.common.messages import subjects
 from libs.common.messages.codec import encode
 from libs.common.messages.market import BookLevel, Depth
@@ -29,6 +31,7 @@ from services.feed.config import FeedConfig
 from services.feed.depth_book import DepthBook, Snapshot
 from services.feed.events import DepthEvent
 from services.feed.plan import SocketPlan, is_diff_depth
+from services.feed.recorder import Recorder
 from services.feed.weight import WeightGate
 
 log = get_logger(__name__)
@@ -54,6 +57,7 @@ class DepthDesk:
         clock: Clock,
         settings: FeedConfig,
         dice: random.Random,
+        recorder: Recorder | None = None,
     ) -> None:
         self.kind = next((one for one in settings.depth_streams if is_diff_depth(one)), None)
         wanted = tuple(symbols) if self.kind is not None else ()
@@ -69,6 +73,7 @@ class DepthDesk:
         self._bus = bus
         self._clock = clock
         self._settings = settings
+        self._recorder = recorder
         self._gate = WeightGate(settings.depth_weight_per_minute_max)
         self._weight = next(
             weight for limit, weight in SNAPSHOT_WEIGHTS if settings.depth_snapshot_levels <= limit
@@ -220,6 +225,8 @@ class DepthDesk:
             log.warning("order book not read", symbol=symbol, error=str(error))
             return
         self.last_failure = ""
+        if self._recorder is not None:
+            self._recorder.write_snapshot(wall_ns(), symbol, msgspec.json.encode(told))
         book = self.books[symbol]
         book.on_snapshot(
             Snapshot(

@@ -70,6 +70,13 @@ class Recorder:
         recent[number] = None
         if len(recent) > NUMBERS_REMEMBERED_MAX:
             del recent[next(iter(recent))]
+        self._add(local_ns, data.symbol, payload)
+
+    def write_snapshot(self, local_ns: int, symbol: str, payload: bytes) -> None:
+        """Record an order book as REST told it: a tape's changes need one to stand on."""
+        self._add(local_ns, symbol, payload)
+
+    def _add(self, local_ns: int, symbol: str, payload: memoryview | bytes) -> None:
         size = len(payload) + 21
         if not self.stopped and self._bytes_left < size:
             self._end("its size limit is reached (record_bytes_max)")
@@ -77,13 +84,13 @@ class Recorder:
             self.dropped += 1
             return
         self._bytes_left -= size
-        block = self._blocks.setdefault(data.symbol, bytearray())
+        block = self._blocks.setdefault(symbol, bytearray())
         block += b"%d " % local_ns
         block += payload
         block += b"\n"
         self.lines += 1
         if len(block) >= BLOCK_BYTES:
-            self._flush(data.symbol)
+            self._flush(symbol)
 
     def on_reconnected(self, streams: tuple[str, ...]) -> None:
         """These streams begin anew, and a venue may count from new numbers."""

@@ -54,9 +54,9 @@ class Parts:
     publisher: Publisher
     backfill: Backfill
     recorder: Recorder | None
-    fitness: Fitness
     times: EventTimes
     fallback: RestFallback
+    fitness: Fitness
 
 
 class SelfReport:

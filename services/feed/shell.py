@@ -21,7 +21,6 @@ from services.feed.binance_stream import MarketStream
 from services.feed.config import FeedConfig
 from services.feed.connection import Listener
 from services.feed.core import FeedCore, Limits
-from services.feed.depth_desk import DepthDesk
 from services.feed.event_times import BEHIND, EventTimes, SocketTime
 from services.feed.events import (
     ClockEvent,
@@ -38,15 +37,12 @@ from services.feed.events import (
 )
 from services.feed.fitness import Fitness
 from services.feed.inbox import Inbox, Proof, RefusedTrade, SocketDown, SocketUp, Tick, Unreadable
-from services.feed.instrument_reader import InstrumentReader
-from services.feed.instruments import Instruments
 from services.feed.kline_series import AskKlines, Revised
 from services.feed.plan import SocketPlan, plan_sockets
 from services.feed.publisher import Publisher
 from services.feed.recorder import Recorder
 from services.feed.rest_fallback import RestFallback
 from services.feed.self_report import Parts, SelfReport
-from services.feed.skew import SkewWatch
 from services.feed.trade_series import AskTrades
 
 log = get_logger(__name__)
@@ -99,18 +95,7 @@ class FeedShell:
         ]  # fmt: skip
         self._venue = self._new_venue()
         self._backfill = Backfill(self._venue, settings, dice, context.clock)
-        self._instruments = InstrumentReader(
-            Instruments(
-                common.symbols,
-                age_ms_max=settings.instruments_age_ms_max,
-                warn_ahead_ms=settings.delivery_warn_ahead_ms,
-            ),
-            self._venue, context.clock, context.health, settings, dice,
-        )  # fmt: skip
-        self._skew = SkewWatch(self._venue, context.clock, context.health, settings)
-        self._depth = DepthDesk(
-            common.symbols, self._venue, context.bus, context.clock, settings, dice
-        )
+        self._fitness = Fitness(context, self._venue, dice, self._recorder)
         self._publisher = Publisher(
             self._core,
             self._inbox,
@@ -167,9 +152,9 @@ class FeedShell:
                 publisher=self._publisher,
                 backfill=self._backfill,
                 recorder=self._recorder,
-                fitness=Fitness(self._instruments, self._skew, self._depth),
                 times=self._times,
                 fallback=self._fallback,
+                fitness=self._fitness,
             )
         )
 
@@ -189,11 +174,7 @@ class FeedShell:
         context.spawn(self._fallback.run(), "rest-fallback")
         if not self._is_paper:
             context.spawn(self._tick(), "tick")
-        context.spawn(self._instruments.run(), "instruments")
-        context.spawn(self._skew.run(), "skew")
-        if self._depth.books:
-            context.spawn(self._depth.run(), "depth")
-            context.spawn(self._depth.rebuild(), "depth-snapshots")
+        self._fitness.start()
         for stream in self._streams:
             context.spawn(stream.run(), f"socket-{stream.plan.name}")
 
@@ -220,7 +201,7 @@ class FeedShell:
 
     def _on_call(self, call: VenueCall) -> None:
         self._backfill.on_call(call)
-        self._depth.on_call(call)
+        self._fitness.depth.on_call(call)
 
     def _on_up(self, plan: SocketPlan) -> None:
         self._inbox.put(SocketUp(plan))
@@ -229,7 +210,7 @@ class FeedShell:
 
     def _on_down(self, plan: SocketPlan) -> None:
         self._inbox.put(SocketDown(plan))
-        self._depth.on_down(plan)
+        self._fitness.depth.on_down(plan)
 
     # -- the reader's side: nothing here waits ---------------------------------------------------
 
@@ -241,7 +222,7 @@ class FeedShell:
             self._on_unreadable(plan, b"", "a clock frame outside the paper world")
             return True
         if isinstance(data, ContractEvent):
-            self._instruments.hint(data.symbol)
+            self._fitness.reader.hint(data.symbol)
             return True
         if not isinstance(data, QuoteEvent | TradeEvent | KlineEvent | MarkEvent | DepthEvent):
             return True
@@ -255,7 +236,7 @@ class FeedShell:
             return True
         if isinstance(data, DepthEvent):
             self._core.received["depth"] += 1
-            self._depth.offer(frame.stream, data)
+            self._fitness.depth.offer(frame.stream, data)
             return True
         self._core.received["trade" if isinstance(data, TradeEvent) else "kline"] += 1
         if isinstance(data, KlineEvent) and not data.bar.is_closed:
