@@ -8,7 +8,7 @@ VENV = .venv/bin
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz clean
+.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz faults feed-hours clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
@@ -27,6 +27,8 @@ help:
 	@echo 'make bench-venue what the paper exchange bears: orders a second, subscribers'
 	@echo 'make bench-tape  replay tapes, and see that nothing is lost (ARGS="--path FILE")'
 	@echo 'make fuzz     ask the paper exchange 100,000 things, right and wrong (ARGS="--seed 7")'
+	@echo 'make faults   inject every fault of streams, answers and keys, and see each detected and healed'
+	@echo 'make feed-hours  six hours of market time under stream faults: candles equal the venue'
 	@echo 'make clean    remove .venv and every cache'
 	@echo 'PYTHON=python3.12 chooses the Python for .venv; otherwise the newest of 3.13, 3.12, 3.11.'
 
@@ -89,6 +91,12 @@ fuzz: setup
 	@PYTHONPATH=. $(SAFELY)/python -m fuzz requests $(ARGS)
 	@PYTHONPATH=. $(SAFELY)/python -m fuzz sockets $(ARGS)
 	@PYTHONPATH=. $(SAFELY)/python -m fuzz simulation $(ARGS)
+
+faults: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m drills faults $(ARGS)
+
+feed-hours: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m drills hours $(ARGS)
 
 clean:
 	rm -rf .venv .venv-conformance .venv-fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class FeedWorld:
         self, bus: Bus, bus_url: str, http: aiohttp.ClientSession, venue_port: int
     ) -> None:
         self.bus = bus
-        self._bus_url = bus_url
+        self.bus_url = bus_url
         self._http = http
         self.venue_url = f"http://127.0.0.1:{venue_port}"
         self._venue_port = venue_port
@@ -45,12 +45,21 @@ class FeedWorld:
         self._symbols: Sequence[str] = ()
 
     async def start_feed(
-        self, symbols: Sequence[str], intervals: Sequence[str], **settings: object
+        self,
+        symbols: Sequence[str],
+        intervals: Sequence[str],
+        *,
+        module: str = "services.feed",
+        also: Mapping[str, str] | None = None,
+        **settings: object,
     ) -> None:
-        """Start the feed and return once it listens."""
+        """Start the feed, or a module that wraps it, and return once it listens.
+
+        ``also`` is further environment of the process.
+        """
         self._symbols = symbols
         environment = {
-            "PORTCULLIS_BUS__URL": self._bus_url,
+            "PORTCULLIS_BUS__URL": self.bus_url,
             "PORTCULLIS_VENUE__REST_URL": self.venue_url,
             "PORTCULLIS_VENUE__STREAM_URL": f"ws://127.0.0.1:{self._venue_port}",
             "PORTCULLIS_SYMBOLS": json.dumps(list(symbols)),
@@ -61,7 +70,7 @@ class FeedWorld:
                 for name, value in settings.items()
             },
         }
-        self.feed, port = await _start("services.feed", "http listening", environment)
+        self.feed, port = await _start(module, "http listening", {**environment, **(also or {})})
         self._feed_url = f"http://127.0.0.1:{port}"
         await self.until(self.is_connected, "the feed is connected")
 
@@ -134,7 +143,7 @@ class FeedWorld:
                 [c.open_ns // NS_PER_MS, *map(str, (c.open, c.high, c.low, c.close, c.volume))]
                 for c in candles
             ]
-            listed = await self._klines(symbol, interval, told[0][0], told[-1][0])
+            listed = await self.klines(symbol, interval, told[0][0], told[-1][0])
             if told != listed:
                 wrong = [row for row in told if row not in listed]
                 missing = [row for row in listed if row not in told]
@@ -144,9 +153,10 @@ class FeedWorld:
                 )
         return found
 
-    async def _klines(
+    async def klines(
         self, symbol: str, interval: str, first_ms: Any, last_ms: Any
     ) -> list[list[Any]]:
+        """What the venue lists, from the bar of one opening time to that of another."""
         rows: list[list[Any]] = []
         while not rows or rows[-1][0] < last_ms:
             query = {

@@ -41,6 +41,8 @@ class ExecutionConfig(ServiceConfig):
             else the journal is read again first: a process that stood still must not send.
         order_lease_ms: a recorded order of another process is left to it this long.
         halt_drain_wall_ms: a halt waits this long for answers under way before it is journaled.
+        fill_wait_ms: what tells of a fill (an answer, or one half of the stream's two words) is
+            believed for so long before what is missing is read by REST.
         order_silence_ms_max: an open order of which nothing was heard for so long is asked after.
         income_interval_ms: the list of income is read this often, and after each word of it.
         stop_grace_ms: an entry's stop must be acknowledged this soon after its first fill.

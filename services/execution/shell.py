@@ -303,6 +303,7 @@ class Execution:
             if balance is not None:
                 await self._figures.journal_balance(balance)
             self._figures.income.hear(event)
+        self._gaps.hear(event)
 
     # -- what happens by itself ------------------------------------------------------------------
 

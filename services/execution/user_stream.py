@@ -16,6 +16,7 @@ from libs.common.runtime.config import CommonConfig
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import FORCED_FILLS, STREAM_CONNECTED, STREAM_RECONNECTS
+from libs.common.runtime.secret import Secret
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.runtime.websocket import Closed, Connect, Socket, WebSocketError, connect
 from libs.common.venue.outcome_table import Reason
@@ -184,6 +185,7 @@ class UserStream:
         watchers: list[asyncio.Task[None]] = []
         try:
             await self._confirm(socket)
+            await self._assert_key(listen_key)
             await self._on_up()
             self._was_up = True
             STREAM_CONNECTED.labels("user").set(1)
@@ -206,6 +208,12 @@ class UserStream:
             await asyncio.wait_for(self._confirmed.wait(), CONFIRM_TIMEOUT_MS / 1000)
         except TimeoutError:
             raise StreamLostError("the user stream does not answer") from None
+
+    async def _assert_key(self, listen_key: Secret) -> None:
+        """A key that ended before its socket was up is never told of: ask which one lives."""
+        living = await self._venue.create_listen_key()
+        if living.reveal() != listen_key.reveal():
+            raise ListenKeyEndedError("the listen key ended before its stream was up")
 
     async def _watch(self, socket: Socket) -> None:
         """Ask whether anybody is there whenever nothing was heard for a while.

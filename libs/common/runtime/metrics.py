@@ -36,6 +36,9 @@ STREAM_CONNECTED = Gauge("ws_connected", "1 while the socket is up", ["stream"])
 STREAM_RECONNECTS = Counter(
     "ws_reconnect_attempts_total", "Attempts to connect after the first", ["stream"]
 )
+STREAM_WORDS_MISSING = Counter(
+    "user_stream_words_missing_total", "Fills of which the user stream told one half only", ["half"]
+)
 STREAM_AGE = Gauge(
     "ws_last_msg_age_seconds",
     "Since the last message: of a socket (wall time), and of the quietest stream of each kind on it"
