@@ -59,6 +59,7 @@ def test_a_position_that_was_adopted_is_held_by_hand():
         quantity=Decimal(1),
         entry_price=Decimal(60_000),
         actor="reconciler",
+        why="drill",
         observed_at_ns=NOW_NS,
     )
     fold(state, adopted)
