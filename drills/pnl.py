@@ -12,9 +12,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from drills.pnl_market import START_NS
 from drills.pnl_story import RandomStory, settle, tell_fixed
 from drills.pnl_truth import Sums, Truth, differences, our_book
-from drills.pnl_world import START_NS, PnlWorld
+from drills.pnl_world import PnlWorld
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.clock import monotonic_ns
 from libs.common.runtime.log import configure_logging

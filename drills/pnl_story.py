@@ -4,8 +4,9 @@ import random
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
+from drills.pnl_market import DEPTHS, PRICES
 from drills.pnl_truth import Truth, differences, our_book, venue_truth
-from drills.pnl_world import DEPTHS, PRICES, PnlWorld
+from drills.pnl_world import PnlWorld
 from libs.common.model.intent import Purpose
 from libs.common.model.order import Side
 from services.execution.state import State

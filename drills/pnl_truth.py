@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
-from drills.pnl_world import PRICES, START_NS, PnlWorld
+from drills.pnl_market import PRICES, START_NS
+from drills.pnl_world import PnlWorld
 from libs.common.runtime.venue_client import VenueClient
 from libs.common.venue.payloads import Income, UserTrade, VenueOrder
 from services.execution.state import State

@@ -7,19 +7,24 @@ account's owner with an app of his own.
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
 
+from drills.pnl_market import AMPLE, LEAP_STEP_NS, PRICES, STEP_NS, DrillSource, VenueTime
 from libs.common.messages import subjects
 from libs.common.messages.account import ReconcileReport
 from libs.common.messages.codec import decode_struct, encode
-from libs.common.messages.intents import ApprovalBody, ApprovedIntent, sign_approval
+from libs.common.messages.intents import (
+    ApprovalBody,
+    ApprovedIntent,
+    ProposedIntent,
+    sign_approval,
+)
 from libs.common.messages.journal import JournalRecord
-from libs.common.messages.market import Mark
+from libs.common.messages.market import Mark, Quote
 from libs.common.model.ids import derive_client_order_id, derive_intent_id
 from libs.common.model.intent import Intent, Purpose
 from libs.common.model.order import OrderRequest, OrderType, Side, TimeInForce
@@ -34,84 +39,18 @@ from services.execution.config import ExecutionConfig
 from services.execution.fold import apply
 from services.execution.shell import Execution
 from services.execution.state import State
-from services.paper_exchange.clock import MarketClock
 from services.paper_exchange.config import Settings
 from services.paper_exchange.demo_keys import DEMO_ACCOUNT_ID, DEMO_TRADE_KEY, DEMO_TRADE_SECRET
-from services.paper_exchange.market.instruments import select_instruments
 from services.paper_exchange.shell import PaperExchange
-from services.paper_exchange.sources.event import ClosedBar, SourceError, SourceEvent, Trade
-from services.paper_exchange.sources.modelled_book import ModelledBook
 
 ACCOUNT = "paper"
-PRICES = {"BTCUSDT": Decimal(60_000), "ETHUSDT": Decimal(3_000)}
-DEPTHS = {"BTCUSDT": Decimal("0.050"), "ETHUSDT": Decimal("0.800")}
-#: 2026-05-28 15:58 UTC, two minutes before a funding.
-START_NS = 1_779_983_880_000_000_000
-STEP_NS, LEAP_STEP_NS = 20_000_000, 30_000_000_000
+TICK = Decimal("0.1")
 SPEED, LEAP_SPEED = "4", "20000"
 WAIT_S = 20.0
-APPROVAL_KEY = b"a drill signs its approvals itself"
+APPROVAL_KEY = b"d" * 64
 _NS_PER_MS = 1_000_000
 
 Body = dict[str, Any]
-
-
-class DrillSource:
-    """Markets that quote what they are told, and print the trades they are told."""
-
-    symbols = tuple(PRICES)
-    start_ns = START_NS
-    lines_read = 0
-
-    def __init__(self) -> None:
-        self.prices, self.depths = dict(PRICES), dict(DEPTHS)
-        self.trades: list[tuple[str, Decimal, Decimal, bool]] = []
-        self.step_ns = STEP_NS
-        self._trade_id = 0
-
-    def history(self) -> Iterator[ClosedBar]:
-        """Nothing happened before."""
-        return iter(())
-
-    def facts(self) -> Mapping[str, object]:
-        """Nothing is known of it."""
-        return {}
-
-    def blame(self, symbol: str, reason: str) -> SourceError:
-        """Say that the source is wrong."""
-        return SourceError(Path("drill"), None, f"{symbol}: {reason}")
-
-    def events(self) -> Iterator[SourceEvent]:
-        """Yield the market for ever."""
-        instruments = select_instruments(self.symbols)
-        books = {symbol: ModelledBook(instruments[symbol]) for symbol in self.symbols}
-        ts_ns = START_NS
-        while True:
-            ts_ns += self.step_ns
-            told, self.trades = self.trades, []
-            for symbol, book in books.items():
-                yield from book.move(ts_ns, self.prices[symbol], self.depths[symbol])
-                quiet = (symbol, self.prices[symbol], Decimal("0.001"), False)
-                for _, price, quantity, is_buyer_maker in [
-                    one for one in told if one[0] == symbol
-                ] or [quiet]:
-                    self._trade_id += 1
-                    yield Trade(
-                        ts_ns, symbol, ts_ns // _NS_PER_MS, self._trade_id, price, quantity,
-                        is_buyer_maker,
-                    )  # fmt: skip
-
-
-class _VenueTime:
-    """Market time, read from the venue itself."""
-
-    is_set = True
-
-    def __init__(self, clock: MarketClock) -> None:
-        self._clock = clock
-
-    def now_ns(self) -> int:
-        return self._clock.now_ns()
 
 
 class PnlWorld:
@@ -121,30 +60,15 @@ class PnlWorld:
         strategies: whose every client order id is that the drill approved.
     """
 
-    def __init__(self, broker_url: str, **settings: Any) -> None:
+    def __init__(self, broker_url: str, *, zone: str = "UTC", **settings: Any) -> None:
         self._url = broker_url
+        self._zone = zone
         self.source = DrillSource()
         self.venue = PaperExchange(
             Settings(symbols=tuple(PRICES), speed=Decimal(SPEED)), self.source
         )
-        self.clock = _VenueTime(self.venue.clock)
-        self.settings = ExecutionConfig(
-            **{
-                "query_interval_ms": 200,
-                "income_interval_ms": 60_000,
-                "snapshot_interval_records": 10,
-                "leverage": 20,
-                "rate_symbol_orders_max": 1_000,
-                "rate_global_orders_max": 1_000,
-                "cooldown_failed_ms": 0,
-                "cooldown_margin_ms": 0,
-                "safe_mode_refusals": 1_000,
-                "intent_ttl_market_ms": 60_000,
-                "price_drift_max": Decimal("0.5"),
-                "order_silence_ms_max": 4_000,
-                **settings,
-            }
-        )
+        self.clock = VenueTime(self.venue.clock)
+        self.settings = ExecutionConfig(**{**AMPLE, **settings})
         self.strategies: dict[str, str] = {}
         self.lives: list[tuple[Execution, Context[ExecutionConfig]]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -178,14 +102,20 @@ class PnlWorld:
             api_secret=Secret(DEMO_TRADE_SECRET),
         )
 
-    async def begin(self) -> None:
-        """A new life of execution, on whatever journal and snapshot there is."""
+    def common(self, **changes: Any) -> CommonConfig:
+        """What all services of this world agree on."""
         where = f"127.0.0.1:{self.venue.port}"
-        common = CommonConfig(
+        return CommonConfig(
             symbols=tuple(PRICES),
             bus=BusConfig(url=self._url),
             venue=VenueConfig(rest_url=f"http://{where}", stream_url=f"ws://{where}"),
+            day_time_zone=self._zone,
+            **changes,
         )
+
+    async def begin(self) -> None:
+        """A new life of execution, on whatever journal and snapshot there is."""
+        common = self.common()
         bus = await Bus.connect(common.bus, "execution", lambda: None)
         context = Context("execution", common, self.settings, "drill", bus, clock=self.clock)
         life = len(self.lives)
@@ -235,7 +165,17 @@ class PnlWorld:
                     funding_rate=Decimal(0),
                     next_funding_ns=0,
                 )
+                quote = Quote(
+                    **self._envelope("feed"),
+                    symbol=symbol,
+                    bid_price=price,
+                    bid_quantity=self.source.depths[symbol],
+                    ask_price=price + TICK,
+                    ask_quantity=self.source.depths[symbol],
+                    update_id=self._count,
+                )
                 await self.bus.publish(subjects.mark(symbol), encode(mark))
+                await self.bus.publish(subjects.quote(symbol), encode(quote))
             report = ReconcileReport(
                 **self._envelope("reconciler"),
                 account=ACCOUNT,
@@ -263,28 +203,20 @@ class PnlWorld:
         price: Decimal | None = None,
         stop_price: Decimal | None = None,
     ) -> str:
-        """Approve an intent of a strategy; returns its intent id."""
+        """Approve an intent of a strategy, in risk's place; returns its intent id."""
         envelope = self._envelope("risk")
-        now_ns, candle_id = envelope["ts_event_ns"], envelope["message_id"]
-        intent_id = derive_intent_id(strategy_id, "drill", symbol, candle_id)
-        in_force = None if price is None else TimeInForce.GTC
-        intent = Intent(
-            intent_id=intent_id,
-            strategy_id=strategy_id,
-            parameter_hash="drill",
-            symbol=symbol,
-            side=side,
+        now_ns = envelope["ts_event_ns"]
+        intent = self._intent(
+            strategy_id,
+            symbol,
+            side,
+            quantity,
             purpose=purpose,
-            order_type=OrderType.MARKET if price is None else OrderType.LIMIT,
-            reference_price=self.source.prices[symbol],
-            candle_id=candle_id,
-            created_at_ns=now_ns,
-            expires_at_ns=now_ns + 30_000 * _NS_PER_MS,
             price=price,
-            time_in_force=in_force,
+            time_in_force=None if price is None else TimeInForce.GTC,
             stop_price=stop_price,
-            confidence=Decimal("0.6") if purpose is Purpose.ENTER else None,
         )
+        intent_id = intent.intent_id
         body = ApprovalBody(
             account=ACCOUNT,
             intent=intent,
@@ -294,7 +226,7 @@ class PnlWorld:
                 order_type=intent.order_type,
                 quantity=Decimal(quantity),
                 price=price,
-                time_in_force=in_force,
+                time_in_force=intent.time_in_force,
                 reduce_only=purpose is Purpose.EXIT,
             ),
             reference_price=intent.reference_price,
@@ -313,6 +245,38 @@ class PnlWorld:
             message_id=f"approved-{intent_id}",
         )
         return intent_id
+
+    def _intent(
+        self, strategy_id: str, symbol: str, side: Side, quantity: str, **more: Any
+    ) -> Intent:
+        self._count += 1
+        now_ns, candle_id = self.clock.now_ns(), f"candle-{self._count}"
+        purpose = more.pop("purpose", Purpose.ENTER)
+        return Intent(
+            intent_id=derive_intent_id(strategy_id, "drill", symbol, candle_id),
+            strategy_id=strategy_id,
+            parameter_hash="drill",
+            symbol=symbol,
+            side=side,
+            purpose=purpose,
+            order_type=OrderType.MARKET if more.get("price") is None else OrderType.LIMIT,
+            reference_price=self.source.prices[symbol],
+            candle_id=candle_id,
+            created_at_ns=now_ns,
+            expires_at_ns=now_ns + 30_000 * _NS_PER_MS,
+            quantity=Decimal(quantity),
+            confidence=Decimal("0.6") if purpose is Purpose.ENTER else None,
+            **more,
+        )
+
+    async def propose(self, strategy_id: str, symbol: str, side: Side, quantity: str) -> str:
+        """Propose an entry to risk, which has to run beside; returns its intent id."""
+        intent = self._intent(strategy_id, symbol, side, quantity)
+        proposed = ProposedIntent(**self._envelope("signal"), intent=intent)
+        await self.bus.publish_stored(
+            subjects.intent_proposed(symbol), encode(proposed), message_id=intent.intent_id
+        )
+        return intent.intent_id
 
     async def by_hand(self, symbol: str, side: Side, quantity: str) -> None:
         """The owner trades in the venue's app."""
@@ -407,9 +371,16 @@ class PnlWorld:
     async def replayed(self) -> State:
         """The state folded anew from the journal's first record."""
         state = State()
+        for record in await self.records():
+            apply(state, record)
+        return state
+
+    async def records(self) -> list[JournalRecord]:
+        """The whole journal."""
+        found = []
         last = await self.bus.read_last(subjects.JOURNAL_STREAM, subjects.journal(ACCOUNT))
         for sequence in range(1, (last.seq or 0) + 1 if last is not None else 1):
             stored = await self.bus.read_message(subjects.JOURNAL_STREAM, sequence)
             if stored is not None and stored.data is not None:
-                apply(state, decode_struct(stored.data, JournalRecord))
-        return state
+                found.append(decode_struct(stored.data, JournalRecord))
+        return found
