@@ -60,9 +60,10 @@ async def tell_fixed(world: PnlWorld) -> None:
     world.source.prices["BTCUSDT"] += 150
     await world.ended(await world.trade("alpha", "BTCUSDT", sell, "0.100", purpose=Purpose.EXIT))
     await world.settled()
-    # Death with positions open; the owner trades while nobody listens.
+    # Death with positions open; the owner and the venue trade while nobody listens.
     await world.crash()
     await world.by_hand("ETHUSDT", buy, "0.700")
+    await world.surprise("adl", "ETHUSDT", quantity="0.300")
     await world.begin()
     await world.settled()
     # A flip by another strategy, then midnight with the sides turned round.
@@ -175,8 +176,9 @@ class RandomStory:
 
     async def _die(self) -> None:
         await self._world.crash()
-        if self._dice.random() < 0.5:
-            await self._by_hand()
+        for deed in (self._by_hand, self._force):
+            if self._dice.random() < 0.4:
+                await deed()
         await self._world.begin()
 
     async def _lose_word(self) -> None:
