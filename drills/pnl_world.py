@@ -46,7 +46,7 @@ from services.paper_exchange.shell import PaperExchange
 ACCOUNT = "paper"
 TICK = Decimal("0.1")
 SPEED, LEAP_SPEED = "4", "20000"
-WAIT_S = 20.0
+WAIT_S, LEAP_WAIT_S = 20.0, 90.0
 APPROVAL_KEY = b"d" * 64
 _NS_PER_MS = 1_000_000
 
@@ -297,7 +297,7 @@ class PnlWorld:
         """Let market time run fast up to a moment, and then as before."""
         self.source.step_ns = LEAP_STEP_NS
         await self.sim("/sim/clock", {"speed": LEAP_SPEED, "limit_ns": until_ns})
-        await self.until(lambda: self.clock.now_ns() >= until_ns, "the leap to end")
+        await self.until(lambda: self.clock.now_ns() >= until_ns, "the leap to end", LEAP_WAIT_S)
         self.source.step_ns = STEP_NS
         await self.sim("/sim/clock", {"speed": SPEED, "limit_ns": None})
 

@@ -27,7 +27,8 @@ WITHOUT_INCOME = frozenset({"ORDER", "MARGIN_TRANSFER", "MARGIN_TYPE_CHANGE", "W
 ROWS_PER_PAGE = 1_000
 #: Every read begins this long before the newest row known, for rows that were booked late.
 OVERLAP_MS = 600_000
-#: A row that was announced is asked for so often, after waits that double from the first.
+#: A row that was announced is asked for so often, after waits that double from the first; so are
+#: the waits between reads that fail, for without any the day is not known.
 ATTEMPTS_MAX = 6
 ATTEMPT_WAIT_MS = 1_000
 
@@ -60,7 +61,7 @@ class IncomeDesk:
         self._read_at_ns = 0
         self._read_until_ms = 0
         self._wanted_from_ms = 0
-        self._attempts = 0
+        self._attempts = self._failures = 0
         self.is_read = False  # in this process's life, to the end: only then is the day known
 
     def hear(self, event: AccountUpdate) -> None:
@@ -84,12 +85,15 @@ class IncomeDesk:
         wait_ms = self._settings.income_interval_ms
         if self._wanted_from_ms:
             wait_ms = min(wait_ms, ATTEMPT_WAIT_MS << self._attempts)
+        if self._failures:
+            wait_ms = min(wait_ms, ATTEMPT_WAIT_MS << self._failures)
         if abs(now_ns - self._read_at_ns) < wait_ms * NS_PER_MS:
             return
         self._read_at_ns = now_ns
         wanted_ms = self._wanted_from_ms
+        self._failures = min(self._failures + 1, ATTEMPTS_MAX)
         newest_ms = await self._read(now_ns)
-        self.is_read = True
+        self.is_read, self._failures = True, 0
         if wanted_ms != self._wanted_from_ms:  # another one was announced meanwhile
             return
         self._attempts += 1

@@ -127,7 +127,7 @@ class DayWorld:
 async def test_a_day_of_commission_funding_and_losses_ends_entries_until_the_next_one(
     nats_server: Broker, tmp_path: Path
 ) -> None:
-    world = PnlWorld(nats_server.url, zone="Europe/Berlin", income_interval_ms=1_000)
+    world = PnlWorld(nats_server.url, zone="Europe/Berlin")
     world.venue.faults.set_rules([FaultRule.model_validate(INCOME_AWAY)])
     async with world:
         day = DayWorld(world, tmp_path)
