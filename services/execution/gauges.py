@@ -27,7 +27,7 @@ class Gauges:
 
     def __init__(self, settings: ExecutionConfig) -> None:
         self._window_ns = settings.figures_window_ms * NS_PER_MS
-        self._told: tuple[int, int, int] | None = None
+        self._told: tuple[tuple[int, int], tuple[int, int], int] | None = None
 
     def show(self, state: State, now_ns: int) -> None:
         """Tell how things stand."""
@@ -38,8 +38,8 @@ class Gauges:
         ORDERS_UNKNOWN.set(sum(status == "UNKNOWN" for status in statuses))
         book = state.trade_book
         newest = (
-            max((trip.closed_at_ns for trip in book.ended), default=0),
-            max((order.at_ns for order in book.orders), default=0),
+            (len(book.ended), book.ended[-1].closed_at_ns if book.ended else 0),
+            (len(book.orders), book.orders[-1].at_ns if book.orders else 0),
             now_ns // REFRESH_NS,
         )
         if newest != self._told:
