@@ -8,7 +8,7 @@ VENV = .venv/bin
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz faults feed-hours clean
+.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz faults feed-hours pnl-run clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
@@ -29,6 +29,7 @@ help:
 	@echo 'make fuzz     ask the paper exchange 100,000 things, right and wrong (ARGS="--seed 7")'
 	@echo 'make faults   inject every fault of streams, answers and keys, and see each detected and healed'
 	@echo 'make feed-hours  six hours of market time under stream faults: candles equal the venue'
+	@echo 'make pnl-run  trade at random, and compare our profit and loss with the venue (ARGS="--seed 7 --steps 200")'
 	@echo 'make clean    remove .venv and every cache'
 	@echo 'PYTHON=python3.12 chooses the Python for .venv; otherwise the newest of 3.13, 3.12, 3.11.'
 
@@ -77,6 +78,9 @@ bench-orders: setup
 
 bench-guards: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.guard_cost $(ARGS)
+
+pnl-run: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m drills.pnl $(ARGS)
 
 conformance: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m conformance $(ARGS)

@@ -1,5 +1,7 @@
 """What the gate decides with, as the venue states it: settings, filters, balance, clock."""
 
+from zoneinfo import ZoneInfo
+
 from libs.common.messages.audit_events import PositionObserved, PositionsObserved
 from libs.common.messages.journal import BalanceObserved, InstrumentsLoaded, LeverageAsserted
 from libs.common.runtime.clock import NS_PER_MS, Clock
@@ -42,7 +44,8 @@ class Figures:
         self._asserted_at_ns = 0
         self._positions_at_ns = 0
         self._journaled: dict[str, LeverageAsserted] = {}
-        self.income = IncomeDesk(gate, self._reads, clock, settings)
+        zone = ZoneInfo(common.day_time_zone)
+        self.income = IncomeDesk(gate, self._reads, clock, settings, zone)
 
     async def refresh_filters_if_old(self) -> None:
         """Load the filters again well before they are too old to trade on.

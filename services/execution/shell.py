@@ -7,6 +7,7 @@ import asyncio
 import random
 import secrets
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from libs.common.messages import subjects
 from libs.common.messages.account import ReconcileReport
@@ -21,7 +22,6 @@ from libs.common.runtime.errors import BusError, BusUnavailable
 from libs.common.runtime.health import Level
 from libs.common.runtime.journal import WRITER_HEADER
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.metrics import ORDERS_OPEN, ORDERS_UNKNOWN, TRADING_STATE
 from libs.common.runtime.provisioning import (
     command_consumer,
     execution_consumer,
@@ -42,6 +42,7 @@ from services.execution.config import ExecutionConfig
 from services.execution.figures import Figures
 from services.execution.gap import GapCloser
 from services.execution.gate import Gate
+from services.execution.gauges import Gauges
 from services.execution.lookout import Lookout
 from services.execution.orders import OrderDesk
 from services.execution.protection_desk import ProtectionDesk
@@ -322,8 +323,10 @@ class Execution:
     async def _publish_state(self) -> None:
         """Say what we know on every change, and at least once a second of wall time."""
         subject = subjects.account_state(self._common.account)
+        zone, gauges = ZoneInfo(self._common.day_time_zone), Gauges(self._settings)
         while True:
             self._report_health()
+            gauges.show(self._gate.state, self._clock.now_ns())
             view = account_view(
                 self._gate.state,
                 account=self._common.account,
@@ -332,6 +335,8 @@ class Execution:
                 now_ns=self._clock.now_ns(),
                 published_ns=wall_ns(),
                 user_stream_ups=self._gaps.closed_total,
+                zone=zone,
+                income_is_known=self._figures.income.is_read,
             )
             try:
                 await self._bus.publish(subject, encode(view))
@@ -360,11 +365,6 @@ class Execution:
             f"nothing can be appended, so nothing is sent: {fault}" if fault else "",
         )
         self._operators.report_health()
-        for one in TradingState:
-            TRADING_STATE.labels(one).set(one is state.trading_state)
-        statuses = [order.status for order in state.open_orders()]
-        ORDERS_OPEN.set(len(statuses))
-        ORDERS_UNKNOWN.set(sum(status == "UNKNOWN" for status in statuses))
 
     def status(self) -> dict[str, Any]:
         """The body of /v1/status."""

@@ -46,8 +46,9 @@ class LimitsConfig(Section):
         intent_ttl_ms_max: an intent may not live longer than this from its creation.
         order_notional_max: quote currency of one order that takes new risk.
         position_notional_max: quote currency of the position after the order.
-        daily_loss_max: quote currency that a UTC day may cost, open positions apart. From there
-            on nothing is entered that day, and execution is asked once to reduce until resumed.
+        daily_loss_max: quote currency that a day of ``day_time_zone`` may cost, open positions
+            apart. From there on nothing is entered that day, and execution is asked once to reduce
+            until resumed.
         positions_max: symbols with a position, an open entry or an approved entry.
     """
 

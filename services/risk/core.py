@@ -18,6 +18,7 @@ from services.risk.checks import Case, evaluate
 from services.risk.config import LimitsConfig, SizingConfig
 from services.risk.facts import Facts, is_figure, is_number
 from services.risk.sizing import reference_price, size
+from services.risk.slippage import predicted_bps
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +72,7 @@ def decide(
         decided_at_ns=now_ns,
         decided_wall_ns=now_wall_ns,
         expires_at_ns=intent.expires_at_ns,
+        slippage_predicted_bps=predicted_bps(intent, quantity, facts.quote),
     )
 
 

@@ -51,7 +51,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def daily_loss(account: AccountState | None) -> Decimal | None:
-    """What the UTC day has cost so far, in quote currency: fills with commission, funding, fees.
+    """What the day has cost so far, in quote currency: fills with commission, funding, fees.
 
     Below zero where the day has gained; ``None`` where it is not known.
     """

@@ -107,10 +107,10 @@ async def test_a_snapshot_that_matches_the_chain_is_taken_up(bus: Bus) -> None:
     writer = Journal(bus, ACCOUNT, "h")
     for n in range(5):
         await append(writer, str(n))
-    await writer.save_snapshot(State())
+    await writer.save_snapshot(State(), "1-a")
     await append(writer, "after")
     reader = Journal(bus, ACCOUNT, "h")
-    assert await reader.load_snapshot() == encode(State())
+    assert await reader.load_snapshot("1-a") == encode(State())
     assert [record.number async for record in reader.read_tail()] == [6]
 
 
@@ -118,9 +118,9 @@ async def test_a_snapshot_that_does_not_match_the_chain_is_refused(bus: Bus) -> 
     writer = Journal(bus, ACCOUNT, "h")
     await append(writer, "true")
     writer.head_hash = record_hash(b"something else")
-    await writer.save_snapshot(State())
+    await writer.save_snapshot(State(), "1-a")
     reader = Journal(bus, ACCOUNT, "h")
-    assert await reader.load_snapshot() is None
+    assert await reader.load_snapshot("1-a") is None
     assert len([record async for record in reader.read_tail()]) == 1
 
 

@@ -29,7 +29,9 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class PnlDay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one UTC day brought so far, over all symbols, in the quote currency.
+    """What one day brought so far, over all symbols, in the quote currency.
+
+    The day is that of the configured time zone (``day_time_zone``).
 
     Attributes:
         day_start_ns: the day's first moment, market time.
@@ -132,7 +134,7 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         exposures: entries that are owed a stop.
         user_stream_ups: how often in this process's life the user stream came up and its gap was
             closed by REST.
-        pnl_day: profit and loss of the UTC day of ``ts_event_ns``; ``None``: not known.
+        pnl_day: profit and loss of the day of ``ts_event_ns``; ``None``: not known.
     """
 
     account: str

@@ -106,6 +106,20 @@ FORCED_FILLS = Counter(
 ORDER_CONTRADICTIONS = Counter(
     "order_contradictions_total", "Words of the venue that contradict what is known of an order"
 )
+SLIPPAGE = Gauge(
+    "slippage_realized_vs_predicted",
+    "Mean slippage of orders against the price at decision, bps, above zero is worse:"
+    " as it came (realized) beside what risk expected (predicted)",
+    ["strategy", "figure"],
+)
+HIT_RATIO = Gauge(
+    "hit_ratio_rolling", "Share of round trips that left more than they cost", ["strategy"]
+)
+PWIN_CALIBRATION = Gauge(
+    "pwin_calibration_ece",
+    "Expected calibration error of the intents' confidence against their round trips",
+    ["strategy"],
+)
 TRADING_STATE = Gauge("trading_state", "1 for the current trading state", ["state"])
 
 RECONCILE_CYCLES = Counter("reconcile_cycles_total", "Comparisons made", ["outcome"])
