@@ -20,6 +20,7 @@ from services.feed.binance_stream import MarketStream
 from services.feed.config import FeedConfig
 from services.feed.core import FeedCore
 from services.feed.inbox import Inbox
+from services.feed.lease_keeper import LeaseKeeper
 from services.feed.publisher import Publisher
 from services.feed.recorder import Recorder
 
@@ -33,6 +34,7 @@ class Parts:
     inbox: Inbox
     streams: list[MarketStream]
     publisher: Publisher
+    lease: LeaseKeeper
     backfill: Backfill
     recorder: Recorder | None
 
@@ -58,14 +60,17 @@ class SelfReport:
             number += 1
             self._set_health()
             self._count_metrics()
-            try:
-                payload = encode(self._market_health(number))
-                await self._parts.context.bus.publish(
-                    subjects.MARKET_HEALTH, payload, new_trace_headers()
-                )
-            except BusError:
-                pass  # without a broker there is nobody to hear it; the bus check says so
+            if self._parts.publisher.speaks():
+                await self._say(self._market_health(number))
             await asyncio.sleep(self._parts.context.settings.health_interval_ms / 1_000)
+
+    async def _say(self, health: MarketHealth) -> None:
+        try:
+            await self._parts.context.bus.publish(
+                subjects.MARKET_HEALTH, encode(health), new_trace_headers()
+            )
+        except BusError:
+            pass  # without a broker there is nobody to hear it; the bus check says so
 
     def _market_health(self, number: int) -> MarketHealth:
         now_ns = self._now_ns()
@@ -102,6 +107,7 @@ class SelfReport:
             Level.FAIL if down else Level.PASS,
             f"down: {', '.join(down)}" if down else "",
         )
+        self._parts.context.health.set("lease", *self._role())
         now_ns = self._now_ns()
         ahead = self._parts.core.series_ahead(now_ns) if now_ns is not None else []
         if ahead:
@@ -115,6 +121,15 @@ class SelfReport:
             self._parts.context.health.set("candles", Level.WARN, text)
         else:
             self._parts.context.health.set("candles", Level.PASS)
+
+    def _role(self) -> tuple[Level, str]:
+        """A standby is as ready as the leader; that nobody leads is worth a warning."""
+        holder = self._parts.lease.holder
+        if self._parts.publisher.speaks():
+            return Level.PASS, "leader"
+        if not holder or holder == self._parts.lease.me:
+            return Level.WARN, "standby; nobody leads"
+        return Level.PASS, f"standby; {holder} leads"
 
     def _count_metrics(self) -> None:
         """Bring the metrics up to the counters; per message it would cost more than the message."""
@@ -134,6 +149,8 @@ class SelfReport:
         core = self._parts.core
         return {
             "is_connected": self._is_connected,
+            "is_leader": self._parts.publisher.speaks(),
+            "lease": self._parts.lease.report(),
             "market_time_ns": now_ns,
             "inbox": {"waiting": len(self._parts.inbox), "refused": self._parts.inbox.refused},
             "received": dict(core.received),
@@ -141,6 +158,11 @@ class SelfReport:
             "conflated": dict(core.conflated),
             "refused": dict(core.refused),
             "dropped": dict(self._parts.publisher.dropped),
+            "withheld": dict(self._parts.publisher.withheld),
+            "candles": {
+                "kept": self._parts.publisher.candles.kept,
+                "repeats": self._parts.publisher.candles.repeats,
+            },
             "unreadable": self.unreadable,
             "is_healing": core.is_healing,
             "questions_open": self.questions_open,

@@ -35,6 +35,7 @@ MARKET_CONFLATED = Counter("feed_conflated_total", "Messages replaced by a newer
 STREAM_CONNECTED = Gauge("ws_connected", "1 while the socket is up", ["stream"])
 STREAM_RECONNECTS = Counter("ws_reconnect_attempts_total", "Attempts to connect", ["stream"])
 FEED_GAPS = Counter("feed_gap_total", "Gaps found in candles", ["symbol"])
+FEED_IS_LEADER = Gauge("feed_is_leader", "1 while this replica of the feed is the one that speaks")
 FEED_GAPS_FILLED = Counter("feed_gap_filled_total", "Gaps filled by REST", ["symbol"])
 
 CANDLES_FOLDED = Counter("signal_candles_total", "Candles folded", ["symbol"])
