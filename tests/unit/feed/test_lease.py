@@ -95,14 +95,14 @@ class Interleaving:
 
     def check(self):
         """At most one holds, and a term under which another spoke in between never comes back."""
-        holding = [one for one in self.replicas if one.lease.holds(self.now_ns(one))]
-        assert len(holding) <= 1
-        for one in holding:
+        speaking = [one for one in self.replicas if one.lease.holds(self.now_ns(one))]
+        assert len(speaking) <= 1
+        for one in speaking:
             reign = (one.lease.term, id(one))
             if reign not in self.reigns[-1:]:
                 assert reign[0] not in {term for term, _ in self.reigns}
                 self.reigns.append(reign)
-        return holding
+        return speaking
 
     def calm_down(self):
         """From now on every request is answered at once."""
