@@ -68,9 +68,9 @@ class Replicas:
 
     def __init__(self, broker, bus, ear, venue_port):
         self.broker, self.bus, self.ear, self.venue_port = broker, bus, ear, venue_port
-        self.feeds = []
+        self.feeds, self.stored = [], []
 
-    async def start_feed(self, **settings):
+    async def start_feed(self, intervals='["1s", "1m"]'):
         feed = await start(
             "services.feed",
             "http listening",
@@ -79,9 +79,8 @@ class Replicas:
                 "PORTCULLIS_VENUE__REST_URL": f"http://127.0.0.1:{self.venue_port}",
                 "PORTCULLIS_VENUE__STREAM_URL": f"ws://127.0.0.1:{self.venue_port}",
                 "PORTCULLIS_SYMBOLS": f'["{SYMBOL}"]',
-                "PORTCULLIS_CANDLE_INTERVALS": '["1s", "1m"]',
+                "PORTCULLIS_CANDLE_INTERVALS": intervals,
                 "PORTCULLIS_FEED__HTTP_PORT": "0",
-                **{f"PORTCULLIS_FEED__{k.upper()}": str(v) for k, v in settings.items()},
             },
         )
         self.feeds.append(feed)
@@ -119,14 +118,12 @@ class Replicas:
         return leader, standby
 
     async def candles(self, interval):
+        """Every candle of an interval in the order stored; what was read is not read again."""
         info = await self.bus.jetstream.stream_info(subjects.MARKET_STREAM)
-        found = []
-        for sequence in range(1, info.state.last_seq + 1):
-            stored = await self.bus.read_message(subjects.MARKET_STREAM, sequence)
-            candle = decode(stored.data, Candle)
-            if candle.interval == interval:
-                found.append(candle)
-        return found
+        for sequence in range(len(self.stored) + 1, info.state.last_seq + 1):
+            message = await self.bus.read_message(subjects.MARKET_STREAM, sequence)
+            self.stored.append(decode(message.data, Candle))
+        return [one for one in self.stored if one.interval == interval]
 
     async def until_stored(self, more, interval="1s"):
         """Return once so many more candles are stored."""
@@ -307,7 +304,7 @@ async def test_a_feed_alone_leads_at_once_and_after_a_crash_within_its_lease(wor
 async def test_minutes_equal_the_venues_klines_though_leaders_die_in_turn(tmp_path):
     async with new_world(tmp_path, speed="240") as world:
         for _ in range(2):
-            await asyncio.gather(*(world.start_feed() for _ in range(2 - len(world.feeds))))
+            await asyncio.gather(*(world.start_feed('["1m"]') for _ in range(2 - len(world.feeds))))
 
             async def one_leads():
                 return len(await world.leaders()) == 1
