@@ -13,7 +13,7 @@ import pytest
 
 from libs.common.messages import subjects
 from libs.common.messages.codec import decode
-from libs.common.messages.market import Candle, MarketClock, MarketHealth, Quote
+from libs.common.messages.market import Candle, MarketClock, MarketHealth, Quote, Trade
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.config import BusConfig
@@ -51,11 +51,13 @@ class Ear:
         return [one.now_ns for one in self.said(subjects.MARKET_CLOCK, MarketClock)]
 
     def check_order(self):
-        """No clock and no quote ever goes back."""
+        """No clock, quote or print ever goes back, and no print is told twice."""
         clocks = self.clocks()
         assert clocks == sorted(clocks)
         ids = [one.update_id for one in self.quotes()]
         assert ids == sorted(ids)
+        prints = [one.trade_id for one in self.said(subjects.trade(SYMBOL), Trade)]
+        assert prints == sorted(set(prints))
 
     def widest_gap_ms(self):
         """The longest market time between two quotes."""
