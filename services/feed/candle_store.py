@@ -196,16 +196,16 @@ class CandleStore:
         if stored is None:
             line.learn(0, None)
             return
-        last = self._bar_in(subject, stored)
-        line.learn(stored.seq or 0, last)
+        line.learn(stored.seq or 0, self._bar_in(line, subject, stored))
         if line.stored is not None:
             self._core.last_candles[line.symbol, line.interval] = line.stored
 
-    def _bar_in(self, subject: str, stored: RawStreamMsg) -> Bar | None:
+    def _bar_in(self, line: CandleLine, subject: str, stored: RawStreamMsg) -> Bar | None:
         try:
             return bar_of(decode(stored.data or b"", Candle))
         except UndecodableError as error:
-            self._complain(Unreadable(subject, stored.data or b"", str(error)))
+            if stored.seq != line.sequence:  # else it was said before
+                self._complain(Unreadable(subject, stored.data or b"", str(error)))
             return None
 
     def _count(self) -> None:

@@ -54,6 +54,8 @@ class FeedConfig(ServiceConfig):
         backfill_weight_per_minute_max: request weight of the address (the venue allows 2,400) above
             which backfill waits for the next minute and leaves the rest to execution; the client
             refuses ordinary reads above 1,728 (libs/common/venue/budget.py).
+        lease_name: feeds with the same name are replicas, of which one speaks; feeds of different
+            symbols on one broker need different names.
         lease_ms: how long a leadership outlives its last renewal. A replica takes over when it saw
             no renewal for this long, so it bounds the gap in quotes after a crash, and the wait of
             a replica that starts after one.
@@ -113,6 +115,7 @@ class FeedConfig(ServiceConfig):
     backfill_wait_max_ms: int = Field(10_000, ge=1)
     backfill_pages_max: int = Field(100, ge=1)
     backfill_weight_per_minute_max: int = Field(1_700, ge=200, le=2_400)
+    lease_name: str = Field("feed", pattern=r"^[A-Za-z0-9_-]{1,32}$")
     lease_ms: int = Field(1_500, ge=300, le=60_000)
     lease_guard_ms: int = Field(300, ge=50)
     lease_renew_ms: int = Field(300, ge=20)

@@ -48,7 +48,7 @@ class LeaseKeeper:
                 look_ns=settings.lease_look_ms * NS_PER_MS,
             ),
         )
-        self._subject = subjects.lease("feed")
+        self._subject = subjects.lease(settings.lease_name)
         self._requests = asyncio.Lock()
         self._is_leaving = False
         self._has_complained = False

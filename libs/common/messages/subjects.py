@@ -100,9 +100,9 @@ def hello(service: str) -> str:
     return f"service.hello.{service}"
 
 
-def lease(service: str) -> str:
-    """Who of a service's replicas leads: a key of the bucket of leases."""
-    return f"$KV.{LEASE_BUCKET}.{service}"
+def lease(name: str) -> str:
+    """Which of some replicas leads: a key of the bucket of leases."""
+    return f"$KV.{LEASE_BUCKET}.{name}"
 
 
 def dead(service: str) -> str:

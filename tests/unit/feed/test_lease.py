@@ -3,7 +3,9 @@
 import random
 
 import pytest
+from pydantic import ValidationError
 
+from services.feed.config import FeedConfig
 from services.feed.lease import Lease, LeaseLimits, LeaseRecord, Look, Wait, Write
 
 MS = 1_000_000
@@ -217,3 +219,9 @@ def test_whoever_sees_another_in_its_place_is_silent_and_leads_again_under_a_new
     write = lease.next_step(2_001 * MS)
     lease.on_written(write, 6, 2_001 * MS)
     assert lease.term == 6
+
+
+@pytest.mark.parametrize("settings", [{"lease_ms": 800}, {"lease_renew_ms": 500}])
+def test_a_lease_too_short_for_its_renewals_is_refused(settings):
+    with pytest.raises(ValidationError, match="room for two renewals"):
+        FeedConfig(**settings)
