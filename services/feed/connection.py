@@ -14,6 +14,7 @@ from services.feed.config import FeedConfig
 from services.feed.event_times import SocketTime
 from services.feed.events import (
     ClockEvent,
+    ContractEvent,
     Frame,
     KlineEvent,
     MarketEvent,
@@ -181,6 +182,8 @@ class Connection:
             self.end("the venue announced its shutdown")
         elif isinstance(data, ClockEvent):
             self._on_clock(frame, data)
+        elif isinstance(data, ContractEvent):
+            self._pass_on(frame)
         elif self._listener.judge(data, self._time):
             self.watch.hear(frame.stream)
             if self._listener.on_raw is not None:
@@ -194,7 +197,7 @@ class Connection:
             UnreadableError: the data is not of the stream's symbol, kind or interval.
         """
         data = frame.data
-        if data is None or isinstance(data, ClockEvent | ShutdownEvent):
+        if data is None or isinstance(data, ClockEvent | ContractEvent | ShutdownEvent):
             return
         speech = self._speeches.get(frame.stream)
         if speech is None:

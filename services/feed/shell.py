@@ -10,6 +10,7 @@ from libs.common.runtime.health import Level
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient
+from libs.common.runtime.venue_transport import VenueCall
 from services.feed.backfill import Backfill
 from services.feed.backoff import AttemptBudget
 from services.feed.binance_stream import MarketStream
@@ -19,6 +20,7 @@ from services.feed.core import FeedCore, Limits
 from services.feed.event_times import BEHIND, EventTimes, SocketTime
 from services.feed.events import (
     ClockEvent,
+    ContractEvent,
     DepthEvent,
     Frame,
     KlineEvent,
@@ -29,6 +31,7 @@ from services.feed.events import (
     RestQuote,
     TradeEvent,
 )
+from services.feed.fitness import Fitness
 from services.feed.inbox import Inbox, Proof, RefusedTrade, SocketDown, SocketUp, Tick, Unreadable
 from services.feed.kline_series import AskKlines, Revised
 from services.feed.lease_keeper import LeaseKeeper
@@ -90,6 +93,7 @@ class FeedShell:
         self._venue = self._new_venue()
         self._backfill = Backfill(self._venue, settings, dice, context.clock)
         self._lease = LeaseKeeper(context.bus, settings, self._inbox.wake)
+        self._fitness = Fitness(context, self._venue, dice, self._recorder)
         self._publisher = Publisher(
             self._core,
             self._inbox,
@@ -103,6 +107,7 @@ class FeedShell:
             ask=self._ask,
             complain=self._complain,
         )
+        self._fitness.depth.may_speak = self._publisher.speaks
         self._fallback = RestFallback(
             self._venue,
             self._backfill,
@@ -121,8 +126,8 @@ class FeedShell:
         return Listener(
             self._on_frame,
             self._on_unreadable,
-            lambda plan: self._inbox.put(SocketUp(plan)),
-            lambda plan: self._inbox.put(SocketDown(plan)),
+            self._on_up,
+            self._on_down,
             self._record_frame if self._recorder is not None else None,
             self._judge,
         )
@@ -135,7 +140,7 @@ class FeedShell:
             self._venue_ns,
             api_key=None if key is None else key.reveal(),
             limits=venue_limits(common),
-            on_call=lambda call: self._backfill.on_call(call),  # noqa: PLW0108 - made after
+            on_call=self._on_call,
         )
 
     def _new_report(self) -> SelfReport:
@@ -151,6 +156,7 @@ class FeedShell:
                 recorder=self._recorder,
                 times=self._times,
                 fallback=self._fallback,
+                fitness=self._fitness,
             )
         )
 
@@ -171,6 +177,7 @@ class FeedShell:
         context.spawn(self._fallback.run(), "rest-fallback")
         if not self._is_paper:
             context.spawn(self._tick(), "tick")
+        self._fitness.start()
         for stream in self._streams:
             context.spawn(stream.run(), f"socket-{stream.plan.name}")
 
@@ -180,6 +187,19 @@ class FeedShell:
             self._recorder.close()
         await self._venue.close_connection()
 
+    def _on_call(self, call: VenueCall) -> None:
+        self._backfill.on_call(call)
+        self._fitness.depth.on_call(call)
+
+    def _on_up(self, plan: SocketPlan) -> None:
+        self._inbox.put(SocketUp(plan))
+        if self._recorder is not None:
+            self._recorder.on_reconnected(plan.streams)
+
+    def _on_down(self, plan: SocketPlan) -> None:
+        self._inbox.put(SocketDown(plan))
+        self._fitness.depth.on_down(plan)
+
     # -- the reader's side: nothing here waits ---------------------------------------------------
 
     def _on_frame(self, plan: SocketPlan, frame: Frame) -> bool:
@@ -188,6 +208,9 @@ class FeedShell:
             if self._is_paper:
                 return self._inbox.offer(Proof(plan, data))
             self._on_unreadable(plan, b"", "a clock frame outside the paper world")
+            return True
+        if isinstance(data, ContractEvent):
+            self._fitness.reader.hint(data.symbol)
             return True
         if not isinstance(data, QuoteEvent | TradeEvent | KlineEvent | MarkEvent | DepthEvent):
             return True
@@ -201,6 +224,7 @@ class FeedShell:
             return True
         if isinstance(data, DepthEvent):
             self._core.received["depth"] += 1
+            self._fitness.depth.offer(frame.stream, data)
             return True
         self._core.received["trade" if isinstance(data, TradeEvent) else "kline"] += 1
         if isinstance(data, KlineEvent) and not data.bar.is_closed:
@@ -297,7 +321,8 @@ class FeedShell:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._settings.tick_interval_ms / 1_000)
-            self._inbox.put_latest("tick", Tick(self._candle_ns()))
+            if now_ns := self._candle_ns():
+                self._inbox.put_latest("tick", Tick(now_ns))
 
     def _venue_ns(self) -> int:
         """The venue's time, whose minutes its weight is counted in; ours until it is known."""

@@ -59,8 +59,7 @@ class Feed:
 
     async def is_listening(self):
         """Whether its sockets are up and it speaks; before it has started, its status says less."""
-        status = await self.status()
-        return status.get("is_connected", False) and status["is_leader"]
+        return all([(told := await self.status()).get("is_connected"), told.get("is_leader")])
 
     async def end(self, number=signal.SIGTERM):
         if self.process.returncode is None:
@@ -330,7 +329,8 @@ async def test_unreadable_frames_are_counted_kept_and_survived(world):
     status = await feed.status()
     assert status["unreadable"] == 4 * 2 + 1 + 1
     assert status["refused"] == {"quote": 1}
-    assert [socket["attempts"] for socket in status["sockets"]] == [1, 1]
+    reasons = [socket["last_why"] for socket in status["sockets"]]
+    assert [socket["attempts"] for socket in status["sockets"]] == [1, 1], reasons
     info = await world.bus.jetstream.stream_info(subjects.DEAD_STREAM)
     assert info.state.messages >= 5
 
