@@ -1,7 +1,7 @@
 """Every limit and setting of the feed, with units, parsed once and frozen."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -54,6 +54,19 @@ class FeedConfig(ServiceConfig):
         backfill_weight_per_minute_max: request weight of the address (the venue allows 2,400) above
             which backfill waits for the next minute and leaves the rest to execution; the client
             refuses ordinary reads above 1,728 (libs/common/venue/budget.py).
+        lease_name: feeds with the same name are replicas, of which one speaks; feeds of different
+            symbols on one broker need different names.
+        lease_ms: how long a leadership outlives its last renewal. A replica takes over when it saw
+            no renewal for this long, so it bounds the gap in quotes after a crash, and the wait of
+            a replica that starts after one.
+        lease_guard_ms: how long before that end the leader falls silent when it could not renew.
+        lease_renew_ms: how often the leader renews; several renewals may fail before it falls
+            silent.
+        lease_look_ms: how often a standby looks whether the lease is renewed.
+        lease_request_timeout_ms: how long one reading or writing of the lease may take.
+        store_retry_ms_max: how long a leader tries to store one candle before it gives up.
+        follow_interval_ms: how often a standby looks which of the candles it keeps are stored.
+        kept_candles_max: candles that wait to be stored, by the leader or in case we become it.
         depth_streams: kinds of order book streams to listen to, such as ``depth@100ms``. Of the
             first one that tells changes (``depth``, ``depth@100ms``) a book is kept per symbol.
         record_folder: where to write tapes of what is heard, one file a symbol; none: no recording.
@@ -123,6 +136,14 @@ class FeedConfig(ServiceConfig):
     backfill_wait_max_ms: int = Field(10_000, ge=1)
     backfill_pages_max: int = Field(100, ge=1)
     backfill_weight_per_minute_max: int = Field(1_700, ge=200, le=2_400)
+    lease_name: str = Field("feed", pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    lease_ms: int = Field(1_500, ge=300, le=60_000)
+    lease_guard_ms: int = Field(300, ge=50)
+    lease_renew_ms: int = Field(300, ge=20)
+    lease_look_ms: int = Field(200, ge=20)
+    lease_request_timeout_ms: int = Field(300, ge=20)
+    follow_interval_ms: int = Field(2_000, ge=100)
+    kept_candles_max: int = Field(100_000, ge=1)
     store_retry_ms_max: int = Field(1_800_000, ge=1)
     dead_letters_per_minute_max: int = Field(60, ge=0)
     depth_streams: tuple[str, ...] = ()
@@ -159,4 +180,14 @@ class FeedConfig(ServiceConfig):
             raise ValueError("depth_levels_published must not be above depth_levels_max")
         if self.depth_levels_published > self.depth_snapshot_levels:
             raise ValueError("depth_levels_published must not be above depth_snapshot_levels")
+        return self
+
+    @model_validator(mode="after")
+    def _renews_in_time(self) -> Self:
+        renewing_ms = 2 * self.lease_renew_ms + self.lease_request_timeout_ms
+        if renewing_ms > self.lease_ms - self.lease_guard_ms:
+            raise ValueError(
+                "lease_ms less lease_guard_ms must leave room for two renewals (lease_renew_ms)"
+                " and one that is not answered (lease_request_timeout_ms)"
+            )
         return self

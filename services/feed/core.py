@@ -5,7 +5,7 @@ symbol, until the shell takes them; trades and candles pass one by one.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -67,23 +67,10 @@ class FeedCore:
     def __init__(self, symbols: Iterable[str], intervals: Sequence[str], limits: Limits) -> None:
         self.symbols = tuple(symbols)
         self._limits = limits
-        own = {name: interval_ns(name) for name in intervals if name not in VENUE_INTERVALS}
-        grace_ns = limits.candle_close_grace_ms * NS_PER_MS
-        wait_ms = limits.trade_proof_wait_ms
-        self.trades = {
-            name: TradeSeries(
-                name, own, grace_ns, proof_wait_ns=None if wait_ms is None else wait_ms * NS_PER_MS
-            )
-            for name in self.symbols
-        }
+        self._built = {name: interval_ns(name) for name in intervals if name not in VENUE_INTERVALS}
+        self.trades = {name: self._new_trades(name) for name in self.symbols}
         self.klines = {
-            (symbol, name): KlineSeries(
-                symbol,
-                name,
-                interval_ns(name),
-                overdue_ns=limits.kline_overdue_ms * NS_PER_MS,
-                warmup_bars=limits.warmup_bars,
-            )
+            (symbol, name): self._new_klines(symbol, name)
             for symbol in self.symbols
             for name in intervals
             if name in VENUE_INTERVALS
@@ -98,6 +85,25 @@ class FeedCore:
         self.conflated: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.from_rest: Counter[str] = Counter()
+
+    def _new_trades(self, symbol: str) -> TradeSeries:
+        grace_ns = self._limits.candle_close_grace_ms * NS_PER_MS
+        wait_ms = self._limits.trade_proof_wait_ms
+        return TradeSeries(
+            symbol,
+            self._built,
+            grace_ns,
+            proof_wait_ns=None if wait_ms is None else wait_ms * NS_PER_MS,
+        )
+
+    def _new_klines(self, symbol: str, interval: str) -> KlineSeries:
+        return KlineSeries(
+            symbol,
+            interval,
+            interval_ns(interval),
+            overdue_ns=self._limits.kline_overdue_ms * NS_PER_MS,
+            warmup_bars=self._limits.warmup_bars,
+        )
 
     # -- latest wins -----------------------------------------------------------------------------
 
@@ -133,6 +139,14 @@ class FeedCore:
     def take_kept(self) -> list[QuoteEvent | MarkEvent]:
         """Hand out every quote and mark that waits."""
         return [*self._quotes.take(), *self._marks.take()]
+
+    def put_back(self, events: Iterable[QuoteEvent | MarkEvent]) -> None:
+        """Keep again what was taken and not said, unless a newer one came."""
+        for event in events:
+            if isinstance(event, QuoteEvent):
+                self._quotes.put_back(event.symbol, event)
+            else:
+                self._marks.put_back(event.symbol, event)
 
     # -- one by one ------------------------------------------------------------------------------
 
@@ -212,10 +226,12 @@ class FeedCore:
                 series.on_disconnected()
 
     def on_answer(self, answer: Answer) -> Sequence[Effect]:
-        """REST has answered a question."""
+        """REST has answered a question; of a series that began anew since, nobody asked it."""
         if isinstance(answer, TradesAnswer):
-            return self.trades[answer.symbol].on_answer(answer)
-        return self.klines[answer.symbol, answer.interval].on_answer(answer)
+            trades = self.trades[answer.symbol]
+            return trades.on_answer(answer) if trades.awaits(answer) else ()
+        klines = self.klines[answer.symbol, answer.interval]
+        return klines.on_answer(answer) if klines.awaits(answer) else ()
 
     def on_stored(self, ready: CandleReady) -> None:
         """A candle is safely published."""
@@ -231,6 +247,42 @@ class FeedCore:
             series.resume(last)
         else:
             self.trades[symbol].resume(interval, last.close_ns, last)
+
+    def siblings(self, symbol: str, interval: str) -> tuple[str, ...]:
+        """The intervals that begin anew together: those built from the same trades."""
+        return (interval,) if (symbol, interval) in self.klines else tuple(self._built)
+
+    def next_open_ns(self, symbol: str, interval: str) -> int | None:
+        """Where a series goes on; ``None`` if it has released no candle yet."""
+        if (series := self.klines.get((symbol, interval))) is not None:
+            return series.next_open_ns if series.has_released else None
+        bars = self.trades[symbol].bars[interval]
+        return bars.next_open_ns if bars.has_released else None
+
+    def begin_anew(
+        self, symbol: str, interval: str, last: Mapping[str, Bar], *, is_live: bool
+    ) -> Sequence[Effect]:
+        """Forget what a series and its siblings hold, and go on after candles another stored.
+
+        Args:
+            last: the last stored candle of each of these intervals that has one.
+            is_live: whether their stream is subscribed.
+        """
+        if (before := self.klines.get((symbol, interval))) is not None:
+            klines = self.klines[symbol, interval] = self._new_klines(symbol, interval)
+            klines.gaps = before.gaps
+            klines.gaps.fill()  # whoever stored the last candle knew what was missing
+            klines.resume(last[interval])
+            if is_live:
+                klines.on_connected()
+            return ()
+        gaps = self.trades[symbol].gaps
+        gaps.fill()
+        trades = self.trades[symbol] = self._new_trades(symbol)
+        trades.gaps = gaps
+        for name, bar in last.items():
+            trades.resume(name, bar.close_ns, bar)
+        return trades.on_connected() if is_live else ()
 
     # -- what is known of ourselves --------------------------------------------------------------
 

@@ -8,7 +8,7 @@ hole and healed by a snapshot. Which levels are said is the newest; what lies be
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -89,6 +89,7 @@ class DepthDesk:
         self._ready = asyncio.Event()
         self._dirty: set[str] = set()
         self._said_valid: set[str] = set()
+        self.may_speak: Callable[[], bool] = bool  # nobody, until somebody is told who may
         self._due_ns = 0
         self.dropped = self.published = self.requests = self.failures = 0
         self.last_failure = ""
@@ -177,6 +178,10 @@ class DepthDesk:
         """Say the best levels, or once that there are none to be trusted."""
         book = self.books[symbol]
         if not book.is_valid and symbol not in self._said_valid:
+            return
+        if not self.may_speak():
+            if book.is_valid:
+                self._said_valid.add(symbol)  # by whoever leads: should it break, we say so
             return
         payload = encode(depth_message(symbol, book, wall_ns()))
         try:

@@ -90,6 +90,19 @@ class KlineSeries:
         """Whether a question to REST is open."""
         return self._asked is not None
 
+    @property
+    def has_released(self) -> bool:
+        """Whether a bar has been released, by us or by whoever stored the last one."""
+        return self._close is not None
+
+    def awaits(self, answer: KlinesAnswer) -> bool:
+        """Whether this answers the open question."""
+        asked = self._asked
+        return asked is not None and (asked.start_ns, asked.end_ns) == (
+            answer.start_ns,
+            answer.end_ns,
+        )
+
     def is_grave(self, now_ns: int, limit_ns: int) -> bool:
         """Whether candles are missing for longer than a limit, or more than that are lost."""
         if self.next_open_ns is None:

@@ -57,3 +57,7 @@ class Newest(Generic[E]):
         taken = list(self._kept.values())
         self._kept.clear()
         return taken
+
+    def put_back(self, symbol: str, event: E) -> None:
+        """Keep again what was taken, unless a newer one waits."""
+        self._kept.setdefault(symbol, event)

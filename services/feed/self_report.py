@@ -34,6 +34,7 @@ from services.feed.core import FeedCore
 from services.feed.event_times import AHEAD, BEHIND, EventTimes
 from services.feed.fitness import Fitness
 from services.feed.inbox import Inbox
+from services.feed.lease_keeper import LeaseKeeper
 from services.feed.plan import kind_of
 from services.feed.publisher import Publisher
 from services.feed.recorder import Recorder
@@ -52,6 +53,7 @@ class Parts:
     inbox: Inbox
     streams: list[MarketStream]
     publisher: Publisher
+    lease: LeaseKeeper
     backfill: Backfill
     recorder: Recorder | None
     times: EventTimes
@@ -89,14 +91,17 @@ class SelfReport:
             number += 1
             self._set_health()
             self._count_metrics()
-            try:
-                payload = encode(self._market_health(number))
-                await self._parts.context.bus.publish(
-                    subjects.MARKET_HEALTH, payload, new_trace_headers()
-                )
-            except BusError:
-                pass  # without a broker there is nobody to hear it; the bus check says so
+            if self._parts.publisher.speaks():
+                await self._say(self._market_health(number))
             await asyncio.sleep(self._parts.context.settings.health_interval_ms / 1_000)
+
+    async def _say(self, health: MarketHealth) -> None:
+        try:
+            await self._parts.context.bus.publish(
+                subjects.MARKET_HEALTH, encode(health), new_trace_headers()
+            )
+        except BusError:
+            pass  # without a broker there is nobody to hear it; the bus check says so
 
     def _market_health(self, number: int) -> MarketHealth:
         now_ns = self._now_ns()
@@ -137,6 +142,7 @@ class SelfReport:
             Level.FAIL if down else Level.PASS,
             f"down: {', '.join(down)}" if down else "",
         )
+        self._parts.context.health.set("lease", *self._role())
         if (recorder := self._parts.recorder) is not None:
             level = Level.WARN if recorder.stopped else Level.PASS
             self._parts.context.health.set("recording", level, recorder.stopped)
@@ -185,6 +191,15 @@ class SelfReport:
             self._parts.context.health.set(f"gap {symbol}", Level.PASS)
         self._grave = grave
 
+    def _role(self) -> tuple[Level, str]:
+        """A standby is as ready as the leader; that nobody leads is worth a warning."""
+        holder = self._parts.lease.holder
+        if self._parts.publisher.speaks():
+            return Level.PASS, "leader"
+        if not holder or holder == self._parts.lease.me:
+            return Level.WARN, "standby; nobody leads"
+        return Level.PASS, f"standby; {holder} leads"
+
     def _count_metrics(self) -> None:
         """Bring the metrics up to the counters; per message it would cost more than the message."""
         gaps = self._parts.core.gaps()
@@ -228,6 +243,8 @@ class SelfReport:
         core, settings = self._parts.core, self._parts.context.settings
         return {
             "is_connected": self._is_connected,
+            "is_leader": self._parts.publisher.speaks(),
+            "lease": self._parts.lease.report(),
             "market_time_ns": now_ns,
             "inbox": {
                 "waiting": len(self._parts.inbox),
@@ -254,6 +271,11 @@ class SelfReport:
             "conflated": dict(core.conflated),
             "refused": dict(core.refused),
             "dropped": dict(self.dropped()),
+            "withheld": dict(self._parts.publisher.withheld),
+            "candles": {
+                "kept": self._parts.publisher.candles.kept,
+                "repeats": self._parts.publisher.candles.repeats,
+            },
             "unreadable": self.unreadable,
             "is_healing": core.is_healing,
             "questions_open": self.questions_open,

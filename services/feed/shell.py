@@ -3,9 +3,6 @@
 import asyncio
 import random
 
-from libs.common.messages import subjects
-from libs.common.messages.codec import UndecodableError, decode
-from libs.common.messages.market import Candle
 from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, PaperClock, monotonic_ns, wall_ns
 from libs.common.runtime.credentials import load_secret, venue_limits
 from libs.common.runtime.errors import BusError
@@ -14,7 +11,6 @@ from libs.common.runtime.log import get_logger
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient
 from libs.common.runtime.venue_transport import VenueCall
-from services.feed.announcements import bar_of
 from services.feed.backfill import Backfill
 from services.feed.backoff import AttemptBudget
 from services.feed.binance_stream import MarketStream
@@ -38,6 +34,7 @@ from services.feed.events import (
 from services.feed.fitness import Fitness
 from services.feed.inbox import Inbox, Proof, RefusedTrade, SocketDown, SocketUp, Tick, Unreadable
 from services.feed.kline_series import AskKlines, Revised
+from services.feed.lease_keeper import LeaseKeeper
 from services.feed.plan import SocketPlan, plan_sockets
 from services.feed.publisher import Publisher
 from services.feed.recorder import Recorder
@@ -95,6 +92,7 @@ class FeedShell:
         ]  # fmt: skip
         self._venue = self._new_venue()
         self._backfill = Backfill(self._venue, settings, dice, context.clock)
+        self._lease = LeaseKeeper(context.bus, settings, self._inbox.wake)
         self._fitness = Fitness(context, self._venue, dice, self._recorder)
         self._publisher = Publisher(
             self._core,
@@ -102,11 +100,14 @@ class FeedShell:
             context.bus,
             settings,
             plans,
+            intervals=common.candle_intervals,
+            voice=self._lease,
             paper_clock=paper_clock,
             store_retry_wait_ms=common.bus.redelivery_wait_ms,
             ask=self._ask,
             complain=self._complain,
         )
+        self._fitness.depth.may_speak = self._publisher.speaks
         self._fallback = RestFallback(
             self._venue,
             self._backfill,
@@ -150,6 +151,7 @@ class FeedShell:
                 inbox=self._inbox,
                 streams=self._streams,
                 publisher=self._publisher,
+                lease=self._lease,
                 backfill=self._backfill,
                 recorder=self._recorder,
                 times=self._times,
@@ -159,7 +161,7 @@ class FeedShell:
         )
 
     async def start(self) -> None:
-        """Recover the last candles and begin to listen.
+        """Recover the last candles, and begin to listen and to strive for the lease.
 
         Raises:
             BusUnavailable: the broker did not answer; starting again is the cure.
@@ -168,7 +170,8 @@ class FeedShell:
         context.status = self._report.status
         context.health.set("sockets", Level.FAIL, "not subscribed yet")
         context.on_stop.append(self._stop)
-        await self._recover()
+        await self._publisher.start()
+        context.spawn(self._lease.run(), "lease")
         context.spawn(self._publisher.run(), "publisher")
         context.spawn(self._report.run(), "health-report")
         context.spawn(self._fallback.run(), "rest-fallback")
@@ -178,23 +181,8 @@ class FeedShell:
         for stream in self._streams:
             context.spawn(stream.run(), f"socket-{stream.plan.name}")
 
-    async def _recover(self) -> None:
-        """Go on after the last candle of each series that the broker has."""
-        for symbol in self._core.symbols:
-            for interval in self._context.common.candle_intervals:
-                subject = subjects.candle(interval, symbol)
-                stored = await self._context.bus.read_last(subjects.MARKET_STREAM, subject)
-                if stored is None or stored.data is None:
-                    continue
-                try:
-                    candle = decode(stored.data, Candle)
-                except UndecodableError as error:
-                    await self._context.dead_letter(subject, stored.data, str(error))
-                    continue
-                self._core.resume(symbol, interval, bar_of(candle))
-                log.info("resuming", symbol=symbol, interval=interval, after=candle.message_id)
-
     async def _stop(self) -> None:
+        await self._lease.leave()
         if self._recorder is not None:
             self._recorder.close()
         await self._venue.close_connection()

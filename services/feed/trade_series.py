@@ -130,6 +130,10 @@ class TradeSeries:
         """Whether a question to REST is open."""
         return self._asked_id is not None or self._wanted_id is not None
 
+    def awaits(self, answer: TradesAnswer) -> bool:
+        """Whether this answers the open question."""
+        return self._is_proof_open if answer.is_proof else self._asked_id == answer.asked_id
+
     @property
     def trades_held(self) -> int:
         """Trades kept for bars that are not released yet."""

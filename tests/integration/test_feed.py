@@ -58,8 +58,8 @@ class Feed:
             return await answer.json()
 
     async def is_listening(self):
-        """Whether its sockets are up; before it has started, its status says less."""
-        return (await self.status()).get("is_connected", False)
+        """Whether its sockets are up and it speaks; before it has started, its status says less."""
+        return all([(told := await self.status()).get("is_connected"), told.get("is_leader")])
 
     async def end(self, number=signal.SIGTERM):
         if self.process.returncode is None:

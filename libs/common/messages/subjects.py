@@ -9,6 +9,9 @@ SNAPSHOTS_STREAM = "SNAPSHOTS"
 REPORTS_STREAM = "REPORTS"
 DEAD_STREAM = "DEAD"
 VIEW_BUCKET = "VIEW"
+LEASE_BUCKET = "LEASES"
+#: The stream that a KV bucket is.
+LEASE_STREAM = f"KV_{LEASE_BUCKET}"
 
 MARKET_CLOCK = "market.clock"
 MARKET_HEALTH = "market.health"
@@ -100,6 +103,11 @@ def reconcile_request(account: str) -> str:
 def hello(service: str) -> str:
     """A service introduces itself; outside of every stream, so that none stores it."""
     return f"service.hello.{service}"
+
+
+def lease(name: str) -> str:
+    """Which of some replicas leads: a key of the bucket of leases."""
+    return f"$KV.{LEASE_BUCKET}.{name}"
 
 
 def dead(service: str) -> str:

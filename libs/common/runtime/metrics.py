@@ -53,6 +53,7 @@ FEED_GAP_ALERTS = Counter(
     "feed_gap_alert_total", "Times a gap in candles grew longer than allowed", ["symbol"]
 )
 FEED_GAPS = Counter("feed_gap_total", "Gaps found in candles", ["symbol"])
+FEED_IS_LEADER = Gauge("feed_is_leader", "1 while this replica of the feed is the one that speaks")
 FEED_GAPS_FILLED = Counter("feed_gap_filled_total", "Gaps filled by REST", ["symbol"])
 CLOCK_SKEW_SECONDS = Gauge(
     "clock_skew_seconds", "The venue's clock minus ours, in wall time; positive: ours is behind"
