@@ -45,11 +45,17 @@ class FeedWorld:
         self._symbols: Sequence[str] = ()
 
     async def start_feed(
-        self, symbols: Sequence[str], intervals: Sequence[str], **settings: object
+        self,
+        symbols: Sequence[str],
+        intervals: Sequence[str],
+        *,
+        mode: str = "paper",
+        **settings: object,
     ) -> None:
         """Start the feed and return once it listens."""
         self._symbols = symbols
         environment = {
+            "PORTCULLIS_MODE": mode,
             "PORTCULLIS_BUS__URL": self._bus_url,
             "PORTCULLIS_VENUE__REST_URL": self.venue_url,
             "PORTCULLIS_VENUE__STREAM_URL": f"ws://127.0.0.1:{self._venue_port}",
@@ -61,14 +67,14 @@ class FeedWorld:
                 for name, value in settings.items()
             },
         }
-        self.feed, port = await _start("services.feed", "http listening", environment)
+        self.feed, port = await start_process("services.feed", "http listening", environment)
         self._feed_url = f"http://127.0.0.1:{port}"
         await self.until(self.is_connected, "the feed is connected")
 
     async def end_feed(self, number: int = signal.SIGKILL) -> None:
         """End the feed."""
         if self.feed is not None:
-            await _end(self.feed, number)
+            await end_process(self.feed, number)
 
     async def sim(self, path: str, body: object = None, method: str = "POST") -> Any:
         """Ask a door of the simulation."""
@@ -184,7 +190,7 @@ async def feed_world(folder: Path, *options: str) -> AsyncIterator[FeedWorld]:
     settings = BusConfig(url=await broker.start())
     bus = await Bus.connect(settings, "judge", lambda: None)
     await provision(bus, "paper", settings)
-    venue, port = await _start(
+    venue, port = await start_process(
         "services.paper_exchange", "listening", {}, "--port", "0",
         "--limit=weight_per_minute_max=10000000", *options,
     )  # fmt: skip
@@ -196,7 +202,7 @@ async def feed_world(folder: Path, *options: str) -> AsyncIterator[FeedWorld]:
             finally:
                 await world.end_feed()
     finally:
-        await _end(venue, signal.SIGKILL)
+        await end_process(venue, signal.SIGKILL)
         await bus.close()
         await broker.stop()
 
@@ -204,9 +210,10 @@ async def feed_world(folder: Path, *options: str) -> AsyncIterator[FeedWorld]:
 _drains: set[asyncio.Task[None]] = set()
 
 
-async def _start(
+async def start_process(
     module: str, announces: str, environment: dict[str, str], *arguments: str
 ) -> tuple[asyncio.subprocess.Process, int]:
+    """Start a Python module and return it with its port, once it says so in a line of JSON."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
         env={"PATH": os.environ["PATH"], **environment},
@@ -227,7 +234,8 @@ async def _start(
     return process, int(line["port"])
 
 
-async def _end(process: asyncio.subprocess.Process, number: int) -> None:
+async def end_process(process: asyncio.subprocess.Process, number: int) -> None:
+    """Send a signal and wait for the end."""
     if process.returncode is None:
         process.send_signal(number)
     async with asyncio.timeout(DEADLINE_S):

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 from libs.common.messages import subjects
 from libs.common.messages.codec import UndecodableError, decode
@@ -117,6 +118,11 @@ class FeedShell:
         )
         self._letters_minute = 0
         self._letters_left = settings.dead_letters_per_minute_max
+
+    @property
+    def streams(self) -> Sequence[MarketStream]:
+        """The sockets, one for each plan; nobody listens before they are run."""
+        return self._streams
 
     async def start(self) -> None:
         """Recover the last candles and begin to listen.
