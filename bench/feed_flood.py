@@ -106,7 +106,9 @@ async def _line(stream: asyncio.StreamReader, event: str) -> dict[str, float]:
     raise RuntimeError(f"a reader ended without saying {event}")
 
 
-async def measure_feed(venue: Venue, http: aiohttp.ClientSession, count: int, frames: int) -> Sample:
+async def measure_feed(
+    venue: Venue, http: aiohttp.ClientSession, count: int, frames: int
+) -> Sample:
     """The real feed, from the word to begin until the last quote and mark are on NATS."""
     symbols = symbol_names(count)
     async with _broker() as (bus, settings):
@@ -163,11 +165,11 @@ class Ears:
             await self._wait()
 
     async def next_health(self) -> MarketHealth:
-        """What the feed says of itself from now on."""
-        self._health = None
-        while self._health is None:
+        """What the feed says of itself the next time."""
+        before = self._health
+        while (health := self._health) is before or health is None:
             await self._wait()
-        return self._health
+        return health
 
     async def _wait(self) -> None:
         self._news.clear()

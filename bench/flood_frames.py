@@ -78,7 +78,9 @@ def make_flood(symbols: Sequence[str], rounds: int, now_ms: int) -> Flood:
             for variants in reversed(quotes):
                 update_id += 1
                 frame = variants[turn % len(variants)]
-                public.append(_dated(frame, event_ms).replace(b"%d" % _UPDATE_ID, b"%d" % update_id))
+                public.append(
+                    _dated(frame, event_ms).replace(b"%d" % _UPDATE_ID, b"%d" % update_id)
+                )
         for _ in range(BARS):
             market += [_dated(bar, event_ms) for bar in bars]
         market += [_dated(mark, event_ms) for mark in reversed(marks)]
@@ -91,18 +93,13 @@ def _dated(frame: bytes, event_ms: int) -> bytes:
 
 
 def _quotes_of(symbol: str) -> list[bytes]:
-    return [
-        _framed(
-            f"{symbol.lower()}@bookTicker",
-            payloads.book_ticker(
-                Quote(
-                    _EVENT_MS * NS_PER_MS, symbol, _EVENT_MS, _UPDATE_ID,
-                    f"148.{25 + turn}00", f"{17 + turn}.25", f"148.{26 + turn}00", f"{40 - turn}.50",
-                )
-            ),
-        )
-        for turn in range(8)
-    ]  # fmt: skip
+    frames = []
+    for turn in range(QUOTES // 2):
+        bid = f"148.{25 + turn}00", f"{17 + turn}.25"
+        ask = f"148.{26 + turn}00", f"{40 - turn}.50"
+        event = Quote(_EVENT_MS * NS_PER_MS, symbol, _EVENT_MS, _UPDATE_ID, *bid, *ask)
+        frames.append(_framed(f"{symbol.lower()}@bookTicker", payloads.book_ticker(event)))
+    return frames
 
 
 def _mark_of(symbol: str) -> bytes:

@@ -116,7 +116,7 @@ async def read_as_feed(port: int, symbols: list[str], watch: Watch) -> None:
         candle_intervals=("1m",),
         venue=VenueConfig(rest_url=f"http://{url}", stream_url=f"ws://{url}"),
     )
-    nobody = cast(Bus, None)
+    nobody = cast("Bus", None)
     context = Context("feed", common, FeedConfig(), "", nobody)
     streams = FeedShell(context, random.Random(1)).streams
     for stream in streams:

@@ -29,6 +29,7 @@ from services.feed.events import (
     KlineEvent,
     MarkEvent,
     QuoteEvent,
+    ShutdownEvent,
     TradeEvent,
 )
 from services.feed.inbox import Inbox, Proof, SocketDown, SocketUp, Tick, Unreadable
@@ -167,31 +168,35 @@ class FeedShell:
 
     def _on_frame(self, plan: SocketPlan, frame: Frame) -> bool:
         data = frame.data
+        if data is None or isinstance(data, ShutdownEvent):
+            return True
         if isinstance(data, ClockEvent):
             if self._is_paper:
                 return self._inbox.offer(Proof(plan, data))
             self._on_unreadable(plan, b"", "a clock frame outside the paper world")
             return True
-        if not isinstance(data, QuoteEvent | TradeEvent | KlineEvent | MarkEvent | DepthEvent):
-            return True
         if data.symbol not in self._symbols:
             self._on_unreadable(plan, b"", f"a symbol nobody asked for: {data.symbol[:40]}")
             return True
+        # One class at a time: a union of them is made anew for each frame.
         if isinstance(data, QuoteEvent):
             self._core.keep_quote(data)
-            self._inbox.wake()
-            return True
-        if isinstance(data, MarkEvent):
+        elif isinstance(data, MarkEvent):
             self._core.keep_mark(data)
-            self._inbox.wake()
-            return True
-        if isinstance(data, DepthEvent):
+        else:
+            return self._on_counted(data)
+        self._inbox.wake()
+        return True
+
+    def _on_counted(self, event: KlineEvent | TradeEvent | DepthEvent) -> bool:
+        if isinstance(event, KlineEvent):
+            self._core.received["kline"] += 1
+            return self._inbox.offer(event) if event.bar.is_closed else True
+        if isinstance(event, DepthEvent):
             self._core.received["depth"] += 1
             return True
-        self._core.received["trade" if isinstance(data, TradeEvent) else "kline"] += 1
-        if isinstance(data, KlineEvent) and not data.bar.is_closed:
-            return True
-        return self._inbox.offer(data)
+        self._core.received["trade"] += 1
+        return self._inbox.offer(event)
 
     def _on_unreadable(self, plan: SocketPlan, payload: bytes, reason: str) -> None:
         self._complain(Unreadable(f"venue.{plan.name}", payload[:FRAME_BYTES_KEPT_MAX], reason))
