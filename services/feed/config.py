@@ -29,6 +29,21 @@ class FeedConfig(ServiceConfig):
             kline_silence_ms_max: market time after which one stream of a socket that speaks is
             taken for stalled and the socket is replaced. Marks have a pace; the others are only
             told when something happens, so they are given longer, and each time twice as long.
+        ahead_ms_max: an event whose time is further ahead of market time is not believed (in the
+            paper world as many times more as market time runs faster than wall time).
+        behind_ms_max: an event whose time is further behind market time is not believed; what it
+            would have told comes from REST.
+        candle_lead_ms: outside the paper world, candles go no further than this past the newest
+            event time the venue has told, and never past our own clock.
+        trade_proof_wait_ms: outside the paper world, market time that a bar built from trades waits
+            for the next trade to prove it, before REST is asked whether the stream is whole (weight
+            5 a question); also the time between two such questions of a symbol.
+        gap_ms_max: market time; while candles of a symbol are missing for longer, or more than that
+            were lost, the symbol is stale. What is lost counts until as much is whole again.
+        rest_fallback_after_ms: a socket or stream that is down for this long is stood in for by
+            REST.
+        rest_fallback_interval_ms: between two rounds of REST for what is down.
+        rest_share_window_ms: the time that ``ws_rest_fallback_ratio`` looks back on.
         life_ms_max: market time after which a socket is replaced, before the venue's day is over.
         overlap_ms: how long old and new socket both listen when one replaces the other.
         attempts_max, attempts_window_ms: connection attempts of all sockets together (the venue
@@ -61,6 +76,14 @@ class FeedConfig(ServiceConfig):
     depth_silence_ms_max: int = Field(60_000, ge=1_000)
     trade_silence_ms_max: int = Field(300_000, ge=1_000)
     kline_silence_ms_max: int = Field(300_000, ge=1_000)
+    ahead_ms_max: int = Field(10_000, ge=100)
+    behind_ms_max: int = Field(60_000, ge=1_000)
+    candle_lead_ms: int = Field(2_000, ge=0, le=60_000)
+    trade_proof_wait_ms: int = Field(2_000, ge=100)
+    gap_ms_max: int = Field(300_000, ge=1_000)
+    rest_fallback_after_ms: int = Field(1_000, ge=0)
+    rest_fallback_interval_ms: int = Field(1_000, ge=100)
+    rest_share_window_ms: int = Field(60_000, ge=1_000)
     life_ms_max: int = Field(82_800_000, ge=60_000, le=86_000_000)
     overlap_ms: int = Field(2_000, ge=0, le=60_000)
     heartbeat_ms: int = Field(10_000, ge=100)

@@ -11,13 +11,25 @@ import msgspec
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns
 from libs.common.runtime.websocket import Closed, Socket, WebSocketError, connect
 from services.feed.config import FeedConfig
-from services.feed.events import ClockEvent, Frame, ShutdownEvent, UnreadableError, read_frame
-from services.feed.plan import SocketPlan
+from services.feed.event_times import SocketTime
+from services.feed.events import (
+    ClockEvent,
+    Frame,
+    KlineEvent,
+    MarketEvent,
+    ShutdownEvent,
+    UnreadableError,
+    read_frame,
+)
+from services.feed.plan import SocketPlan, speeches
 from services.feed.stream_watch import StreamWatch
 
 
 class Listener:
-    """What a stream tells its owner; every call happens on the loop and must not wait."""
+    """What a stream tells its owner; every call happens on the loop and must not wait.
+
+    ``judge`` says whether an event's time is believed; one that is not goes no further.
+    """
 
     def __init__(
         self,
@@ -26,12 +38,14 @@ class Listener:
         on_up: Callable[[SocketPlan], None],
         on_down: Callable[[SocketPlan], None],
         on_raw: Callable[[memoryview, Frame], None] | None = None,
+        judge: Callable[[MarketEvent, SocketTime], bool] = lambda *_: True,
     ) -> None:
         self.on_frame = on_frame
         self.on_unreadable = on_unreadable
         self.on_up = on_up
         self.on_down = on_down
         self.on_raw = on_raw
+        self.judge = judge
 
 
 class Connection:
@@ -55,6 +69,8 @@ class Connection:
         self._listener = listener
         self.watch = watch
         self.proves_time = proves_time
+        self._speeches = speeches(plan)
+        self._time = SocketTime()
         self._socket: Socket | None = None
         self._pending: set[int] = set()
         self._request_id = 0
@@ -153,6 +169,7 @@ class Connection:
         self.last_frame_ns = monotonic_ns()
         try:
             frame = read_frame(payload)
+            self._check_speaker(frame)
         except UnreadableError as error:
             self.unreadable += 1
             self._listener.on_unreadable(self.plan, bytes(payload), str(error))
@@ -164,13 +181,31 @@ class Connection:
             self.end("the venue announced its shutdown")
         elif isinstance(data, ClockEvent):
             self._on_clock(frame, data)
-        else:
+        elif self._listener.judge(data, self._time):
             self.watch.hear(frame.stream)
             if self._listener.on_raw is not None:
                 self._listener.on_raw(payload, frame)
             self._pass_on(frame)
 
+    def _check_speaker(self, frame: Frame) -> None:
+        """Refuse what a stream cannot say: another's data would be believed for ever.
+
+        Raises:
+            UnreadableError: the data is not of the stream's symbol, kind or interval.
+        """
+        data = frame.data
+        if data is None or isinstance(data, ClockEvent | ShutdownEvent):
+            return
+        speech = self._speeches.get(frame.stream)
+        if speech is None:
+            raise UnreadableError(f"a stream nobody asked for: {frame.stream[:40]}")
+        if type(data) is not speech.event or data.symbol != speech.symbol:
+            raise UnreadableError(f"{frame.stream[:40]} told of {data.symbol[:40]}")
+        if isinstance(data, KlineEvent) and data.bar.interval != speech.interval:
+            raise UnreadableError(f"{frame.stream[:40]} told of {data.bar.interval[:10]}")
+
     def _on_clock(self, frame: Frame, clock: ClockEvent) -> None:
+        self._time.hear(clock)
         self.told_ns, self.source_ended = clock.now_ns, clock.source_ended
         if self.is_live:
             self.first_told_ns = self.first_told_ns or clock.now_ns

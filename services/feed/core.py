@@ -9,16 +9,28 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from libs.common.messages.market import SymbolHealth
+from libs.common.messages.market import CandleOrigin, SymbolHealth
 from services.feed.bars import Bar
-from services.feed.events import NS_PER_MS, KlineEvent, MarkEvent, QuoteEvent, TradeEvent
+from services.feed.events import (
+    NS_PER_MS,
+    KlineEvent,
+    MarkEvent,
+    QuoteEvent,
+    RestMark,
+    RestQuote,
+    TradeEvent,
+)
+from services.feed.gaps import Gaps
 from services.feed.intervals import VENUE_INTERVALS, interval_ns
-from services.feed.kline_series import AskKlines, KlinesAnswer, KlineSeries
+from services.feed.kline_series import AskKlines, KlinesAnswer, KlineSeries, Revised
+from services.feed.newest import Newest
 from services.feed.trade_series import AskTrades, CandleReady, TradesAnswer, TradeSeries
 
-Effect = CandleReady | AskTrades | AskKlines
+Effect = CandleReady | AskTrades | AskKlines | Revised
 Answer = TradesAnswer | KlinesAnswer
 
+#: A bar is told as closed at most this long before its end.
+EARLY_NS = 1_000_000_000
 #: Trades of a symbol by which a repeated one is known.
 TRADES_REMEMBERED_MAX = 4_096
 
@@ -31,6 +43,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     warmup_bars: int = 0
     quote_age_ms_max: int = 10_000
     mark_age_ms_max: int = 10_000
+    gap_ms_max: int = 300_000
+    trade_proof_wait_ms: int | None = None
 
 
 class _Ages:
@@ -46,7 +60,8 @@ class FeedCore:
     """The state of the feed for all symbols.
 
     ``received``, ``published``, ``conflated`` and ``refused`` count messages per kind, so that
-    every one that came in can be accounted for.
+    every one that came in can be accounted for; ``from_rest`` counts the published ones that REST
+    told.
     """
 
     def __init__(self, symbols: Iterable[str], intervals: Sequence[str], limits: Limits) -> None:
@@ -54,7 +69,13 @@ class FeedCore:
         self._limits = limits
         own = {name: interval_ns(name) for name in intervals if name not in VENUE_INTERVALS}
         grace_ns = limits.candle_close_grace_ms * NS_PER_MS
-        self.trades = {name: TradeSeries(name, own, grace_ns) for name in self.symbols}
+        wait_ms = limits.trade_proof_wait_ms
+        self.trades = {
+            name: TradeSeries(
+                name, own, grace_ns, proof_wait_ns=None if wait_ms is None else wait_ms * NS_PER_MS
+            )
+            for name in self.symbols
+        }
         self.klines = {
             (symbol, name): KlineSeries(
                 symbol,
@@ -67,10 +88,8 @@ class FeedCore:
             for name in intervals
             if name in VENUE_INTERVALS
         }
-        self._quotes: dict[str, QuoteEvent] = {}
-        self._marks: dict[str, MarkEvent] = {}
-        self._newest_quotes: dict[str, int] = {}
-        self._newest_marks: dict[str, int] = {}
+        self._quotes: Newest[QuoteEvent] = Newest()
+        self._marks: Newest[MarkEvent] = Newest()
         self._told_trades: dict[str, dict[int, None]] = {name: {} for name in self.symbols}
         self._ages = {name: _Ages() for name in self.symbols}
         self.last_candles: dict[tuple[str, str], Bar] = {}
@@ -78,6 +97,7 @@ class FeedCore:
         self.published: Counter[str] = Counter()
         self.conflated: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.from_rest: Counter[str] = Counter()
 
     # -- latest wins -----------------------------------------------------------------------------
 
@@ -85,26 +105,24 @@ class FeedCore:
         """Keep a quote until it is taken; one that waits is replaced."""
         symbol = event.symbol
         self.received["quote"] += 1
-        if event.update_id <= self._newest_quotes.get(symbol, -1):
+        is_rest = isinstance(event, RestQuote)
+        if not self._quotes.is_newer(symbol, event.event_ms, event.update_id, is_rest=is_rest):
             self.refused["quote_repeated"] += 1
             return
-        self._newest_quotes[symbol] = event.update_id
-        if symbol in self._quotes:
+        if self._quotes.keep(symbol, event):
             self.conflated["quote"] += 1
-        self._quotes[symbol] = event
         self._ages[symbol].quote_ms = event.event_ms
 
     def keep_mark(self, event: MarkEvent) -> None:
         """Keep a mark until it is taken; one that waits is replaced."""
         symbol = event.symbol
         self.received["mark"] += 1
-        if event.event_ms <= self._newest_marks.get(symbol, -1):
+        is_rest = isinstance(event, RestMark)
+        if not self._marks.is_newer(symbol, event.event_ms, 0, is_rest=is_rest):
             self.refused["mark_repeated"] += 1
             return
-        self._newest_marks[symbol] = event.event_ms
-        if symbol in self._marks:
+        if self._marks.keep(symbol, event):
             self.conflated["mark"] += 1
-        self._marks[symbol] = event
         self._ages[symbol].mark_ms = event.event_ms
 
     @property
@@ -114,10 +132,7 @@ class FeedCore:
 
     def take_kept(self) -> list[QuoteEvent | MarkEvent]:
         """Hand out every quote and mark that waits."""
-        taken: list[QuoteEvent | MarkEvent] = [*self._quotes.values(), *self._marks.values()]
-        self._quotes.clear()
-        self._marks.clear()
-        return taken
+        return [*self._quotes.take(), *self._marks.take()]
 
     # -- one by one ------------------------------------------------------------------------------
 
@@ -137,11 +152,23 @@ class FeedCore:
         self._ages[event.symbol].trade_ms = event.event_ms
         return self.trades[event.symbol].on_trade(event)
 
+    def on_refused_trade(self, symbol: str) -> Sequence[Effect]:
+        """A trade came whose time is not believed."""
+        return self.trades[symbol].on_refused_trade()
+
+    def on_late_kline(self, event: KlineEvent) -> Sequence[Effect]:
+        """A bar came whose time is long over: it may be one we published, told differently."""
+        series = self.klines.get((event.symbol, event.bar.interval))
+        return series.on_late_kline(event) if series is not None else ()
+
     def on_kline(self, event: KlineEvent) -> Sequence[Effect]:
-        """Take a bar of a kline stream; one of an interval we did not ask for is refused."""
+        """Take a bar of a kline stream; one nobody asked for, or closed too early, is refused."""
         series = self.klines.get((event.symbol, event.bar.interval))
         if series is None:
             self.refused["kline"] += 1
+            return ()
+        if event.bar.open_ms * NS_PER_MS + series.length_ns > event.event_ms * NS_PER_MS + EARLY_NS:
+            self.refused["kline_ahead"] += 1
             return ()
         return series.on_kline(event)
 
@@ -157,10 +184,17 @@ class FeedCore:
                 effects += series.on_time(proven_ns, source_ended=source_ended)
         return effects
 
+    def on_rest_time(self, streams: Iterable[tuple[str, str]], now_ns: int) -> list[Effect]:
+        """These streams are down, and REST says that it is this late: ask for closed candles."""
+        effects: list[Effect] = []
+        for stream in streams:
+            if series := self.klines.get(stream):
+                effects += series.on_time(now_ns, is_from_rest=True)
+        return effects
+
     def on_connected(self, streams: Iterable[tuple[str, str]]) -> list[Effect]:
         """A socket is up and subscribed to these streams; a venue may count from new numbers."""
-        self._newest_quotes.clear()
-        self._newest_marks.clear()
+        self._quotes.begin_epoch()
         effects: list[Effect] = []
         for symbol, kind in streams:
             if kind == "trade":
@@ -186,13 +220,15 @@ class FeedCore:
     def on_stored(self, ready: CandleReady) -> None:
         """A candle is safely published."""
         self.published["candle"] += 1
+        if ready.bar.origin is CandleOrigin.REST:
+            self.from_rest["candle"] += 1
         self.last_candles[ready.symbol, ready.interval] = ready.bar
 
     def resume(self, symbol: str, interval: str, last: Bar) -> None:
         """Go on after the last candle published before we started."""
         self.last_candles[symbol, interval] = last
         if (series := self.klines.get((symbol, interval))) is not None:
-            series.resume(last.close_ns, last.close)
+            series.resume(last)
         else:
             self.trades[symbol].resume(interval, last.close_ns, last)
 
@@ -204,6 +240,24 @@ class FeedCore:
         return any(one.is_healing for one in self.trades.values()) or any(
             one.is_healing for one in self.klines.values()
         )
+
+    @property
+    def _series(self) -> tuple[TradeSeries | KlineSeries, ...]:
+        return (*self.trades.values(), *self.klines.values())
+
+    def gaps(self) -> dict[str, tuple[int, int]]:
+        """Per symbol: how many gaps were found in its candles, and how many were filled."""
+        found: dict[str, tuple[int, int]] = {}
+        for series in self._series:
+            before = found.get(series.symbol, (0, 0))
+            found[series.symbol] = (before[0] + series.gaps.found, before[1] + series.gaps.filled)
+        return found
+
+    def grave_gaps(self, now_ns: int) -> list[str]:
+        """Symbols whose candles are missing, or lost, for longer than ``gap_ms_max``."""
+        limit_ns = self._limits.gap_ms_max * NS_PER_MS
+        grave = {series.symbol for series in self._series if series.is_grave(now_ns, limit_ns)}
+        return [symbol for symbol in self.symbols if symbol in grave]
 
     @property
     def trades_held(self) -> int:
@@ -227,17 +281,15 @@ class FeedCore:
                     **self._last(symbol, name),
                     "late": bars.late,
                     "duplicates": bars.duplicates,
-                    "gaps": series.gaps,
-                    "gaps_filled": series.gaps_filled,
-                    "gaps_lost": series.gaps_lost,
+                    "unheard": series.unheard,
+                    **_gap_counts(series.gaps),
                 }
         for (symbol, name), klines in self.klines.items():
             report[f"{symbol} {name}"] = {
                 **self._last(symbol, name),
                 "repeats": klines.repeats,
-                "gaps": klines.gaps,
-                "gaps_filled": klines.gaps_filled,
-                "gaps_lost": klines.gaps_lost,
+                "revised": klines.revised,
+                **_gap_counts(klines.gaps),
             }
         return report
 
@@ -249,14 +301,18 @@ class FeedCore:
 
     def health(self, now_ns: int | None, *, is_connected: bool) -> tuple[SymbolHealth, ...]:
         """Age of each symbol's data at a market time; ``None`` while that is not known."""
-        return tuple(self._health(name, now_ns, is_connected) for name in self.symbols)
+        grave = set() if now_ns is None else set(self.grave_gaps(now_ns))
+        return tuple(
+            self._health(name, now_ns, is_whole=is_connected and name not in grave)
+            for name in self.symbols
+        )
 
-    def _health(self, symbol: str, now_ns: int | None, is_connected: bool) -> SymbolHealth:
+    def _health(self, symbol: str, now_ns: int | None, *, is_whole: bool) -> SymbolHealth:
         ages = self._ages[symbol]
         quote = _age_ms(ages.quote_ms, now_ns)
         mark = _age_ms(ages.mark_ms, now_ns)
         is_fresh = (
-            is_connected
+            is_whole
             and quote is not None
             and mark is not None
             and quote <= self._limits.quote_age_ms_max
@@ -269,6 +325,10 @@ class FeedCore:
             trade_age_ms=_age_ms(ages.trade_ms, now_ns),
             is_stale=not is_fresh,
         )
+
+
+def _gap_counts(gaps: Gaps) -> dict[str, object]:
+    return {"gaps": gaps.found, "gaps_filled": gaps.filled, "gaps_lost": gaps.lost}
 
 
 def _age_ms(event_ms: int, now_ns: int | None) -> int | None:

@@ -43,6 +43,14 @@ class MarkEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="markP
     next_funding_ms: int = field(name="T", default=0)
 
 
+class RestQuote(QuoteEvent, frozen=True, gc=False, tag_field="e", tag="restQuote"):
+    """A quote that REST told; its time is REST's, and it has no update id (0)."""
+
+
+class RestMark(MarkEvent, frozen=True, gc=False, tag_field="e", tag="restMark"):
+    """A mark price that REST told; its time is REST's."""
+
+
 class TradeEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="trade"):
     """One print; ``trade_ms`` is when it was matched, ``event_ms`` when it was told."""
 

@@ -25,9 +25,26 @@ from services.feed.announcements import (
 )
 from services.feed.config import FeedConfig
 from services.feed.core import Effect, FeedCore
-from services.feed.events import KlineEvent, QuoteEvent, TradeEvent, UnreadableError
-from services.feed.inbox import Inbox, Item, Proof, SocketDown, SocketUp, Tick, Unreadable
-from services.feed.kline_series import AskKlines, KlinesAnswer
+from services.feed.events import (
+    KlineEvent,
+    QuoteEvent,
+    RestMark,
+    RestQuote,
+    TradeEvent,
+    UnreadableError,
+)
+from services.feed.inbox import (
+    Inbox,
+    Item,
+    Proof,
+    RefusedTrade,
+    RestTime,
+    SocketDown,
+    SocketUp,
+    Tick,
+    Unreadable,
+)
+from services.feed.kline_series import AskKlines, KlinesAnswer, Revised
 from services.feed.market_time import MarketTime, ProvenTime
 from services.feed.plan import SocketPlan
 from services.feed.trade_series import AskTrades, CandleReady, TradesAnswer
@@ -51,7 +68,7 @@ class Publisher:
         *,
         paper_clock: PaperClock | None,
         store_retry_wait_ms: int,
-        ask: Callable[[AskTrades | AskKlines], None],
+        ask: Callable[[AskTrades | AskKlines | Revised], None],
         complain: Callable[[Unreadable], None],
     ) -> None:
         self._core = core
@@ -91,34 +108,49 @@ class Publisher:
             await asyncio.sleep(0)
 
     async def _handle(self, item: Item) -> None:
+        core = self._core
         if isinstance(item, TradeEvent):
-            if self._core.is_repeated(item):
-                return
-            if item.is_market_print:
-                await self._say_trade(item)
-            else:
-                self._core.refused["trade"] += 1
-            await self._perform(self._core.on_trade(item))
-            if self._core.trades_held > self._settings.held_trades_max:
-                raise BusUnavailable("too many trades held; starting again reads them from REST")
+            await self._trade(item)
         elif isinstance(item, KlineEvent):
-            await self._perform(self._core.on_kline(item))
+            await self._perform(core.on_kline(item))
         elif isinstance(item, Proof):
             await self._prove(item)
         elif isinstance(item, Tick):
             for plan in tuple(self._live.values()):
-                await self._perform(self._core.on_time(plan.candle_streams, item.now_ns))
+                await self._perform(core.on_time(plan.candle_streams, item.now_ns))
         elif isinstance(item, SocketUp):
             await self._up(item.plan)
         elif isinstance(item, SocketDown):
-            self._live.pop(item.plan.name, None)
-            self._early.pop(item.plan.name, None)
-            self._market_time.forget(item.plan.name)
-            self._core.on_disconnected(item.plan.candle_streams)
+            self._down(item.plan)
         elif isinstance(item, TradesAnswer | KlinesAnswer):
-            await self._perform(self._core.on_answer(item))
+            await self._perform(core.on_answer(item))
+        elif isinstance(item, RefusedTrade):
+            await self._perform(core.on_refused_trade(item.symbol))
+        elif isinstance(item, RestTime):
+            down = [stream for stream in item.streams if not self._is_told(stream)]
+            await self._perform(core.on_rest_time(down, item.now_ns))
         else:
             self._complain(item)
+
+    async def _trade(self, event: TradeEvent) -> None:
+        if self._core.is_repeated(event):
+            return
+        if event.is_market_print:
+            await self._say_trade(event)
+        else:
+            self._core.refused["trade"] += 1
+        await self._perform(self._core.on_trade(event))
+        if self._core.trades_held > self._settings.held_trades_max:
+            raise BusUnavailable("too many trades held; starting again reads them from REST")
+
+    def _down(self, plan: SocketPlan) -> None:
+        self._live.pop(plan.name, None)
+        self._early.pop(plan.name, None)
+        self._market_time.forget(plan.name)
+        self._core.on_disconnected(plan.candle_streams)
+
+    def _is_told(self, stream: tuple[str, str]) -> bool:
+        return any(stream in plan.candle_streams for plan in self._live.values())
 
     async def _up(self, plan: SocketPlan) -> None:
         self._live[plan.name] = plan
@@ -202,9 +234,9 @@ class Publisher:
                 self._core.refused[kind] += 1
                 self._complain(Unreadable(f"venue.{kind}.{event.symbol}", b"", str(error)))
                 continue
-            await self._say(kind, subject, payload)
+            await self._say(kind, subject, payload, is_rest=isinstance(event, RestQuote | RestMark))
 
-    async def _say(self, kind: str, subject: str, payload: bytes) -> None:
+    async def _say(self, kind: str, subject: str, payload: bytes, *, is_rest: bool = False) -> None:
         """Send to whoever listens; without a broker there is nobody, and it is counted."""
         try:
             await self._bus.publish(subject, payload, new_trace_headers())
@@ -212,6 +244,7 @@ class Publisher:
             self.dropped[kind] += 1
         else:
             self._core.published[kind] += 1
+            self._core.from_rest[kind] += is_rest
 
     async def _say_clock(self) -> None:
         """Pass on the time, once nothing that precedes it is left to say."""

@@ -8,10 +8,22 @@ from typing import Any
 from libs.common.messages import subjects
 from libs.common.messages.codec import encode
 from libs.common.messages.market import MarketHealth
-from libs.common.runtime.clock import NS_PER_MS, PaperClock, wall_ns
+from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, PaperClock, monotonic_ns, wall_ns
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.health import Level
-from libs.common.runtime.metrics import MARKET_CONFLATED, MARKET_PUBLISHED, MARKET_RECEIVED
+from libs.common.runtime.log import get_logger
+from libs.common.runtime.metrics import (
+    FEED_DROPPED,
+    FEED_GAP_ALERTS,
+    FEED_GAPS,
+    FEED_GAPS_FILLED,
+    MARKET_CONFLATED,
+    MARKET_PUBLISHED,
+    MARKET_RECEIVED,
+    REST_SHARE,
+    STREAM_AGE,
+    STREAM_RECONNECTS,
+)
 from libs.common.runtime.service import Context
 from libs.common.runtime.trace import new_trace_headers
 from services.feed.announcements import SOURCE
@@ -19,9 +31,15 @@ from services.feed.backfill import Backfill
 from services.feed.binance_stream import MarketStream
 from services.feed.config import FeedConfig
 from services.feed.core import FeedCore
+from services.feed.event_times import AHEAD, BEHIND, EventTimes
 from services.feed.inbox import Inbox
+from services.feed.plan import kind_of
 from services.feed.publisher import Publisher
 from services.feed.recorder import Recorder
+from services.feed.rest_fallback import RestFallback
+from services.feed.rest_share import RestShare
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,8 @@ class Parts:
     publisher: Publisher
     backfill: Backfill
     recorder: Recorder | None
+    times: EventTimes
+    fallback: RestFallback
 
 
 class SelfReport:
@@ -48,6 +68,15 @@ class SelfReport:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._counted: dict[str, Counter[str]] = {}
+        self._judged = (0, 0)
+        self._grave: frozenset[str] = frozenset()
+        self._share = RestShare(parts.context.settings.rest_share_window_ms)
+        self.rest_share = 0.0
+        for stream in parts.streams:
+            STREAM_RECONNECTS.labels(stream.plan.name)
+        for symbol in parts.core.symbols:
+            FEED_GAPS.labels(symbol)
+            FEED_GAPS_FILLED.labels(symbol)
         self.questions_open = 0
         self.unreadable = 0
 
@@ -115,32 +144,106 @@ class SelfReport:
             self._parts.context.health.set("candles", Level.WARN, text)
         else:
             self._parts.context.health.set("candles", Level.PASS)
+        self._set_clock_health()
+        if now_ns is not None:
+            self._set_gap_health(now_ns)
+
+    def _set_clock_health(self) -> None:
+        """Say whether the venue's event times are believed, by what was heard since last time."""
+        times = self._parts.times
+        refused = times.refused.total()
+        before, self._judged = self._judged, (times.believed, refused)
+        health = self._parts.context.health
+        if refused == before[1]:
+            if times.believed > before[0]:
+                health.set("event times", Level.PASS)
+            return
+        text = f"the venue's last event was {times.offset_ms / 1_000:+.1f} s off market time"
+        is_mixed = times.believed > before[0]
+        health.set("event times", Level.WARN if is_mixed else Level.FAIL, text)
+
+    def _set_gap_health(self, now_ns: int) -> None:
+        """Raise the alarm for each symbol whose candles are missing for too long, and end it."""
+        grave = frozenset(self._parts.core.grave_gaps(now_ns))
+        limit_ms = self._parts.context.settings.gap_ms_max
+        for symbol in grave - self._grave:
+            text = f"candles are missing, or lost, for more than {limit_ms} ms of market time"
+            log.error("candle gap too long, the symbol is stale", symbol=symbol, limit_ms=limit_ms)
+            FEED_GAP_ALERTS.labels(symbol).inc()
+            self._parts.context.health.set(f"gap {symbol}", Level.FAIL, text)
+        for symbol in self._grave - grave:
+            log.info("candle gap healed", symbol=symbol)
+            self._parts.context.health.set(f"gap {symbol}", Level.PASS)
+        self._grave = grave
 
     def _count_metrics(self) -> None:
         """Bring the metrics up to the counters; per message it would cost more than the message."""
+        gaps = self._parts.core.gaps()
         for name, counts, metric in (
             ("received", self._parts.core.received, MARKET_RECEIVED),
             ("published", self._parts.core.published, MARKET_PUBLISHED),
             ("conflated", self._parts.core.conflated, MARKET_CONFLATED),
+            ("dropped", self.dropped(), FEED_DROPPED),
+            ("gaps", Counter({name: found for name, (found, _) in gaps.items()}), FEED_GAPS),
+            ("filled", Counter({name: n for name, (_, n) in gaps.items()}), FEED_GAPS_FILLED),
         ):
             before = self._counted.get(name, Counter())
             for kind, count in counts.items():
                 metric.labels(kind).inc(count - before[kind])
             self._counted[name] = Counter(counts)
+        core = self._parts.core
+        self.rest_share = self._share.read(core.published, core.from_rest, monotonic_ns())
+        REST_SHARE.set(self.rest_share)
+        for stream in self._parts.streams:
+            _measure_ages(stream)
+
+    def dropped(self) -> Counter[str]:
+        """What came and was not passed on, by kind; repeats of what was told are not among it.
+
+        Kinds: ``quote``, ``mark``, ``trade``, ``kline``, ``clock`` (inbox full, or broker away);
+        the same with ``_ahead`` or ``_behind`` (times not believed); ``unreadable``; ``recording``.
+        """
+        found = Counter(self._parts.publisher.dropped)
+        found.update(self._parts.inbox.refused)
+        for kind, count in self._parts.core.refused.items():
+            if kind.endswith((AHEAD, BEHIND)):
+                found[kind] += count
+        found["unreadable"] += self.unreadable
+        if self._parts.recorder is not None:
+            found["recording"] += self._parts.recorder.dropped
+        return found
 
     def status(self) -> dict[str, Any]:
         """The body of ``/v1/status``."""
         now_ns = self._now_ns()
-        core = self._parts.core
+        core, settings = self._parts.core, self._parts.context.settings
         return {
             "is_connected": self._is_connected,
             "market_time_ns": now_ns,
-            "inbox": {"waiting": len(self._parts.inbox), "refused": self._parts.inbox.refused},
+            "inbox": {
+                "waiting": len(self._parts.inbox),
+                "waiting_max": settings.inbox_messages_max,
+                "refused": self._parts.inbox.refused.total(),
+            },
+            "trades_held": {"waiting": core.trades_held, "waiting_max": settings.held_trades_max},
+            "event_times": {
+                "newest_ms": self._parts.times.newest_ms,
+                "offset_ms": self._parts.times.offset_ms,
+                "believed": self._parts.times.believed,
+                "refused": dict(self._parts.times.refused),
+            },
+            "rest_fallback": {
+                "share": self.rest_share,
+                "from_rest": dict(core.from_rest),
+                "rounds": self._parts.fallback.rounds,
+                "failures": self._parts.fallback.failures,
+                "last_failure": self._parts.fallback.last_failure,
+            },
             "received": dict(core.received),
             "published": dict(core.published),
             "conflated": dict(core.conflated),
             "refused": dict(core.refused),
-            "dropped": dict(self._parts.publisher.dropped),
+            "dropped": dict(self.dropped()),
             "unreadable": self.unreadable,
             "is_healing": core.is_healing,
             "questions_open": self.questions_open,
@@ -173,3 +276,14 @@ class SelfReport:
                 else None
             ),
         }
+
+
+def _measure_ages(stream: MarketStream) -> None:
+    """A socket's age, and per kind that of the stream that was silent longest: few labels."""
+    STREAM_AGE.labels(stream.plan.name).set(stream.silent_ns / NS_PER_S)
+    oldest: dict[str, int] = {}
+    for name, age_ns in stream.ages_ns().items():
+        kind = kind_of(name)
+        oldest[kind] = max(age_ns, oldest.get(kind, 0))
+    for kind, age_ns in oldest.items():
+        STREAM_AGE.labels(f"{stream.plan.name}/{kind}").set(age_ns / NS_PER_S)

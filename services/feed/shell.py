@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from libs.common.messages import subjects
 from libs.common.messages.codec import UndecodableError, decode
 from libs.common.messages.market import Candle
-from libs.common.runtime.clock import NS_PER_S, PaperClock, monotonic_ns, wall_ns
+from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, PaperClock, monotonic_ns, wall_ns
 from libs.common.runtime.credentials import load_secret, venue_limits
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.health import Level
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.metrics import FEED_GAPS, FEED_GAPS_FILLED
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient
 from services.feed.announcements import bar_of
@@ -22,21 +21,26 @@ from services.feed.binance_stream import MarketStream
 from services.feed.config import FeedConfig
 from services.feed.connection import Listener
 from services.feed.core import FeedCore, Limits
+from services.feed.event_times import BEHIND, EventTimes, SocketTime
 from services.feed.events import (
     ClockEvent,
     DepthEvent,
     Frame,
     KlineEvent,
+    MarketEvent,
     MarkEvent,
     QuoteEvent,
+    RestMark,
+    RestQuote,
     ShutdownEvent,
     TradeEvent,
 )
-from services.feed.inbox import Inbox, Proof, SocketDown, SocketUp, Tick, Unreadable
-from services.feed.kline_series import AskKlines
+from services.feed.inbox import Inbox, Proof, RefusedTrade, SocketDown, SocketUp, Tick, Unreadable
+from services.feed.kline_series import AskKlines, Revised
 from services.feed.plan import SocketPlan, plan_sockets
 from services.feed.publisher import Publisher
 from services.feed.recorder import Recorder
+from services.feed.rest_fallback import RestFallback
 from services.feed.self_report import Parts, SelfReport
 from services.feed.trade_series import AskTrades
 
@@ -44,6 +48,15 @@ log = get_logger(__name__)
 
 #: Bytes of an unreadable frame that are kept with its dead letter.
 FRAME_BYTES_KEPT_MAX = 4_096
+_KINDS: dict[type, str] = {
+    QuoteEvent: "quote",
+    RestQuote: "quote",
+    MarkEvent: "mark",
+    RestMark: "mark",
+    TradeEvent: "trade",
+    KlineEvent: "kline",
+    DepthEvent: "depth",
+}
 
 
 class FeedShell:
@@ -53,9 +66,11 @@ class FeedShell:
         common, settings = context.common, context.settings
         self._context = context
         self._settings = settings
-        self._core = FeedCore(common.symbols, common.candle_intervals, _limits(settings))
+        is_paper = isinstance(context.clock, PaperClock)
+        limits = _limits(settings, is_paper=is_paper)
+        self._core = FeedCore(common.symbols, common.candle_intervals, limits)
         self._inbox = Inbox(settings.inbox_messages_max)
-        self._symbols = frozenset(common.symbols)
+        self._times = EventTimes(settings.ahead_ms_max, settings.behind_ms_max)
         paper_clock = context.clock if isinstance(context.clock, PaperClock) else None
         self._is_paper = paper_clock is not None
         plans = plan_sockets(
@@ -76,6 +91,7 @@ class FeedShell:
             lambda plan: self._inbox.put(SocketUp(plan)),
             lambda plan: self._inbox.put(SocketDown(plan)),
             self._record_frame if self._recorder is not None else None,
+            self._judge,
         )
         budget = AttemptBudget(settings.attempts_max, settings.attempts_window_ms)
         self._streams = [
@@ -106,6 +122,16 @@ class FeedShell:
             ask=self._ask,
             complain=self._complain,
         )
+        self._fallback = RestFallback(
+            self._venue,
+            self._backfill,
+            self._core,
+            self._inbox,
+            settings,
+            self._streams,
+            judge=self._judge_rest,
+            candle_ns=self._candle_ns,
+        )
         self._report = SelfReport(
             Parts(
                 context=context,
@@ -115,6 +141,8 @@ class FeedShell:
                 publisher=self._publisher,
                 backfill=self._backfill,
                 recorder=self._recorder,
+                times=self._times,
+                fallback=self._fallback,
             )
         )
         self._letters_minute = 0
@@ -138,6 +166,7 @@ class FeedShell:
         await self._recover()
         context.spawn(self._publisher.run(), "publisher")
         context.spawn(self._report.run(), "health-report")
+        context.spawn(self._fallback.run(), "rest-fallback")
         if not self._is_paper:
             context.spawn(self._tick(), "tick")
         for stream in self._streams:
@@ -175,9 +204,6 @@ class FeedShell:
                 return self._inbox.offer(Proof(plan, data))
             self._on_unreadable(plan, b"", "a clock frame outside the paper world")
             return True
-        if data.symbol not in self._symbols:
-            self._on_unreadable(plan, b"", f"a symbol nobody asked for: {data.symbol[:40]}")
-            return True
         # One class at a time: a union of them is made anew for each frame.
         if isinstance(data, QuoteEvent):
             self._core.keep_quote(data)
@@ -198,6 +224,44 @@ class FeedShell:
         self._core.received["trade"] += 1
         return self._inbox.offer(event)
 
+    def _judge(self, data: MarketEvent, socket: SocketTime) -> bool:
+        """Whether an event's time is believed; one that is not is counted and told to its series.
+
+        Market time is what the event's own socket told, in the paper world; elsewhere our clock's.
+        """
+        now_ms, speed = socket.now_ms, socket.speed
+        if not self._is_paper:
+            now_ms, speed = self._context.clock.now_ns() // NS_PER_MS, 1
+        if now_ms is None:
+            return True
+        why = self._times.judge(data.event_ms, now_ms, speed=speed)
+        if not why and isinstance(data, TradeEvent):
+            why = self._times.judge(data.trade_ms, now_ms, speed=speed)
+        if not why:
+            return True
+        self._core.refused[f"{_KINDS[type(data)]}_{why}"] += 1
+        if isinstance(data, TradeEvent):
+            self._inbox.put_latest(f"refused-{data.symbol}", RefusedTrade(data.symbol))
+        elif isinstance(data, KlineEvent) and why == BEHIND:
+            for effect in self._core.on_late_kline(data):
+                if isinstance(effect, Revised):
+                    self._ask(effect)
+        return False
+
+    def _judge_rest(self, data: MarketEvent) -> bool:
+        now_ms = None if self._is_paper else self._context.clock.now_ns() // NS_PER_MS
+        why = self._times.judge_rest(data.event_ms, now_ms)
+        if why:
+            self._core.refused[f"{_KINDS[type(data)]}_{why}"] += 1
+        return not why
+
+    def _candle_ns(self) -> int:
+        """How far candles may go where no socket proves it."""
+        if self._is_paper:
+            return self._times.newest_ms * NS_PER_MS
+        lead_ms = self._settings.candle_lead_ms
+        return self._times.candle_ns(self._context.clock.now_ns(), lead_ms)
+
     def _on_unreadable(self, plan: SocketPlan, payload: bytes, reason: str) -> None:
         self._complain(Unreadable(f"venue.{plan.name}", payload[:FRAME_BYTES_KEPT_MAX], reason))
 
@@ -207,10 +271,20 @@ class FeedShell:
 
     # -- questions and complaints ----------------------------------------------------------------
 
-    def _ask(self, question: AskTrades | AskKlines) -> None:
-        FEED_GAPS.labels(question.symbol).inc()
+    def _ask(self, question: AskTrades | AskKlines | Revised) -> None:
+        if isinstance(question, Revised):
+            log.warning(
+                "a closed candle was told differently; what was published stays",
+                symbol=question.symbol,
+                interval=question.interval,
+                open_ns=question.published.open_ns,
+                published=repr(question.published),
+                told=repr(question.told),
+            )
+            return
         self._report.questions_open += 1
-        log.info("asking REST", question=repr(question))
+        if not (isinstance(question, AskTrades) and question.is_proof):
+            log.info("asking REST", question=repr(question))
         self._context.spawn(self._answer(question), f"backfill-{question.symbol}")
 
     async def _answer(self, question: AskTrades | AskKlines) -> None:
@@ -218,7 +292,6 @@ class FeedShell:
             answer = await self._backfill.answer(question)
         finally:
             self._report.questions_open -= 1
-        FEED_GAPS_FILLED.labels(question.symbol).inc()
         self._inbox.put(answer)
 
     def _complain(self, item: Unreadable) -> None:
@@ -241,7 +314,7 @@ class FeedShell:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._settings.tick_interval_ms / 1_000)
-            self._inbox.put(Tick(self._context.clock.now_ns()))
+            self._inbox.put_latest("tick", Tick(self._candle_ns()))
 
     def _venue_ns(self) -> int:
         """The venue's time, whose minutes its weight is counted in; ours until it is known."""
@@ -249,11 +322,13 @@ class FeedShell:
         return clock.now_ns() if clock.is_set else wall_ns()
 
 
-def _limits(settings: FeedConfig) -> Limits:
+def _limits(settings: FeedConfig, *, is_paper: bool) -> Limits:
     return Limits(
         candle_close_grace_ms=settings.candle_close_grace_ms,
         kline_overdue_ms=settings.kline_overdue_ms,
         warmup_bars=settings.warmup_bars,
         quote_age_ms_max=settings.quote_age_ms_max,
         mark_age_ms_max=settings.mark_age_ms_max,
+        gap_ms_max=settings.gap_ms_max,
+        trade_proof_wait_ms=None if is_paper else settings.trade_proof_wait_ms,
     )

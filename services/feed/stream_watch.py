@@ -49,6 +49,10 @@ class StreamWatch:
             > age_ns_max << self._doublings.get(stream, 0)
         ]
 
+    def unheard(self) -> list[str]:
+        """The streams that are stalled, or were and have not been heard since."""
+        return list({**self._doublings, **dict.fromkeys(self.stalled())})
+
     def forgive(self, streams: list[str]) -> None:
         """A new connection is tried for these; should they stay silent, wait longer next time."""
         for stream in streams:

@@ -20,11 +20,14 @@ class WeightGate:
         """Take what an answer said."""
         self._minute, self._used = now_ms // MINUTE_MS, used
 
-    def allows(self, cost: int, now_ms: int) -> bool:
-        """Whether a request of this weight may go now; it is booked until the answer tells."""
+    def allows(self, cost: int, now_ms: int, *, share: float = 1) -> bool:
+        """Whether a request of this weight may go now; it is booked until the answer tells.
+
+        ``share``: the part of the allowance it may use up; what can wait leaves the rest to others.
+        """
         if now_ms // MINUTE_MS != self._minute:
             self._minute, self._used = now_ms // MINUTE_MS, 0
-        if self._used + cost > self._weight_max:
+        if self._used + cost > self._weight_max * share:
             return False
         self._used += cost
         return True

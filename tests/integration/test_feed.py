@@ -318,7 +318,7 @@ async def test_unreadable_frames_are_counted_kept_and_survived(world):
     market = Market(world.venue)
     for text in ("garbage", "{}", '{"stream":"x","data":{"e":"new"}}', "[" * 500):
         await world.venue.garbage(text)
-    data = {"e": "bookTicker", "u": 1, "E": 1, "s": "币安人生USDT", "b": "1", "B": "1"}
+    data = {"e": "bookTicker", "u": 1, "E": START_MS, "s": "币安人生USDT", "b": "1", "B": "1"}
     await world.venue.tell(f"{SYMBOL.lower()}@bookTicker", {**data, "a": "1", "A": "1"})
     await world.venue.tell(
         f"{SYMBOL.lower()}@bookTicker", {**data, "s": SYMBOL, "b": "NaN", "a": "1", "A": "1"}
@@ -385,7 +385,12 @@ async def test_outside_the_paper_world_bars_close_by_our_own_clock(world):
     for number in range(1, 6):
         await world.venue.trade(SYMBOL, number, time.time_ns() // 1_000_000, "100", "1")
         await asyncio.sleep(0.4)
-    await until(lambda: world.has_candles(3), "bars close without another trade")
+
+    async def has_closed_three():
+        await world.venue.mark(SYMBOL, time.time_ns() // 1_000_000)
+        return await world.has_candles(3)
+
+    await until(has_closed_three, "bars close without another trade")
     found = await world.candles()
     assert [c.close_ns - c.open_ns for c in found] == [1_000_000_000] * len(found)
     assert all(a.close_ns == b.open_ns for a, b in itertools.pairwise(found))

@@ -9,7 +9,10 @@ from libs.common.messages.envelope import Envelope
 
 
 class Quote(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Best bid and ask. Prices in quote currency, quantities in base units."""
+    """Best bid and ask. Prices in quote currency, quantities in base units.
+
+    ``update_id`` is the book's; 0 where REST told the quote while its stream was down.
+    """
 
     symbol: str
     bid_price: Decimal

@@ -33,7 +33,22 @@ MARKET_RECEIVED = Counter("feed_received_total", "Market messages received", ["k
 MARKET_PUBLISHED = Counter("feed_published_total", "Market messages published", ["kind"])
 MARKET_CONFLATED = Counter("feed_conflated_total", "Messages replaced by a newer one", ["kind"])
 STREAM_CONNECTED = Gauge("ws_connected", "1 while the socket is up", ["stream"])
-STREAM_RECONNECTS = Counter("ws_reconnect_attempts_total", "Attempts to connect", ["stream"])
+STREAM_RECONNECTS = Counter(
+    "ws_reconnect_attempts_total", "Attempts to connect after the first", ["stream"]
+)
+STREAM_AGE = Gauge(
+    "ws_last_msg_age_seconds",
+    "Since the last message: of a socket (wall time), and of the quietest stream of each kind on it"
+    " (market time)",
+    ["stream"],
+)
+REST_SHARE = Gauge(
+    "ws_rest_fallback_ratio", "Share of quotes, marks and candles lately published that REST told"
+)
+FEED_DROPPED = Counter("feed_dropped_total", "Market messages not passed on", ["kind"])
+FEED_GAP_ALERTS = Counter(
+    "feed_gap_alert_total", "Times a gap in candles grew longer than allowed", ["symbol"]
+)
 FEED_GAPS = Counter("feed_gap_total", "Gaps found in candles", ["symbol"])
 FEED_GAPS_FILLED = Counter("feed_gap_filled_total", "Gaps filled by REST", ["symbol"])
 

@@ -87,8 +87,64 @@ def test_an_open_bar_publishes_nothing():
 def test_a_revised_bar_is_never_published_twice():
     series = new_series()
     assert numbers(series.on_kline(kline(0))) == [0]
-    assert series.on_kline(kline(0, close=5)) == []
-    assert series.repeats == 1
+    (revised,) = series.on_kline(kline(0, close=5))
+    assert (revised.published.close, revised.told.close) == (100, 5)
+    assert (series.revised, series.repeats) == (1, 0)
+
+
+def test_a_bar_told_again_as_it_was_is_a_repeat_and_no_revision():
+    series = new_series()
+    series.on_kline(kline(0))
+    assert series.on_kline(kline(0)) == []
+    assert (series.revised, series.repeats) == (0, 1)
+
+
+def test_a_revision_of_the_last_bar_of_an_earlier_life_is_known_as_one():
+    series = new_series()
+    series.resume(rest_bar(4))
+    assert len(series.on_kline(kline(4, close=9))) == 1
+    assert len(series.on_late_kline(kline(4, close=9))) == 1
+    assert series.on_late_kline(kline(5)) == []
+    assert series.revised == 2
+
+
+def test_every_hole_is_found_once_and_filled_once():
+    series = new_series()
+    series.on_kline(kline(0))
+    (ask,) = series.on_kline(kline(3))
+    series.on_kline(kline(4))
+    assert (series.gaps.found, series.gaps.filled) == (1, 0)
+    series.on_answer(answer(ask, [1, 2]))
+    assert (series.gaps.found, series.gaps.filled, series.gaps.lost) == (1, 1, 0)
+    (ask,) = series.on_time(open_of(6) + 2_000_000_000)
+    series.on_answer(answer(ask, [5]))
+    assert (series.gaps.found, series.gaps.filled, series.gaps.open) == (2, 2, 0)
+
+
+def test_a_hole_that_stays_too_long_or_is_lost_is_grave_until_as_much_is_whole():
+    limit_ns = 5 * MINUTE
+    series = new_series()
+    series.on_kline(kline(0))
+    (ask,) = series.on_kline(kline(9))
+    assert series.is_grave(open_of(9), limit_ns)
+    assert not series.is_grave(open_of(6), limit_ns)
+    series.on_answer(answer(ask, range(1, 9)))
+    assert not series.is_grave(open_of(10), limit_ns)
+    (ask,) = series.on_kline(kline(20))
+    series.on_answer(answer(ask, [], reaches_back=False))
+    for number in range(21, 25):
+        assert series.is_grave(open_of(number), limit_ns)
+        series.on_kline(kline(number))
+    assert not series.is_grave(open_of(25), limit_ns)
+
+
+def test_while_the_stream_is_down_rest_tells_when_a_bar_is_overdue():
+    series = new_series()
+    series.on_kline(kline(0))
+    series.on_disconnected()
+    assert series.on_time(open_of(5)) == []
+    (ask,) = series.on_time(open_of(2) + 2_000_000_000, is_from_rest=True)
+    assert numbers(series.on_answer(answer(ask, [1]))) == [1]
 
 
 def test_a_bar_that_is_overdue_is_asked_for():
@@ -126,7 +182,7 @@ def test_a_gap_that_rest_cannot_reach_is_given_up_and_counted():
     (ask,) = series.on_kline(kline(9))
     effects = series.on_answer(answer(ask, [7, 8], reaches_back=False))
     assert numbers(effects) == [7, 8, 9]
-    assert series.gaps_lost == 1
+    assert series.gaps.lost == 1
 
 
 def test_warm_up_fetches_the_bars_before_the_first():
@@ -152,7 +208,7 @@ def test_the_end_of_the_source_asks_for_nothing():
 
 def test_a_restart_goes_on_after_the_last_published_bar():
     series = KlineSeries("BTCUSDT", "1m", MINUTE, overdue_ns=0, warmup_bars=0)
-    series.resume(open_of(5), Decimal(7))
+    series.resume(rest_bar(4))
     series.on_connected()
     assert series.on_kline(kline(4)) == []
     assert numbers(series.on_kline(kline(5))) == [5]

@@ -227,7 +227,7 @@ def test_history_that_does_not_reach_back_gives_the_gap_up_and_says_so():
     series.on_connected()
     effects = series.on_answer(answer(1, [trade(50, 60_500), trade(51, 61_200)]))
     effects += series.on_time(at(62_300))
-    assert series.gaps_lost == 1
+    assert series.gaps.lost == 1
     assert [bar.open_ns for bar in bars(effects)] == [at(61_000)]
 
 

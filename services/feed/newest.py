@@ -1,0 +1,59 @@
+"""The newest word of each symbol, kept until it is published: one that waits is replaced.
+
+What is newer is told by event time. Only where two words have the same time do update ids decide,
+and only on one connection: a venue may count anew after a reconnect. REST tells no id, so at the
+same time as the stream it is not newer.
+"""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+E = TypeVar("E")
+
+
+class _Known(msgspec.Struct, frozen=True, gc=False):
+    event_ms: int
+    update_id: int
+    epoch: int
+    is_rest: bool
+
+
+class Newest(Generic[E]):
+    """The newest event of one kind, by symbol."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+        self._kept: dict[str, E] = {}
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def begin_epoch(self) -> None:
+        """A connection is new: update ids may start anew, event times go on."""
+        self._epoch += 1
+
+    def is_newer(self, symbol: str, event_ms: int, update_id: int, *, is_rest: bool) -> bool:
+        """Whether this goes beyond what is known of the symbol; if so it is what is known now."""
+        known = self._known.get(symbol)
+        if known is not None and event_ms <= known.event_ms:
+            if event_ms < known.event_ms or is_rest:
+                return False
+            is_comparable = known.epoch == self._epoch and not known.is_rest
+            if update_id == known.update_id or (is_comparable and update_id < known.update_id):
+                return False
+        self._known[symbol] = _Known(event_ms, update_id, self._epoch, is_rest)
+        return True
+
+    def keep(self, symbol: str, event: E) -> bool:
+        """Keep an event to be taken; returns whether it replaced one that waited."""
+        has_replaced = symbol in self._kept
+        self._kept[symbol] = event
+        return has_replaced
+
+    def take(self) -> list[E]:
+        """Hand out every event that waits."""
+        taken = list(self._kept.values())
+        self._kept.clear()
+        return taken

@@ -1,0 +1,146 @@
+"""REST in place of what is down: quotes, marks, and the time by which closed candles are asked for.
+
+Once a round, for the symbols whose streams are down: one request for each, or one for all where
+that costs the venue's weight less. What REST tells keeps REST's own time, so that its age is true,
+and it never replaces what is newer. Candles built from trades need the stream; they are healed once
+it is back.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from libs.common.runtime.clock import NS_PER_MS
+from libs.common.runtime.log import get_logger
+from libs.common.runtime.venue_client import VenueClient, VenueReadError
+from libs.common.venue.market_payloads import BookTickerRow, PremiumIndex
+from services.feed.backfill import Backfill
+from services.feed.bars import ZERO
+from services.feed.binance_stream import MarketStream
+from services.feed.config import FeedConfig
+from services.feed.core import FeedCore
+from services.feed.events import MarketEvent, RestMark, RestQuote
+from services.feed.inbox import Inbox, RestTime
+from services.feed.plan import kind_of
+
+log = get_logger(__name__)
+
+#: Request weights: of one symbol, and of all of them in one request.
+WEIGHT_QUOTE, WEIGHT_QUOTES = 2, 5
+WEIGHT_MARK, WEIGHT_MARKS = 1, 10
+
+
+def symbols_down(streams: Sequence[MarketStream], kind: str) -> list[str]:
+    """Whose streams of a kind are down for long enough to be stood in for."""
+    found: list[str] = []
+    for stream in streams:
+        down = frozenset(stream.unserved())
+        if down:
+            named = zip(stream.plan.streams, stream.plan.symbols, strict=False)
+            found += [symbol for name, symbol in named if name in down and kind_of(name) == kind]
+    return found
+
+
+def quote_of(row: BookTickerRow) -> RestQuote:
+    """A quote as the stream would tell it, at REST's time."""
+    return RestQuote(
+        row.time_ms, row.symbol, 0, f"{row.bid_price:f}", f"{row.bid_quantity:f}",
+        f"{row.ask_price:f}", f"{row.ask_quantity:f}",
+    )  # fmt: skip
+
+
+def mark_of(row: PremiumIndex) -> RestMark:
+    """A mark price as the stream would tell it, at REST's time."""
+    return RestMark(
+        row.time_ms, row.symbol, f"{row.mark_price:f}", f"{row.index_price:f}",
+        row.last_funding_rate, row.next_funding_ms,
+    )  # fmt: skip
+
+
+class RestFallback:
+    """Stands in for what is down. ``rounds``: rounds in which anything was asked."""
+
+    def __init__(
+        self,
+        venue: VenueClient,
+        backfill: Backfill,
+        core: FeedCore,
+        inbox: Inbox,
+        settings: FeedConfig,
+        streams: Sequence[MarketStream],
+        *,
+        judge: Callable[[MarketEvent], bool],
+        candle_ns: Callable[[], int],
+    ) -> None:
+        self._venue = venue
+        self._backfill = backfill
+        self._core = core
+        self._inbox = inbox
+        self._settings = settings
+        self._streams = streams
+        self._judge = judge
+        self._candle_ns = candle_ns
+        self.rounds = 0
+        self.failures = 0
+        self.last_failure = ""
+
+    async def run(self) -> None:
+        """Look once an interval, until cancelled; after failures less often."""
+        wait_ms = self._settings.rest_fallback_interval_ms
+        while True:
+            await asyncio.sleep(wait_ms / 1_000)
+            try:
+                await self._round()
+            except VenueReadError as error:
+                self.failures += 1
+                self.last_failure = str(error)
+                log.warning("REST cannot stand in for a stream", error=str(error))
+                wait_ms = min(wait_ms * 2, self._settings.backfill_wait_max_ms)
+            else:
+                wait_ms = self._settings.rest_fallback_interval_ms
+
+    async def _round(self) -> None:
+        quotes = symbols_down(self._streams, "bookTicker")
+        marks = symbols_down(self._streams, "markPrice")
+        down = [stream.plan.candle_streams for stream in self._streams if not stream.is_up]
+        if not quotes and not marks and not down:
+            return
+        self.rounds += 1
+        for mark in await self._marks(marks):
+            event = mark_of(mark)
+            if mark.mark_price > ZERO and self._judge(event):
+                self._core.keep_mark(event)
+        for row in await self._quotes(quotes):
+            quote = quote_of(row)
+            if min(row.bid_price, row.ask_price) > ZERO and self._judge(quote):
+                self._core.keep_quote(quote)
+        self._inbox.wake()
+        now_ns = self._candle_ns()
+        self._backfill.hear_time(now_ns // NS_PER_MS)
+        if down and now_ns:
+            # The newest time that anything told: closed candles of the dead sockets may be due.
+            every = tuple(pair for pairs in down for pair in pairs)
+            self._inbox.put_latest("rest-time", RestTime(now_ns, every))
+
+    async def _quotes(self, symbols: list[str]) -> Iterable[BookTickerRow]:
+        if len(symbols) * WEIGHT_QUOTE <= WEIGHT_QUOTES:
+            return [
+                await self._venue.book_ticker(one)
+                for one in symbols
+                if self._backfill.admits(WEIGHT_QUOTE)
+            ]
+        if not self._backfill.admits(WEIGHT_QUOTES):
+            return ()
+        wanted = frozenset(symbols)
+        return [row for row in await self._venue.book_tickers() if row.symbol in wanted]
+
+    async def _marks(self, symbols: list[str]) -> Iterable[PremiumIndex]:
+        if len(symbols) * WEIGHT_MARK <= WEIGHT_MARKS:
+            return [
+                await self._venue.premium_index(one)
+                for one in symbols
+                if self._backfill.admits(WEIGHT_MARK)
+            ]
+        if not self._backfill.admits(WEIGHT_MARKS):
+            return ()
+        wanted = frozenset(symbols)
+        return [row for row in await self._venue.premium_indexes() if row.symbol in wanted]
