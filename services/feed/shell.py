@@ -66,13 +66,12 @@ class FeedShell:
         common, settings = context.common, context.settings
         self._context = context
         self._settings = settings
-        is_paper = isinstance(context.clock, PaperClock)
-        limits = _limits(settings, is_paper=is_paper)
-        self._core = FeedCore(common.symbols, common.candle_intervals, limits)
         self._inbox = Inbox(settings.inbox_messages_max)
         self._times = EventTimes(settings.ahead_ms_max, settings.behind_ms_max)
         paper_clock = context.clock if isinstance(context.clock, PaperClock) else None
         self._is_paper = paper_clock is not None
+        limits = _limits(settings, is_paper=self._is_paper)
+        self._core = FeedCore(common.symbols, common.candle_intervals, limits)
         plans = plan_sockets(
             common.symbols,
             common.candle_intervals,
@@ -85,31 +84,15 @@ class FeedShell:
             if settings.record_folder is not None
             else None
         )
-        listener = Listener(
-            self._on_frame,
-            self._on_unreadable,
-            lambda plan: self._inbox.put(SocketUp(plan)),
-            lambda plan: self._inbox.put(SocketDown(plan)),
-            self._record_frame if self._recorder is not None else None,
-            self._judge,
-        )
         budget = AttemptBudget(settings.attempts_max, settings.attempts_window_ms)
         self._streams = [
             MarketStream(
-                plan, common.venue.stream_url, settings, budget, dice, listener,
+                plan, common.venue.stream_url, settings, budget, dice, self._listener(),
                 is_paper=self._is_paper,
             )
             for plan in plans
         ]  # fmt: skip
-        self._venue = VenueClient(
-            common.venue.rest_url,
-            self._venue_ns,
-            api_key=None
-            if settings.api_key_file is None
-            else load_secret(common, "feed.api_key_file", settings.api_key_file).reveal(),
-            limits=venue_limits(common),
-            on_call=lambda call: self._backfill.on_call(call),  # noqa: PLW0108 - made below
-        )
+        self._venue = self._new_venue()
         self._backfill = Backfill(self._venue, settings, dice, context.clock)
         self._publisher = Publisher(
             self._core,
@@ -132,9 +115,35 @@ class FeedShell:
             judge=self._judge_rest,
             candle_ns=self._candle_ns,
         )
-        self._report = SelfReport(
+        self._report = self._new_report()
+        self._letters_minute = 0
+        self._letters_left = settings.dead_letters_per_minute_max
+
+    def _listener(self) -> Listener:
+        return Listener(
+            self._on_frame,
+            self._on_unreadable,
+            lambda plan: self._inbox.put(SocketUp(plan)),
+            lambda plan: self._inbox.put(SocketDown(plan)),
+            self._record_frame if self._recorder is not None else None,
+            self._judge,
+        )
+
+    def _new_venue(self) -> VenueClient:
+        common, key_file = self._context.common, self._settings.api_key_file
+        key = None if key_file is None else load_secret(common, "feed.api_key_file", key_file)
+        return VenueClient(
+            common.venue.rest_url,
+            self._venue_ns,
+            api_key=None if key is None else key.reveal(),
+            limits=venue_limits(common),
+            on_call=lambda call: self._backfill.on_call(call),  # noqa: PLW0108 - made after
+        )
+
+    def _new_report(self) -> SelfReport:
+        return SelfReport(
             Parts(
-                context=context,
+                context=self._context,
                 core=self._core,
                 inbox=self._inbox,
                 streams=self._streams,
@@ -145,8 +154,6 @@ class FeedShell:
                 fallback=self._fallback,
             )
         )
-        self._letters_minute = 0
-        self._letters_left = settings.dead_letters_per_minute_max
 
     @property
     def streams(self) -> Sequence[MarketStream]:
