@@ -17,6 +17,8 @@ from services.feed.events import (
     Frame,
     KlineEvent,
     MarketEvent,
+    MarkEvent,
+    QuoteEvent,
     ShutdownEvent,
     UnreadableError,
     read_frame,
@@ -24,11 +26,15 @@ from services.feed.events import (
 from services.feed.plan import SocketPlan, speeches
 from services.feed.stream_watch import StreamWatch
 
+#: What may be replaced by a newer one; a candle or trade is always judged by the clock itself.
+_LATEST = (QuoteEvent, MarkEvent)
+
 
 class Listener:
     """What a stream tells its owner; every call happens on the loop and must not wait.
 
-    ``judge`` says whether an event's time is believed; one that is not goes no further.
+    ``judge`` says whether an event's time is believed; one that is not goes no further. ``is_sure``
+    believes at once, of quotes, marks and open bars alone, what need not be judged.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class Listener:
         on_down: Callable[[SocketPlan], None],
         on_raw: Callable[[memoryview, Frame], None] | None = None,
         judge: Callable[[MarketEvent, SocketTime], bool] = lambda *_: True,
+        is_sure: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self.on_frame = on_frame
         self.on_unreadable = on_unreadable
@@ -46,6 +53,7 @@ class Listener:
         self.on_down = on_down
         self.on_raw = on_raw
         self.judge = judge
+        self.is_sure = is_sure
 
 
 class Connection:
@@ -169,23 +177,42 @@ class Connection:
         self.last_frame_ns = monotonic_ns()
         try:
             frame = read_frame(payload)
+            data = frame.data
+            if isinstance(data, _LATEST):
+                # Nearly every frame: what holds for it is asked here, and first what is cheapest.
+                speech = self._speeches.get(frame.stream)
+                if speech is None or speech.event is not type(data) or speech.symbol != data.symbol:
+                    self._check_speaker(frame)
+                listener = self._listener
+                if listener.is_sure(data.event_ms) or listener.judge(data, self._time):
+                    self._tell(payload, frame)
+                return
             self._check_speaker(frame)
         except UnreadableError as error:
             self.unreadable += 1
             self._listener.on_unreadable(self.plan, bytes(payload), str(error))
             return
-        data = frame.data
         if data is None:
             self._on_answer(frame)
         elif isinstance(data, ShutdownEvent):
             self.end("the venue announced its shutdown")
         elif isinstance(data, ClockEvent):
             self._on_clock(frame, data)
-        elif self._listener.judge(data, self._time):
-            self.watch.hear(frame.stream)
-            if self._listener.on_raw is not None:
-                self._listener.on_raw(payload, frame)
-            self._pass_on(frame)
+        elif (
+            isinstance(data, KlineEvent)
+            and not data.bar.is_closed
+            and self._listener.is_sure(data.event_ms)
+        ) or self._listener.judge(data, self._time):
+            self._tell(payload, frame)
+
+    def _tell(self, payload: memoryview, frame: Frame) -> None:
+        """Pass on what was read and is believed."""
+        self.watch.hear(frame.stream)
+        listener = self._listener
+        if listener.on_raw is not None:
+            listener.on_raw(payload, frame)
+        if not listener.on_frame(self.plan, frame):
+            self.end("we cannot keep up: the inbox is full")
 
     def _check_speaker(self, frame: Frame) -> None:
         """Refuse what a stream cannot say: another's data would be believed for ever.
@@ -193,10 +220,9 @@ class Connection:
         Raises:
             UnreadableError: the data is not of the stream's symbol, kind or interval.
         """
-        data = frame.data
-        if data is None or isinstance(data, ClockEvent | ShutdownEvent):
+        data, speech = frame.data, self._speeches.get(frame.stream)
+        if data is None or isinstance(data, (ClockEvent, ShutdownEvent)):
             return
-        speech = self._speeches.get(frame.stream)
         if speech is None:
             raise UnreadableError(f"a stream nobody asked for: {frame.stream[:40]}")
         if type(data) is not speech.event or data.symbol != speech.symbol:
@@ -210,11 +236,7 @@ class Connection:
         if self.is_live:
             self.first_told_ns = self.first_told_ns or clock.now_ns
             self.watch.mark(clock.now_ns)
-        if self.proves_time:
-            self._pass_on(frame)
-
-    def _pass_on(self, frame: Frame) -> None:
-        if not self._listener.on_frame(self.plan, frame):
+        if self.proves_time and not self._listener.on_frame(self.plan, frame):
             self.end("we cannot keep up: the inbox is full")
 
     def _on_answer(self, frame: Frame) -> None:

@@ -127,6 +127,7 @@ class FeedShell:
             lambda plan: self._inbox.put(SocketDown(plan)),
             self._record_frame if self._recorder is not None else None,
             self._judge,
+            self._times.is_sure,
         )
 
     def _new_venue(self) -> VenueClient:
@@ -204,6 +205,21 @@ class FeedShell:
 
     def _on_frame(self, plan: SocketPlan, frame: Frame) -> bool:
         data = frame.data
+        # One class at a time, the most frequent first: a union is made anew for each frame.
+        if isinstance(data, QuoteEvent):
+            self._core.keep_quote(data)
+        elif isinstance(data, MarkEvent):
+            self._core.keep_mark(data)
+        else:
+            return self._on_other(plan, data)
+        self._inbox.wake()
+        return True
+
+    def _on_other(
+        self,
+        plan: SocketPlan,
+        data: KlineEvent | TradeEvent | DepthEvent | ClockEvent | ShutdownEvent | None,
+    ) -> bool:
         if data is None or isinstance(data, ShutdownEvent):
             return True
         if isinstance(data, ClockEvent):
@@ -211,15 +227,7 @@ class FeedShell:
                 return self._inbox.offer(Proof(plan, data))
             self._on_unreadable(plan, b"", "a clock frame outside the paper world")
             return True
-        # One class at a time: a union of them is made anew for each frame.
-        if isinstance(data, QuoteEvent):
-            self._core.keep_quote(data)
-        elif isinstance(data, MarkEvent):
-            self._core.keep_mark(data)
-        else:
-            return self._on_counted(data)
-        self._inbox.wake()
-        return True
+        return self._on_counted(data)
 
     def _on_counted(self, event: KlineEvent | TradeEvent | DepthEvent) -> bool:
         if isinstance(event, KlineEvent):
@@ -321,6 +329,7 @@ class FeedShell:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._settings.tick_interval_ms / 1_000)
+            self._times.look(self._context.clock.now_ns() // NS_PER_MS)
             self._inbox.put_latest("tick", Tick(self._candle_ns()))
 
     def _venue_ns(self) -> int:
