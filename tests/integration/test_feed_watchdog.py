@@ -91,3 +91,22 @@ async def test_sockets_are_replaced_before_their_day_is_over_and_nothing_is_lost
         assert status["received"]["quote"] > 0
         assert status["backfill"]["requests"] == 0
         assert await world.differences() == []
+
+
+async def test_a_stream_that_stays_stalled_is_stood_in_for_by_rest(world):
+    await world.start_feed(SYMBOLS, ("1m",))
+    await world.until_candles(1)
+    await world.sim("/sim/stream-faults", [{"stream": "ethusdt@markPrice@1s", "effect": "stall"}])
+
+    async def is_stood_in_for():
+        status = await world.status()
+        is_fresh = not any(one["is_stale"] for one in status["symbols"])
+        return status["rest_fallback"]["from_rest"].get("mark", 0) >= 5 and is_fresh
+
+    await world.until(is_stood_in_for, "marks come from REST, and the symbol is fresh")
+    shown = await world.metrics()
+    assert 0 < shown["ws_rest_fallback_ratio"] < 1
+    assert shown['ws_last_msg_age_seconds{stream="market-0/markPrice"}'] > 0
+    await world.sim("/sim/stream-faults", method="DELETE")
+    await world.until_candles(2)
+    assert await world.differences() == []
