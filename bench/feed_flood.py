@@ -29,7 +29,7 @@ from rich.table import Table
 from bench.feed_world import FeedWorld, end_process, start_process
 from bench.flood_frames import FRAMES_PER_ROUND, symbol_names
 from bench.flood_readers import READERS
-from bench.listener import cpu_seconds
+from bench.listener import cpu_seconds, resident_mb
 from libs.common.messages import subjects
 from libs.common.messages.codec import decode
 from libs.common.messages.market import Mark, MarketHealth, Quote
@@ -188,16 +188,6 @@ class Ears:
         self._news.set()
 
 
-def resident_mb(process_id: int) -> float:
-    """Resident memory of a process, in MB; 0 where the system does not tell."""
-    try:
-        status = Path(f"/proc/{process_id}/status").read_text()
-    except OSError:
-        return 0.0
-    kb = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(kb) / 1024
-
-
 @contextlib.asynccontextmanager
 async def _broker() -> AsyncIterator[tuple[Bus, BusConfig]]:
     with tempfile.TemporaryDirectory() as folder:
@@ -215,7 +205,7 @@ async def _broker() -> AsyncIterator[tuple[Bus, BusConfig]]:
 async def measure(arguments: argparse.Namespace) -> dict[str, list[Sample]]:
     """Every contestant in turn, round by round."""
     samples: dict[str, list[Sample]] = {}
-    process, port = await start_process("bench.flood_server", "listening", {"PYTHONPATH": "."})
+    process, port = await start_process("bench.flood_server", "listening", {})
     try:
         async with aiohttp.ClientSession() as http:
             venue = Venue(http, port, arguments.symbols)

@@ -184,15 +184,17 @@ class FeedWorld:
 
 
 @contextlib.asynccontextmanager
-async def feed_world(folder: Path, *options: str) -> AsyncIterator[FeedWorld]:
+async def feed_world(
+    folder: Path, *options: str, venue_module: str = "services.paper_exchange"
+) -> AsyncIterator[FeedWorld]:
     """The paper exchange with these options, and a broker of its own."""
     broker = Broker(folder / "broker")
     settings = BusConfig(url=await broker.start())
     bus = await Bus.connect(settings, "judge", lambda: None)
     await provision(bus, "paper", settings)
     venue, port = await start_process(
-        "services.paper_exchange", "listening", {}, "--port", "0",
-        "--limit=weight_per_minute_max=10000000", *options,
+        venue_module, "listening", {}, *options, "--port", "0",
+        "--limit=weight_per_minute_max=10000000",
     )  # fmt: skip
     try:
         async with aiohttp.ClientSession() as http:
