@@ -306,19 +306,16 @@ class FeedCore:
         """Age of each symbol's data at a market time; ``None`` while that is not known."""
         grave = set() if now_ns is None else set(self.grave_gaps(now_ns))
         return tuple(
-            self._health(name, now_ns, is_connected=is_connected, is_gapped=name in grave)
+            self._health(name, now_ns, is_whole=is_connected and name not in grave)
             for name in self.symbols
         )
 
-    def _health(
-        self, symbol: str, now_ns: int | None, *, is_connected: bool, is_gapped: bool
-    ) -> SymbolHealth:
+    def _health(self, symbol: str, now_ns: int | None, *, is_whole: bool) -> SymbolHealth:
         ages = self._ages[symbol]
         quote = _age_ms(ages.quote_ms, now_ns)
         mark = _age_ms(ages.mark_ms, now_ns)
         is_fresh = (
-            is_connected
-            and not is_gapped
+            is_whole
             and quote is not None
             and mark is not None
             and quote <= self._limits.quote_age_ms_max
@@ -330,7 +327,6 @@ class FeedCore:
             mark_age_ms=mark,
             trade_age_ms=_age_ms(ages.trade_ms, now_ns),
             is_stale=not is_fresh,
-            is_gapped=is_gapped,
         )
 
 

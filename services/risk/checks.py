@@ -135,13 +135,6 @@ def _age(case: Case, name: str, event_ns: int | None, age_ms_max: int) -> Verdic
     return _verdict(name, is_fresh, Reason.INPUT_STALE, limit, f"{age_ms} ms")
 
 
-def candle_gap(case: Case) -> Verdict:
-    """No candles of the symbol are missing for long; whoever wants out may leave all the same."""
-    is_whole = case.is_exit or not case.facts.is_gapped
-    observed = "candles are missing" if case.facts.is_gapped else "none known"
-    return _verdict("candle_gap", is_whole, Reason.INPUT_STALE, "no long gap", observed)
-
-
 def account_silence(case: Case) -> Verdict:
     """Execution said not long ago how the account stands."""
     limit_ms = case.limits.account_silence_ms_max
@@ -267,7 +260,6 @@ CHECKS: tuple[Callable[[Case], Verdict], ...] = (
     intent_protection,
     quote_age,
     mark_age,
-    candle_gap,
     account_silence,
     symbol_allowed,
     day_loss,

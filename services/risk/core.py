@@ -10,7 +10,7 @@ import msgspec
 
 from libs.common.messages.account import AccountState
 from libs.common.messages.intents import ApprovalBody
-from libs.common.messages.market import Mark, MarketHealth, Quote
+from libs.common.messages.market import Mark, Quote
 from libs.common.model.intent import Intent, Purpose
 from libs.common.model.order import OrderRequest
 from libs.common.model.verdict import Reason, Verdict, first_reason
@@ -95,7 +95,6 @@ class Board:
         self.marks: dict[str, Mark] = {}
         self.account: AccountState | None = None
         self.account_heard_ns = 0
-        self._gapped: frozenset[str] = frozenset()
         self._approved: dict[str, int] = {}
 
     def hear_quote(self, quote: Quote) -> bool:
@@ -114,11 +113,6 @@ class Board:
         known = self.marks.get(mark.symbol)
         if known is None or mark.ts_event_ns >= known.ts_event_ns:
             self.marks[mark.symbol] = mark
-        return True
-
-    def hear_health(self, health: MarketHealth) -> bool:
-        """Take the feed's account of itself; it is always believable."""
-        self._gapped = frozenset(one.symbol for one in health.symbols if one.is_gapped)
         return True
 
     def hear_account(self, account: AccountState, heard_ns: int) -> bool:
@@ -154,6 +148,5 @@ class Board:
             marks=dict(self.marks),
             account=self.account,
             account_silence_ms=None if self.account is None else silence_ns // 1_000_000,
-            is_gapped=symbol in self._gapped,
             symbols_approved=frozenset(self._approved),
         )

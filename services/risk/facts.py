@@ -19,7 +19,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         marks: the newest mark price of every symbol that has one.
         account_silence_ms: wall time since ``account`` was heard.
-        is_gapped: the feed says that candles of the symbol are missing for too long, or lost.
         symbols_approved: symbols with an approved entry that may still be executed.
     """
 
@@ -27,7 +26,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     marks: dict[str, Mark] = {}
     account: AccountState | None = None
     account_silence_ms: int | None = None
-    is_gapped: bool = False
     symbols_approved: frozenset[str] = frozenset()
 
     def position(self, symbol: str) -> PositionView | None:

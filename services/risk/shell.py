@@ -13,7 +13,7 @@ from libs.common.messages import subjects
 from libs.common.messages.account import AccountState
 from libs.common.messages.codec import UndecodableError, decode, encode
 from libs.common.messages.intents import IntentVerdict, ProposedIntent
-from libs.common.messages.market import Mark, MarketHealth, Quote
+from libs.common.messages.market import Mark, Quote
 from libs.common.runtime.bus import Delivery
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns, wait_until_set, wall_ns
 from libs.common.runtime.credentials import load_secret
@@ -58,7 +58,6 @@ class RiskShell:
         await wait_until_provisioned(context.bus, context.common.account, context.common.bus)
         await context.bus.subscribe(subjects.quote("*"), self._on_quote)
         await context.bus.subscribe(subjects.mark("*"), self._on_mark)
-        await context.bus.subscribe(subjects.MARKET_HEALTH, self._on_health)
         await context.bus.subscribe(
             subjects.account_state(context.common.account), self._on_account
         )
@@ -89,11 +88,6 @@ class RiskShell:
 
     async def _on_mark(self, subject: str, payload: bytes, _: dict[str, str]) -> None:
         await self._hear(subject, payload, lambda: self._board.hear_mark(decode(payload, Mark)))
-
-    async def _on_health(self, subject: str, payload: bytes, _: dict[str, str]) -> None:
-        await self._hear(
-            subject, payload, lambda: self._board.hear_health(decode(payload, MarketHealth))
-        )
 
     async def _on_account(self, subject: str, payload: bytes, _: dict[str, str]) -> None:
         await self._hear(

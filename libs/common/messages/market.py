@@ -88,19 +88,13 @@ class MarketClock(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class SymbolHealth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Age of a symbol's newest data in milliseconds of market time; ``None`` if none came.
-
-    Attributes:
-        is_stale: something that is needed is too old, missing, or its socket is down.
-        is_gapped: its candles are missing for longer than allowed, or lost; it is stale then.
-    """
+    """Age of a symbol's newest data in milliseconds of market time; ``None`` if none came."""
 
     symbol: str
     quote_age_ms: int | None
     mark_age_ms: int | None
     trade_age_ms: int | None
     is_stale: bool
-    is_gapped: bool = False
 
 
 class MarketHealth(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):

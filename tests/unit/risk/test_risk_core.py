@@ -5,7 +5,6 @@ from decimal import Decimal
 import pytest
 
 from libs.common.messages.intents import ApprovalBody
-from libs.common.messages.market import MarketHealth, SymbolHealth
 from libs.common.model.intent import Purpose
 from libs.common.model.order import OrderStatus, OrderType, Side, TimeInForce
 from libs.common.model.trading_state import TradingState
@@ -199,36 +198,6 @@ def test_a_missing_stale_or_absurd_quote_is_refused(make, quote, check):
 def test_a_missing_stale_or_absurd_mark_is_refused(make, marks):
     facts = make.facts(marks={} if marks is None else {"BTCUSDT": make.mark(**marks)})
     assert_refused(judge(make, facts=facts), Reason.INPUT_STALE, "mark_age")
-
-
-def health(*gapped):
-    told = [
-        SymbolHealth(
-            symbol=symbol, quote_age_ms=1, mark_age_ms=1, trade_age_ms=1,
-            is_stale=symbol in gapped, is_gapped=symbol in gapped,
-        )
-        for symbol in ("BTCUSDT", "ETHUSDT")
-    ]  # fmt: skip
-    return MarketHealth(
-        message_id="h", causation_id="h", correlation_id="h", ts_event_ns=1, ts_published_ns=1,
-        source="feed", is_connected=True, symbols=tuple(told), received={}, published={},
-        conflated={},
-    )  # fmt: skip
-
-
-def test_while_candles_of_a_symbol_are_missing_nothing_is_entered_and_an_exit_passes(make):
-    board = Board()
-    board.hear_health(health("BTCUSDT"))
-    facts = board.facts("BTCUSDT", now_ns=make.now_ns, heard_now_ns=0)
-    assert facts.is_gapped
-    assert not board.facts("ETHUSDT", now_ns=make.now_ns, heard_now_ns=0).is_gapped
-    assert_refused(judge(make, facts=make.facts(is_gapped=True)), Reason.INPUT_STALE, "candle_gap")
-    intent = make.intent(purpose=Purpose.EXIT, side=Side.SELL)
-    account = make.account(positions=(make.position("0.5"),))
-    facts = make.facts(account=account, is_gapped=True)
-    assert isinstance(judge(make, intent=intent, facts=facts), ApprovalBody)
-    board.hear_health(health())
-    assert not board.facts("BTCUSDT", now_ns=make.now_ns, heard_now_ns=0).is_gapped
 
 
 @pytest.mark.parametrize("purpose", list(Purpose))
