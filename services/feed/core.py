@@ -107,7 +107,7 @@ class FeedCore:
         """Keep a quote until it is taken; one that waits is replaced."""
         symbol, event_ms = event.symbol, event.event_ms
         self.received["quote"] += 1
-        is_rest = isinstance(event, RestQuote)
+        is_rest = type(event) is RestQuote
         has_replaced = self._quotes.keep(symbol, event, event_ms, event.update_id, is_rest)
         if has_replaced is None:
             self.refused["quote_repeated"] += 1
@@ -120,7 +120,7 @@ class FeedCore:
         """Keep a mark until it is taken; one that waits is replaced."""
         symbol, event_ms = event.symbol, event.event_ms
         self.received["mark"] += 1
-        has_replaced = self._marks.keep(symbol, event, event_ms, 0, isinstance(event, RestMark))
+        has_replaced = self._marks.keep(symbol, event, event_ms, 0, type(event) is RestMark)
         if has_replaced is None:
             self.refused["mark_repeated"] += 1
             return

@@ -6,6 +6,7 @@ fields without notice. Times are milliseconds since 1970.
 """
 
 from decimal import Decimal
+from typing import final
 
 import msgspec
 from msgspec import field
@@ -98,6 +99,7 @@ class DepthEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="dept
     symbol: str = field(name="s")
 
 
+@final
 class ClockEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="simClock"):
     """A grant of the paper venue: all its data up to ``now_ns`` was sent on this socket before."""
 
@@ -107,6 +109,7 @@ class ClockEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="simC
     source_ended: bool = field(name="z")
 
 
+@final
 class ShutdownEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="serverShutdown"):
     """The venue is about to close the connection."""
 
@@ -142,15 +145,14 @@ def read_frame(payload: bytes | memoryview) -> Frame:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError(str(error)) from error
     data = frame.data
-    kind = type(data)
-    if kind is QuoteEvent or kind is MarkEvent:
+    if type(data) is QuoteEvent or type(data) is MarkEvent:
         return frame  # still text, and by far the most of what comes
     if data is None:
         if frame.id is None and frame.error is None:
             raise UnreadableError("neither data nor an answer to a request")
-    elif isinstance(data, KlineEvent):
+    elif type(data) is KlineEvent:
         check_bar(data.bar)
-    elif isinstance(data, TradeEvent):
+    elif type(data) is TradeEvent:
         check_trade(data)
     elif isinstance(data, ClockEvent) and not (data.speed.is_finite() and data.speed > ZERO):
         raise UnreadableError("a clock that does not go")
