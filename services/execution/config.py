@@ -95,6 +95,7 @@ class ExecutionConfig(ServiceConfig):
     settings_retry_ms: int = Field(10_000, ge=1_000)
     filters_age_ms_max: int = Field(3_600_000, ge=1_000)
     filters_refresh_ms: int = Field(1_800_000, ge=1_000)
+    filters_retry_ms: int = Field(60_000, ge=1_000)
     mark_age_ms_max: int = Field(5_000, ge=100)
     resume_age_ms_max: int = Field(60_000, ge=1_000)
 

@@ -70,9 +70,7 @@ class Backfill:
 
     def admits(self, cost: int) -> bool:
         """Whether a request of this weight that stands in for a stream may go now."""
-        is_admitted = self._gate.allows(cost, self._now_ms(), share=SHARE_OF_OTHERS)
-        self.requests += is_admitted
-        return is_admitted
+        return self._gate.allows(cost, self._now_ms(), share=SHARE_OF_OTHERS)
 
     async def answer(self, question: AskTrades | AskKlines) -> Answer:
         """Return REST's answer; a failed read is repeated with backoff until it succeeds."""
@@ -86,7 +84,7 @@ class Backfill:
         while True:
             try:
                 if isinstance(question, AskTrades):
-                    found: Answer = await self._trades(question)
+                    found: Answer = await self.ask_trades(question)
                 else:
                     found = await self._klines(question)
             except VenueReadError as error:
@@ -129,8 +127,12 @@ class Backfill:
             await asyncio.sleep(WEIGHT_WAIT_S)
         self.requests += 1
 
-    async def _trades(self, question: AskTrades) -> TradesAnswer:
-        """The newest thousand trades cost little and need no key; older ones only if they must."""
+    async def ask_trades(self, question: AskTrades) -> TradesAnswer:
+        """One try: the newest thousand trades cost little and need no key, older ones much.
+
+        Raises:
+            VenueReadError: the venue did not answer, or not with times that can be.
+        """
         await self._admit(WEIGHT_RECENT_TRADES, SHARE_OF_OTHERS if question.is_proof else 1)
         recent = await self._venue.recent_trades(question.symbol, limit=TRADES_PER_PAGE)
         rows: list[TradeRow] = []

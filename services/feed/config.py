@@ -1,8 +1,9 @@
 """Every limit and setting of the feed, with units, parsed once and frozen."""
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from libs.common.model.settings import ServiceConfig
 
@@ -53,8 +54,29 @@ class FeedConfig(ServiceConfig):
         backfill_weight_per_minute_max: request weight of the address (the venue allows 2,400) above
             which backfill waits for the next minute and leaves the rest to execution; the client
             refuses ordinary reads above 1,728 (libs/common/venue/budget.py).
-        depth_streams: kinds of order book streams to listen to, such as ``depth@100ms``.
+        depth_streams: kinds of order book streams to listen to, such as ``depth@100ms``. Of the
+            first one that tells changes (``depth``, ``depth@100ms``) a book is kept per symbol.
         record_folder: where to write tapes of what is heard, one file a symbol; none: no recording.
+        record_bytes_max: bytes, before they are compressed, after which recording stops.
+        instruments_interval_ms: market time between two looks at which symbols trade.
+        instruments_age_ms_max: market time after which an older look refuses new risk.
+        instruments_apart_ms_min: two looks are at least so far apart, however often a stream hints.
+        instruments_retry_first_ms, instruments_retry_max_ms: backoff of a look that failed.
+        delivery_warn_ahead_ms: market time before a symbol's end from which it is warned of.
+        skew_interval_ms: how often our clock is compared with the venue's; ``skew_retry_ms`` while
+            it is not well.
+        skew_warn_ms, skew_fail_ms: skew that is warned of, and that refuses new risk. In the paper
+            world skew is market time by the speed it runs at.
+        skew_age_ms_max: after so long without a comparison new risk is refused.
+        depth_snapshot_levels: levels of a side that a book is built from; up to 50 weigh 2, 100
+            weigh 5, 500 weigh 10, 1,000 weigh 20.
+        depth_levels_published: best levels of a side that are said.
+        depth_levels_max: levels of a side that a book keeps.
+        depth_buffer_events_max: changes of a symbol kept while its snapshot is on its way.
+        depth_queue_events_max: changes of all symbols that wait to be applied.
+        depth_publish_interval_ms_min: books are said at most this often; the newest wins.
+        depth_weight_per_minute_max: request weight of the address above which snapshots wait for
+            the next minute: books give way before candles do.
     """
 
     http_port: int = Field(8101, ge=0, le=65_535)
@@ -106,3 +128,35 @@ class FeedConfig(ServiceConfig):
     depth_streams: tuple[str, ...] = ()
     record_folder: Path | None = None
     record_bytes_max: int = Field(1_073_741_824, ge=1)
+    instruments_interval_ms: int = Field(1_800_000, ge=1_000)
+    instruments_age_ms_max: int = Field(3_600_000, ge=1_000)
+    instruments_apart_ms_min: int = Field(1_000, ge=10)
+    instruments_retry_first_ms: int = Field(500, ge=1)
+    instruments_retry_max_ms: int = Field(30_000, ge=1)
+    delivery_warn_ahead_ms: int = Field(259_200_000, ge=0)
+    skew_interval_ms: int = Field(60_000, ge=100)
+    skew_retry_ms: int = Field(5_000, ge=100)
+    skew_warn_ms: int = Field(500, ge=1)
+    skew_fail_ms: int = Field(5_000, ge=1)
+    skew_age_ms_max: int = Field(600_000, ge=1_000)
+    depth_snapshot_levels: Literal[5, 10, 20, 50, 100, 500, 1000] = 1000
+    depth_levels_published: int = Field(20, ge=1, le=1_000)
+    depth_levels_max: int = Field(2_000, ge=1)
+    depth_buffer_events_max: int = Field(2_000, ge=1)
+    depth_queue_events_max: int = Field(20_000, ge=1)
+    depth_publish_interval_ms_min: int = Field(100, ge=0)
+    depth_weight_per_minute_max: int = Field(1_000, ge=20, le=2_400)
+
+    @model_validator(mode="after")
+    def _limits_agree(self) -> "FeedConfig":
+        if self.instruments_interval_ms >= self.instruments_age_ms_max:
+            raise ValueError("instruments_interval_ms must be below instruments_age_ms_max")
+        if self.skew_warn_ms > self.skew_fail_ms:
+            raise ValueError("skew_warn_ms must not be above skew_fail_ms")
+        if self.skew_interval_ms >= self.skew_age_ms_max:
+            raise ValueError("skew_interval_ms must be below skew_age_ms_max")
+        if self.depth_levels_published > self.depth_levels_max:
+            raise ValueError("depth_levels_published must not be above depth_levels_max")
+        if self.depth_levels_published > self.depth_snapshot_levels:
+            raise ValueError("depth_levels_published must not be above depth_snapshot_levels")
+        return self

@@ -16,6 +16,7 @@ from services.feed.config import FeedConfig
 from services.feed.event_times import SocketTime
 from services.feed.events import (
     ClockEvent,
+    ContractEvent,
     Frame,
     KlineEvent,
     MarketEvent,
@@ -197,6 +198,8 @@ class Connection:
             self.end("the venue announced its shutdown")
         elif type(data) is ClockEvent:
             self._on_clock(frame, data)
+        elif type(data) is ContractEvent:
+            self._pass_on(frame)
         elif (
             type(data) is KlineEvent
             and not data.bar.is_closed
@@ -210,8 +213,7 @@ class Connection:
         listener = self._listener
         if listener.on_raw is not None:
             listener.on_raw(payload, frame)
-        if not listener.on_frame(self.plan, frame):
-            self.end("we cannot keep up: the inbox is full")
+        self._pass_on(frame)
 
     def _check_speaker(self, frame: Frame) -> None:
         """Refuse what a stream cannot say: another's data would be believed for ever.
@@ -221,6 +223,8 @@ class Connection:
         """
         data, speech = frame.data, self._speeches.get(frame.stream)
         if data is None or type(data) is ClockEvent or type(data) is ShutdownEvent:
+            return
+        if type(data) is ContractEvent:
             return
         if speech is None:
             raise UnreadableError(f"a stream nobody asked for: {frame.stream[:40]}")
@@ -235,7 +239,11 @@ class Connection:
         if self.is_live:
             self.first_told_ns = self.first_told_ns or clock.now_ns
             self.watch.mark(clock.now_ns)
-        if self.proves_time and not self._listener.on_frame(self.plan, frame):
+        if self.proves_time:
+            self._pass_on(frame)
+
+    def _pass_on(self, frame: Frame) -> None:
+        if not self._listener.on_frame(self.plan, frame):
             self.end("we cannot keep up: the inbox is full")
 
     def _on_answer(self, frame: Frame) -> None:

@@ -91,8 +91,10 @@ class EventTimes:
         """How far candles may go where the venue sends no clock.
 
         Never past our own clock, nor further than ``lead_ms`` past what the venue has told: a venue
-        that says nothing, or nothing believable, closes no bars.
+        that says nothing, or nothing believable, closes no bars. 0 before its first word.
         """
+        if self.newest_ms == 0:
+            return 0
         return min(own_ns, (self.newest_ms + lead_ms) * NS_PER_MS)
 
 

@@ -92,8 +92,24 @@ class KlineEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="klin
     bar: KlineBody = field(name="k")
 
 
-class DepthEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="depthUpdate"):
-    """An order book change; counted and recorded, not read."""
+class DepthEvent(msgspec.Struct, frozen=True, tag_field="e", tag="depthUpdate"):
+    """An order book change: updates ``first_id`` to ``last_id``, after ``previous_id``.
+
+    Levels are price and the quantity that stands there now; zero takes the level away.
+    """
+
+    event_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    first_id: int = field(name="U")
+    last_id: int = field(name="u")
+    previous_id: int = field(name="pu")
+    bids: tuple[tuple[Decimal, Decimal], ...] = field(name="b")
+    asks: tuple[tuple[Decimal, Decimal], ...] = field(name="a")
+
+
+@final
+class ContractEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="contractInfo"):
+    """Something about a symbol has changed: a hint to read what."""
 
     event_ms: int = field(name="E")
     symbol: str = field(name="s")
@@ -123,7 +139,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     ``result`` is the list of our subscriptions where we asked for it.
     """
 
-    data: MarketEvent | ClockEvent | ShutdownEvent | None = None
+    data: MarketEvent | ContractEvent | ClockEvent | ShutdownEvent | None = None
     stream: str = ""
     result: tuple[str, ...] | None = None
     id: int | None = None
@@ -154,6 +170,8 @@ def read_frame(payload: bytes | memoryview) -> Frame:
         check_bar(data.bar)
     elif type(data) is TradeEvent:
         check_trade(data)
+    elif type(data) is DepthEvent:
+        check_levels(data)
     elif isinstance(data, ClockEvent) and not (data.speed.is_finite() and data.speed > ZERO):
         raise UnreadableError("a clock that does not go")
     return frame
@@ -169,6 +187,22 @@ def check_trade(trade: TradeEvent) -> None:
         raise UnreadableError("a trade with a number that is not finite")
     if trade.price <= ZERO or trade.quantity < ZERO:
         raise UnreadableError("a trade with a price or quantity that cannot be")
+
+
+def check_levels(event: DepthEvent) -> None:
+    """Refuse an order book change that no book can hold.
+
+    Raises:
+        UnreadableError: saying which rule it breaks.
+    """
+    if event.first_id > event.last_id:
+        raise UnreadableError("an order book change whose ids run backwards")
+    for levels in (event.bids, event.asks):
+        for price, quantity in levels:
+            if not (price.is_finite() and quantity.is_finite()):
+                raise UnreadableError("a price level with a number that is not finite")
+            if price <= ZERO or quantity < ZERO:
+                raise UnreadableError("a price level that cannot be")
 
 
 def check_bar(bar: KlineBody) -> None:

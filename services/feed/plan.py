@@ -1,5 +1,6 @@
 """Which streams go over which socket: one asked for at the wrong door stays silent for ever."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -9,6 +10,9 @@ from services.feed.events import DepthEvent, KlineEvent, MarkEvent, QuoteEvent, 
 from services.feed.intervals import VENUE_INTERVALS
 
 CLOCK_STREAM = "!clock@sim"
+#: Tells that a symbol was listed, halted or taken off; spoken for the whole market, and rarely.
+CONTRACT_STREAM = "!contractInfo"
+_DIFF_DEPTH = re.compile(r"depth(@[0-9]+ms)?")
 PUBLIC, MARKET = "public", "market"
 _EVENTS: dict[str, type] = {
     "bookTicker": QuoteEvent,
@@ -56,11 +60,22 @@ def plan_sockets(
         ],
     }
     room = streams_per_socket_max - (1 if with_clock else 0)
-    return tuple(
+    plans = [
         _plan(f"{route}-{number}", route, chunk, with_clock)
         for route, wanted in doors.items()
-        for number, chunk in enumerate(_chunks(wanted, max(1, room)))
+        for number, chunk in enumerate(_chunks(wanted, max(1, room - (route == MARKET))))
+    ]
+    return tuple(
+        msgspec.structs.replace(plan, streams=(*plan.streams, CONTRACT_STREAM))
+        if plan.name == f"{MARKET}-0"
+        else plan
+        for plan in plans
     )
+
+
+def is_diff_depth(kind: str) -> bool:
+    """Whether a kind of depth stream tells changes, which a book can be kept by."""
+    return _DIFF_DEPTH.fullmatch(kind) is not None
 
 
 def ages_ms_max(plan: SocketPlan, settings: FeedConfig) -> dict[str, int]:
@@ -74,7 +89,7 @@ def ages_ms_max(plan: SocketPlan, settings: FeedConfig) -> dict[str, int]:
     return {
         stream: by_kind.get(kind_of(stream), settings.depth_silence_ms_max)
         for stream in plan.streams
-        if stream != CLOCK_STREAM
+        if stream not in (CLOCK_STREAM, CONTRACT_STREAM)
     }
 
 

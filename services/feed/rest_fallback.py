@@ -57,7 +57,7 @@ def mark_of(row: PremiumIndex) -> RestMark:
 
 
 class RestFallback:
-    """Stands in for what is down. ``rounds``: rounds in which anything was asked."""
+    """Stands in for what is down. ``rounds`` counts looks at which anything was down."""
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class RestFallback:
         self._judge = judge
         self._candle_ns = candle_ns
         self.rounds = 0
+        self.requests = 0
         self.failures = 0
         self.last_failure = ""
 
@@ -89,7 +90,7 @@ class RestFallback:
         while True:
             await asyncio.sleep(wait_ms / 1_000)
             try:
-                await self._round()
+                await self.look()
             except VenueReadError as error:
                 self.failures += 1
                 self.last_failure = str(error)
@@ -98,7 +99,12 @@ class RestFallback:
             else:
                 wait_ms = self._settings.rest_fallback_interval_ms
 
-    async def _round(self) -> None:
+    async def look(self) -> None:
+        """Ask once for what is down now.
+
+        Raises:
+            VenueReadError: the venue did not answer one of the requests.
+        """
         quotes = symbols_down(self._streams, "bookTicker")
         marks = symbols_down(self._streams, "markPrice")
         down = [stream.plan.candle_streams for stream in self._streams if not stream.is_up]
@@ -121,14 +127,17 @@ class RestFallback:
             every = tuple(pair for pairs in down for pair in pairs)
             self._inbox.put_latest("rest-time", RestTime(now_ns, every))
 
+    def _admits(self, cost: int) -> bool:
+        is_admitted = self._backfill.admits(cost)
+        self.requests += is_admitted
+        return is_admitted
+
     async def _quotes(self, symbols: list[str]) -> Iterable[BookTickerRow]:
         if len(symbols) * WEIGHT_QUOTE <= WEIGHT_QUOTES:
             return [
-                await self._venue.book_ticker(one)
-                for one in symbols
-                if self._backfill.admits(WEIGHT_QUOTE)
+                await self._venue.book_ticker(one) for one in symbols if self._admits(WEIGHT_QUOTE)
             ]
-        if not self._backfill.admits(WEIGHT_QUOTES):
+        if not self._admits(WEIGHT_QUOTES):
             return ()
         wanted = frozenset(symbols)
         return [row for row in await self._venue.book_tickers() if row.symbol in wanted]
@@ -136,11 +145,9 @@ class RestFallback:
     async def _marks(self, symbols: list[str]) -> Iterable[PremiumIndex]:
         if len(symbols) * WEIGHT_MARK <= WEIGHT_MARKS:
             return [
-                await self._venue.premium_index(one)
-                for one in symbols
-                if self._backfill.admits(WEIGHT_MARK)
+                await self._venue.premium_index(one) for one in symbols if self._admits(WEIGHT_MARK)
             ]
-        if not self._backfill.admits(WEIGHT_MARKS):
+        if not self._admits(WEIGHT_MARKS):
             return ()
         wanted = frozenset(symbols)
         return [row for row in await self._venue.premium_indexes() if row.symbol in wanted]

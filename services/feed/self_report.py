@@ -7,7 +7,7 @@ from typing import Any
 
 from libs.common.messages import subjects
 from libs.common.messages.codec import encode
-from libs.common.messages.market import MarketHealth
+from libs.common.messages.market import MarketHealth, SymbolHealth
 from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, PaperClock, monotonic_ns, wall_ns
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.health import Level
@@ -32,6 +32,7 @@ from services.feed.binance_stream import MarketStream
 from services.feed.config import FeedConfig
 from services.feed.core import FeedCore
 from services.feed.event_times import AHEAD, BEHIND, EventTimes
+from services.feed.fitness import Fitness
 from services.feed.inbox import Inbox
 from services.feed.plan import kind_of
 from services.feed.publisher import Publisher
@@ -55,6 +56,7 @@ class Parts:
     recorder: Recorder | None
     times: EventTimes
     fallback: RestFallback
+    fitness: Fitness
 
 
 class SelfReport:
@@ -107,11 +109,15 @@ class SelfReport:
             ts_published_ns=wall_ns(),
             source=SOURCE,
             is_connected=self._is_connected,
-            symbols=self._parts.core.health(now_ns, is_connected=self._is_connected),
+            symbols=self._symbols(now_ns),
             received=dict(self._parts.core.received),
             published=dict(self._parts.core.published),
             conflated=dict(self._parts.core.conflated),
         )
+
+    def _symbols(self, now_ns: int | None) -> tuple[SymbolHealth, ...]:
+        ages = self._parts.core.health(now_ns, is_connected=self._is_connected)
+        return self._parts.fitness.mark(ages, now_ns)
 
     @property
     def _is_connected(self) -> bool:
@@ -131,6 +137,9 @@ class SelfReport:
             Level.FAIL if down else Level.PASS,
             f"down: {', '.join(down)}" if down else "",
         )
+        if (recorder := self._parts.recorder) is not None:
+            level = Level.WARN if recorder.stopped else Level.PASS
+            self._parts.context.health.set("recording", level, recorder.stopped)
         now_ns = self._now_ns()
         ahead = self._parts.core.series_ahead(now_ns) if now_ns is not None else []
         if ahead:
@@ -236,6 +245,7 @@ class SelfReport:
                 "share": self.rest_share,
                 "from_rest": dict(core.from_rest),
                 "rounds": self._parts.fallback.rounds,
+                "requests": self._parts.fallback.requests,
                 "failures": self._parts.fallback.failures,
                 "last_failure": self._parts.fallback.last_failure,
             },
@@ -268,13 +278,10 @@ class SelfReport:
                 }
                 for stream in self._parts.streams
             ],
-            "symbols": core.health(now_ns, is_connected=self._is_connected),
+            "symbols": self._symbols(now_ns),
+            **self._parts.fitness.status(),
             "series": core.series_report(),
-            "recording": (
-                {"lines": self._parts.recorder.lines, "dropped": self._parts.recorder.dropped}
-                if self._parts.recorder is not None
-                else None
-            ),
+            "recording": None if self._parts.recorder is None else self._parts.recorder.status(),
         }
 
 

@@ -14,6 +14,7 @@ from libs.common.runtime.health import Level
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient
+from libs.common.runtime.venue_transport import VenueCall
 from services.feed.announcements import bar_of
 from services.feed.backfill import Backfill
 from services.feed.backoff import AttemptBudget
@@ -24,6 +25,7 @@ from services.feed.core import FeedCore, Limits
 from services.feed.event_times import BEHIND, EventTimes, SocketTime
 from services.feed.events import (
     ClockEvent,
+    ContractEvent,
     DepthEvent,
     Frame,
     KlineEvent,
@@ -32,9 +34,9 @@ from services.feed.events import (
     QuoteEvent,
     RestMark,
     RestQuote,
-    ShutdownEvent,
     TradeEvent,
 )
+from services.feed.fitness import Fitness
 from services.feed.inbox import Inbox, Proof, RefusedTrade, SocketDown, SocketUp, Tick, Unreadable
 from services.feed.kline_series import AskKlines, Revised
 from services.feed.plan import SocketPlan, plan_sockets
@@ -94,6 +96,7 @@ class FeedShell:
         ]  # fmt: skip
         self._venue = self._new_venue()
         self._backfill = Backfill(self._venue, settings, dice, context.clock)
+        self._fitness = Fitness(context, self._venue, dice, self._recorder)
         self._publisher = Publisher(
             self._core,
             self._inbox,
@@ -123,8 +126,8 @@ class FeedShell:
         return Listener(
             self._on_frame,
             self._on_unreadable,
-            lambda plan: self._inbox.put(SocketUp(plan)),
-            lambda plan: self._inbox.put(SocketDown(plan)),
+            self._on_up,
+            self._on_down,
             self._record_frame if self._recorder is not None else None,
             self._judge,
             self._times.is_sure,
@@ -138,7 +141,7 @@ class FeedShell:
             self._venue_ns,
             api_key=None if key is None else key.reveal(),
             limits=venue_limits(common),
-            on_call=lambda call: self._backfill.on_call(call),  # noqa: PLW0108 - made after
+            on_call=self._on_call,
         )
 
     def _new_report(self) -> SelfReport:
@@ -153,6 +156,7 @@ class FeedShell:
                 recorder=self._recorder,
                 times=self._times,
                 fallback=self._fallback,
+                fitness=self._fitness,
             )
         )
 
@@ -177,6 +181,7 @@ class FeedShell:
         context.spawn(self._fallback.run(), "rest-fallback")
         if not self._is_paper:
             context.spawn(self._tick(), "tick")
+        self._fitness.start()
         for stream in self._streams:
             context.spawn(stream.run(), f"socket-{stream.plan.name}")
 
@@ -201,6 +206,19 @@ class FeedShell:
             self._recorder.close()
         await self._venue.close_connection()
 
+    def _on_call(self, call: VenueCall) -> None:
+        self._backfill.on_call(call)
+        self._fitness.depth.on_call(call)
+
+    def _on_up(self, plan: SocketPlan) -> None:
+        self._inbox.put(SocketUp(plan))
+        if self._recorder is not None:
+            self._recorder.on_reconnected(plan.streams)
+
+    def _on_down(self, plan: SocketPlan) -> None:
+        self._inbox.put(SocketDown(plan))
+        self._fitness.depth.on_down(plan)
+
     # -- the reader's side: nothing here waits ---------------------------------------------------
 
     def _on_frame(self, plan: SocketPlan, frame: Frame) -> bool:
@@ -211,13 +229,12 @@ class FeedShell:
         elif type(data) is MarkEvent:
             self._core.keep_mark(data)
         else:
-            return self._on_other(plan, data)
+            return self._on_other(plan, frame)
         self._inbox.wake()
         return True
 
-    def _on_other(
-        self, plan: SocketPlan, data: MarketEvent | ClockEvent | ShutdownEvent | None
-    ) -> bool:
+    def _on_other(self, plan: SocketPlan, frame: Frame) -> bool:
+        data = frame.data
         if type(data) is KlineEvent:
             self._core.received["kline"] += 1
             return self._inbox.offer(data) if data.bar.is_closed else True
@@ -226,10 +243,13 @@ class FeedShell:
             return self._inbox.offer(data)
         if type(data) is DepthEvent:
             self._core.received["depth"] += 1
+            self._fitness.depth.offer(frame.stream, data)
         elif type(data) is ClockEvent:
             if self._is_paper:
                 return self._inbox.offer(Proof(plan, data))
             self._on_unreadable(plan, b"", "a clock frame outside the paper world")
+        elif type(data) is ContractEvent:
+            self._fitness.reader.hint(data.symbol)
         return True
 
     def _judge(self, data: MarketEvent, socket: SocketTime) -> bool:
@@ -323,7 +343,8 @@ class FeedShell:
         while True:
             await asyncio.sleep(self._settings.tick_interval_ms / 1_000)
             self._times.look(self._context.clock.now_ns() // NS_PER_MS)
-            self._inbox.put_latest("tick", Tick(self._candle_ns()))
+            if now_ns := self._candle_ns():
+                self._inbox.put_latest("tick", Tick(now_ns))
 
     def _venue_ns(self) -> int:
         """The venue's time, whose minutes its weight is counted in; ours until it is known."""

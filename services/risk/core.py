@@ -10,7 +10,7 @@ import msgspec
 
 from libs.common.messages.account import AccountState
 from libs.common.messages.intents import ApprovalBody
-from libs.common.messages.market import Mark, Quote
+from libs.common.messages.market import Mark, MarketHealth, Quote, SymbolHealth
 from libs.common.model.intent import Intent, Purpose
 from libs.common.model.order import OrderRequest
 from libs.common.model.verdict import Reason, Verdict, first_reason
@@ -95,6 +95,8 @@ class Board:
         self.marks: dict[str, Mark] = {}
         self.account: AccountState | None = None
         self.account_heard_ns = 0
+        self.health: dict[str, SymbolHealth] = {}
+        self.health_heard_ns: int | None = None
         self._approved: dict[str, int] = {}
 
     def hear_quote(self, quote: Quote) -> bool:
@@ -125,6 +127,12 @@ class Board:
             self.account_heard_ns = heard_ns
         return True
 
+    def hear_health(self, health: MarketHealth, heard_ns: int) -> bool:
+        """Take what the feed says of itself; what it does not name any more is not known."""
+        self.health = {one.symbol: one for one in health.symbols}
+        self.health_heard_ns = heard_ns
+        return True
+
     def remember(self, approved: ApprovalBody) -> None:
         """An approved entry counts as an open order until nobody may act on it any more."""
         if approved.intent.purpose is Purpose.ENTER:
@@ -139,14 +147,19 @@ class Board:
 
         Args:
             now_ns: market time.
-            heard_now_ns: the same clock that stamped ``hear_account``.
+            heard_now_ns: the same clock that stamped ``hear_account`` and ``hear_health``.
         """
         self._approved = {name: ns for name, ns in self._approved.items() if ns > now_ns}
         silence_ns = heard_now_ns - self.account_heard_ns
+        health_ns = self.health_heard_ns
         return Facts(
             quote=self.quotes.get(symbol),
             marks=dict(self.marks),
             account=self.account,
             account_silence_ms=None if self.account is None else silence_ns // 1_000_000,
+            health=self.health.get(symbol),
+            health_silence_ms=None
+            if health_ns is None
+            else (heard_now_ns - health_ns) // 1_000_000,
             symbols_approved=frozenset(self._approved),
         )

@@ -33,6 +33,8 @@ class FeedVenue:
         app.router.add_get("/fapi/v1/trades", self._recent_trades)
         app.router.add_get("/fapi/v1/historicalTrades", self._old_trades)
         app.router.add_get("/fapi/v1/klines", self._klines)
+        app.router.add_get("/fapi/v1/time", self._time)
+        app.router.add_get("/fapi/v1/exchangeInfo", self._exchange_info)
         app.router.add_get("/fapi/v1/premiumIndex", self._premium)
         app.router.add_get("/fapi/v1/ticker/bookTicker", self._best)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -163,6 +165,19 @@ class FeedVenue:
         finally:
             self.sockets.pop(socket, None)
         return socket
+
+    async def _time(self, _: web.Request) -> web.Response:
+        return web.json_response({"serverTime": self.now_ms})
+
+    async def _exchange_info(self, _: web.Request) -> web.Response:
+        filters = [
+            {"filterType": "PRICE_FILTER", "tickSize": "0.1", "minPrice": "1", "maxPrice": "9000"},
+            {"filterType": "LOT_SIZE", "stepSize": "0.1", "minQty": "0.1", "maxQty": "9000"},
+            {"filterType": "MIN_NOTIONAL", "notional": "5"},
+        ]
+        rules = {"status": "TRADING", "pricePrecision": 1, "quantityPrecision": 1}
+        listed = [{"symbol": one, **rules, "filters": filters} for one in ("BTCUSDT", "ETHUSDT")]
+        return web.json_response({"symbols": listed})
 
     async def _recent_trades(self, request: web.Request) -> web.Response:
         self.requests.append(request.path_qs)

@@ -32,6 +32,11 @@ def trade(symbol: str) -> str:
     return f"market.trade.{symbol}"
 
 
+def depth(symbol: str) -> str:
+    """The best levels of a symbol's order book, where books are kept; latest wins."""
+    return f"market.depth.{symbol}"
+
+
 def candle(interval: str, symbol: str) -> str:
     """Closed candles of a symbol: gap-free, in order."""
     return f"market.candle.{interval}.{symbol}"

@@ -51,6 +51,21 @@ FEED_GAP_ALERTS = Counter(
 )
 FEED_GAPS = Counter("feed_gap_total", "Gaps found in candles", ["symbol"])
 FEED_GAPS_FILLED = Counter("feed_gap_filled_total", "Gaps filled by REST", ["symbol"])
+CLOCK_SKEW_SECONDS = Gauge(
+    "clock_skew_seconds", "The venue's clock minus ours, in wall time; positive: ours is behind"
+)
+SYMBOL_STATUS_CHANGES = Counter(
+    "feed_symbol_status_changes_total", "Symbols that became this, by the venue's word", ["status"]
+)
+SYMBOLS_REFUSED = Gauge("feed_symbols_refused", "Our symbols that take no new risk")
+DEPTH_REBUILDS = Counter(
+    "feed_depth_rebuilds_total", "Order books built from a snapshot, the first included", ["symbol"]
+)
+DEPTH_PU_BREAKS = Counter(
+    "feed_depth_pu_breaks_total",
+    "Order book changes that did not follow the one before",
+    ["symbol"],
+)
 
 CANDLES_FOLDED = Counter("signal_candles_total", "Candles folded", ["symbol"])
 INTENTS_PROPOSED = Counter("signal_total", "Intents proposed", ["strategy"])

@@ -144,7 +144,7 @@ def test_each_stream_goes_through_its_own_door():
     plans = plan_sockets(("BTCUSDT",), ("1s", "1m"), streams_per_socket_max=1_024, with_clock=True)
     assert {plan.route: plan.streams for plan in plans} == {
         "public": ("btcusdt@bookTicker", "btcusdt@trade", "!clock@sim"),
-        "market": ("btcusdt@markPrice@1s", "btcusdt@kline_1m", "!clock@sim"),
+        "market": ("btcusdt@markPrice@1s", "btcusdt@kline_1m", "!clock@sim", "!contractInfo"),
     }
     assert {plan.route: plan.candle_streams for plan in plans} == {
         "public": (("BTCUSDT", "trade"),),
@@ -156,7 +156,7 @@ def test_no_socket_carries_more_streams_than_the_venue_allows():
     symbols = tuple(f"S{number}USDT" for number in range(300))
     plans = plan_sockets(symbols, ("1m",), streams_per_socket_max=100, with_clock=True)
     assert max(len(plan.streams) for plan in plans) == 100
-    told = [name for plan in plans for name in plan.streams if name != "!clock@sim"]
+    told = [name for plan in plans for name in plan.streams if not name.startswith("!")]
     assert len(told) == len(set(told)) == 300 * 4
 
 

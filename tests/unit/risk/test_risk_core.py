@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from libs.common.messages.intents import ApprovalBody
+from libs.common.messages.market import MarketHealth
 from libs.common.model.intent import Purpose
 from libs.common.model.order import OrderStatus, OrderType, Side, TimeInForce
 from libs.common.model.trading_state import TradingState
@@ -210,6 +211,46 @@ def test_an_unknown_account_is_refused(make, purpose):
 def test_an_account_that_fell_silent_is_refused(make, silence_ms):
     decision = judge(make, facts=make.facts(account_silence_ms=silence_ms))
     assert_refused(decision, Reason.ACCOUNT_STALE, "account_silence")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"health": None}, Reason.INPUT_STALE),
+        ({"health_silence_ms": None}, Reason.INPUT_STALE),
+        ({"health_silence_ms": 5_001}, Reason.INPUT_STALE),
+        ({"health_silence_ms": -1}, Reason.INPUT_STALE),
+        ({"health": {"is_stale": True}}, Reason.INPUT_STALE),
+        ({"health": {"refusal": "our clock is off"}}, Reason.INPUT_STALE),
+        ({"health": {"status": "SETTLING", "refusal": "x"}}, Reason.FILTER_STATUS),
+        ({"health": {"status": "UNREADABLE", "refusal": "x"}}, Reason.FILTER_STATUS),
+        ({"health": {"status": "UNKNOWN"}}, Reason.FILTER_STATUS),
+    ],
+)
+def test_a_symbol_that_the_feed_does_not_vouch_for_is_not_entered_but_can_be_left(
+    make, changes, reason
+):
+    found = changes.get("health")
+    changes = {**changes, "health": make.health(**found)} if found else changes
+    assert_refused(judge(make, facts=make.facts(**changes)), reason, "symbol_trades")
+    account = make.account(positions=(make.position("0.1"),))
+    leaving = make.intent(purpose=Purpose.EXIT, side=Side.SELL)
+    facts = make.facts(account=account, **changes)
+    assert isinstance(judge(make, intent=leaving, facts=facts), ApprovalBody)
+
+
+def test_a_symbol_that_the_feed_does_not_name_any_more_is_not_known(make):
+    board = Board()
+    envelope = dict.fromkeys(("message_id", "causation_id", "correlation_id", "source"), "h")
+    counts = {name: {} for name in ("received", "published", "conflated")}
+    for symbols, known in (((make.health(),), make.health()), ((), None)):
+        told = MarketHealth(
+            **envelope, **counts, ts_event_ns=1, ts_published_ns=1, is_connected=True,
+            symbols=symbols,
+        )  # fmt: skip
+        board.hear_health(told, 5_000_000)
+        facts = board.facts("BTCUSDT", now_ns=make.now_ns, heard_now_ns=7_000_000)
+        assert (facts.health, facts.health_silence_ms) == (known, 2)
 
 
 @pytest.mark.parametrize("allowed", [(), ("ETHUSDT",)])
