@@ -8,7 +8,7 @@ VENV = .venv/bin
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz faults feed-hours pnl-run clean
+.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz faults feed-hours pnl-run bench-feed bench-feed-memory clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
@@ -23,6 +23,8 @@ help:
 	@echo 'make bench    measure the pipeline (ARGS="--seconds 10")'
 	@echo 'make bench-orders  what a client costs an order, beside python-binance and aiohttp'
 	@echo 'make bench-guards  what a decision costs, beside eight Redis commands (needs redis-server)'
+	@echo 'make bench-feed    the feed beside python-binance and a bare picows + msgspec loop'
+	@echo 'make bench-feed-memory  the memory of the feed over an hour of market time (ARGS="--symbols 50")'
 	@echo 'make conformance  let clients that others wrote judge the paper exchange (ARGS="--client ccxt")'
 	@echo 'make bench-venue what the paper exchange bears: orders a second, subscribers'
 	@echo 'make bench-tape  replay tapes, and see that nothing is lost (ARGS="--path FILE")'
@@ -78,6 +80,12 @@ bench-orders: setup
 
 bench-guards: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.guard_cost $(ARGS)
+
+bench-feed: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.feed_flood $(ARGS)
+
+bench-feed-memory: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.feed_memory $(ARGS)
 
 pnl-run: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m drills.pnl $(ARGS)

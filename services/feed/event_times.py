@@ -27,10 +27,33 @@ class EventTimes:
     def __init__(self, ahead_ms_max: int, behind_ms_max: int) -> None:
         self._ahead_ms_max = ahead_ms_max
         self._behind_ms_max = behind_ms_max
+        self._sure_from_ms, self._sure_to_ms = 0, -1
+        self._looked_believed = 0
         self.newest_ms = 0
         self.offset_ms = 0
         self.believed = 0
         self.refused: Counter[str] = Counter()
+
+    def look(self, now_ms: int) -> None:
+        """It is this late: until the next look, times that are clearly near it are sure.
+
+        Sure is what is no further ahead than may be, so time going on makes it no less true, and
+        no further behind than half of what may be, which leaves as much again between two looks.
+        """
+        self._sure_from_ms = now_ms - self._behind_ms_max // 2
+        self._sure_to_ms = now_ms + self._ahead_ms_max
+        if self.believed != self._looked_believed:
+            self._looked_believed = self.believed
+            self.offset_ms = self.newest_ms - now_ms
+
+    def is_sure(self, event_ms: int) -> bool:
+        """Believe a time that needs no clock to be judged; any other is for ``judge``."""
+        if not self._sure_from_ms <= event_ms <= self._sure_to_ms:
+            return False
+        self.believed += 1
+        if event_ms > self.newest_ms:
+            self.newest_ms = event_ms
+        return True
 
     def judge(self, event_ms: int, now_ms: int, *, speed: int = 1) -> str:
         """Return ``ahead`` or ``behind`` for a time that is not believed, else nothing.

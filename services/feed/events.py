@@ -6,6 +6,7 @@ fields without notice. Times are milliseconds since 1970.
 """
 
 from decimal import Decimal
+from typing import final
 
 import msgspec
 from msgspec import field
@@ -106,6 +107,7 @@ class DepthEvent(msgspec.Struct, frozen=True, tag_field="e", tag="depthUpdate"):
     asks: tuple[tuple[Decimal, Decimal], ...] = field(name="a")
 
 
+@final
 class ContractEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="contractInfo"):
     """Something about a symbol has changed: a hint to read what."""
 
@@ -113,6 +115,7 @@ class ContractEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="c
     symbol: str = field(name="s")
 
 
+@final
 class ClockEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="simClock"):
     """A grant of the paper venue: all its data up to ``now_ns`` was sent on this socket before."""
 
@@ -122,6 +125,7 @@ class ClockEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="simC
     source_ended: bool = field(name="z")
 
 
+@final
 class ShutdownEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="serverShutdown"):
     """The venue is about to close the connection."""
 
@@ -157,20 +161,32 @@ def read_frame(payload: bytes | memoryview) -> Frame:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError(str(error)) from error
     data = frame.data
-    if data is None and frame.id is None and frame.error is None:
-        raise UnreadableError("neither data nor an answer to a request")
-    if isinstance(data, TradeEvent):
-        if not (data.price.is_finite() and data.quantity.is_finite()):
-            raise UnreadableError("a trade with a number that is not finite")
-        if data.price <= ZERO or data.quantity < ZERO:
-            raise UnreadableError("a trade with a price or quantity that cannot be")
-    elif isinstance(data, KlineEvent):
+    if type(data) is QuoteEvent or type(data) is MarkEvent:
+        return frame  # still text, and by far the most of what comes
+    if data is None:
+        if frame.id is None and frame.error is None:
+            raise UnreadableError("neither data nor an answer to a request")
+    elif type(data) is KlineEvent:
         check_bar(data.bar)
-    elif isinstance(data, DepthEvent):
+    elif type(data) is TradeEvent:
+        check_trade(data)
+    elif type(data) is DepthEvent:
         check_levels(data)
     elif isinstance(data, ClockEvent) and not (data.speed.is_finite() and data.speed > ZERO):
         raise UnreadableError("a clock that does not go")
     return frame
+
+
+def check_trade(trade: TradeEvent) -> None:
+    """Refuse a trade whose numbers cannot be.
+
+    Raises:
+        UnreadableError: saying which rule it breaks.
+    """
+    if not (trade.price.is_finite() and trade.quantity.is_finite()):
+        raise UnreadableError("a trade with a number that is not finite")
+    if trade.price <= ZERO or trade.quantity < ZERO:
+        raise UnreadableError("a trade with a price or quantity that cannot be")
 
 
 def check_levels(event: DepthEvent) -> None:
@@ -195,9 +211,17 @@ def check_bar(bar: KlineBody) -> None:
     Raises:
         UnreadableError: saying which rule it breaks.
     """
-    if not all(n.is_finite() for n in (bar.open, bar.high, bar.low, bar.close, bar.volume)):
+    first, high, low, last = bar.open, bar.high, bar.low, bar.close
+    # Written out: bars that are still open come many times a second and are checked as well.
+    if not (
+        first.is_finite()
+        and high.is_finite()
+        and low.is_finite()
+        and last.is_finite()
+        and bar.volume.is_finite()
+    ):
         raise UnreadableError("a bar with a number that is not finite")
-    if not ZERO < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
+    if not (ZERO < low <= first <= high and low <= last <= high):
         raise UnreadableError("a bar whose prices contradict one another")
     if bar.volume < ZERO or bar.trade_count < 0:
         raise UnreadableError("a bar with a negative volume or count")

@@ -34,20 +34,22 @@ class Newest(Generic[E]):
         """A connection is new: update ids may start anew, event times go on."""
         self._epoch += 1
 
-    def is_newer(self, symbol: str, event_ms: int, update_id: int, *, is_rest: bool) -> bool:
-        """Whether this goes beyond what is known of the symbol; if so it is what is known now."""
+    def keep(
+        self, symbol: str, event: E, event_ms: int, update_id: int, is_rest: bool
+    ) -> bool | None:
+        """Keep an event to be taken, if it goes beyond what is known of its symbol.
+
+        Returns:
+            Whether it replaced one that waited; ``None`` for one that is not newer.
+        """
         known = self._known.get(symbol)
         if known is not None and event_ms <= known.event_ms:
             if event_ms < known.event_ms or is_rest:
-                return False
+                return None
             is_comparable = known.epoch == self._epoch and not known.is_rest
             if update_id == known.update_id or (is_comparable and update_id < known.update_id):
-                return False
+                return None
         self._known[symbol] = _Known(event_ms, update_id, self._epoch, is_rest)
-        return True
-
-    def keep(self, symbol: str, event: E) -> bool:
-        """Keep an event to be taken; returns whether it replaced one that waited."""
         has_replaced = symbol in self._kept
         self._kept[symbol] = event
         return has_replaced

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, PaperClock, monotonic_ns, wall_ns
 from libs.common.runtime.credentials import load_secret, venue_limits
@@ -130,6 +131,7 @@ class FeedShell:
             self._on_down,
             self._record_frame if self._recorder is not None else None,
             self._judge,
+            self._times.is_sure,
         )
 
     def _new_venue(self) -> VenueClient:
@@ -159,6 +161,11 @@ class FeedShell:
                 fitness=self._fitness,
             )
         )
+
+    @property
+    def streams(self) -> Sequence[MarketStream]:
+        """The sockets, one for each plan; nobody listens before they are run."""
+        return self._streams
 
     async def start(self) -> None:
         """Recover the last candles, and begin to listen and to strive for the lease.
@@ -204,32 +211,34 @@ class FeedShell:
 
     def _on_frame(self, plan: SocketPlan, frame: Frame) -> bool:
         data = frame.data
-        if isinstance(data, ClockEvent):
+        # Types compared, the most frequent first: see services/feed/connection.py.
+        if type(data) is QuoteEvent:
+            self._core.keep_quote(data)
+        elif type(data) is MarkEvent:
+            self._core.keep_mark(data)
+        else:
+            return self._on_other(plan, frame)
+        self._inbox.wake()
+        return True
+
+    def _on_other(self, plan: SocketPlan, frame: Frame) -> bool:
+        data = frame.data
+        if type(data) is KlineEvent:
+            self._core.received["kline"] += 1
+            return self._inbox.offer(data) if data.bar.is_closed else True
+        if type(data) is TradeEvent:
+            self._core.received["trade"] += 1
+            return self._inbox.offer(data)
+        if type(data) is DepthEvent:
+            self._core.received["depth"] += 1
+            self._fitness.depth.offer(frame.stream, data)
+        elif type(data) is ClockEvent:
             if self._is_paper:
                 return self._inbox.offer(Proof(plan, data))
             self._on_unreadable(plan, b"", "a clock frame outside the paper world")
-            return True
-        if isinstance(data, ContractEvent):
+        elif type(data) is ContractEvent:
             self._fitness.reader.hint(data.symbol)
-            return True
-        if not isinstance(data, QuoteEvent | TradeEvent | KlineEvent | MarkEvent | DepthEvent):
-            return True
-        if isinstance(data, QuoteEvent):
-            self._core.keep_quote(data)
-            self._inbox.wake()
-            return True
-        if isinstance(data, MarkEvent):
-            self._core.keep_mark(data)
-            self._inbox.wake()
-            return True
-        if isinstance(data, DepthEvent):
-            self._core.received["depth"] += 1
-            self._fitness.depth.offer(frame.stream, data)
-            return True
-        self._core.received["trade" if isinstance(data, TradeEvent) else "kline"] += 1
-        if isinstance(data, KlineEvent) and not data.bar.is_closed:
-            return True
-        return self._inbox.offer(data)
+        return True
 
     def _judge(self, data: MarketEvent, socket: SocketTime) -> bool:
         """Whether an event's time is believed; one that is not is counted and told to its series.
@@ -321,6 +330,7 @@ class FeedShell:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._settings.tick_interval_ms / 1_000)
+            self._times.look(self._context.clock.now_ns() // NS_PER_MS)
             if now_ns := self._candle_ns():
                 self._inbox.put_latest("tick", Tick(now_ns))
 

@@ -155,3 +155,40 @@ def test_of_words_that_replace_each_other_only_the_newest_waits():
     assert inbox.take() is None
     inbox.put_latest("tick", Tick(1))
     assert inbox.take() == Tick(1)
+
+
+def test_before_the_first_look_no_time_is_sure():
+    times = new_times()
+    assert not times.is_sure(NOW_MS)
+    assert not times.is_sure(0)
+
+
+@pytest.mark.parametrize(
+    ("offset_ms", "is_sure"),
+    [(0, True), (10_000, True), (10_001, False), (-30_000, True), (-30_001, False)],
+)
+def test_a_time_is_sure_as_far_ahead_as_may_be_and_half_as_far_behind(offset_ms, is_sure):
+    times = new_times()
+    times.look(NOW_MS)
+    assert times.is_sure(NOW_MS + offset_ms) is is_sure
+    assert times.believed == is_sure
+
+
+def test_what_is_sure_would_have_been_believed_however_late_within_half_of_what_may_be():
+    times = new_times()
+    times.look(NOW_MS)
+    for late_ms in (0, 100, 30_000):
+        for offset_ms in (-30_000, 0, 10_000):
+            assert times.is_sure(NOW_MS + offset_ms)
+            assert times.judge(NOW_MS + offset_ms, NOW_MS + late_ms) == ""
+
+
+def test_a_look_says_how_far_the_newest_sure_time_is_off_and_else_keeps_what_was_judged():
+    times = new_times()
+    times.look(NOW_MS)
+    times.is_sure(NOW_MS + 40)
+    times.look(NOW_MS + 100)
+    assert (times.newest_ms, times.offset_ms) == (NOW_MS + 40, -60)
+    times.judge(NOW_MS + 86_400_000, NOW_MS)
+    times.look(NOW_MS + 200)
+    assert times.offset_ms == 86_400_000
