@@ -9,13 +9,13 @@ import secrets
 from typing import Any
 
 from libs.common.messages import subjects
-from libs.common.messages.account import ReconcileReport
-from libs.common.messages.codec import UndecodableError, decode, encode
+from libs.common.messages.account import ASKED_BY_ITSELF, ReconcileReport
+from libs.common.messages.codec import UndecodableError, decode
 from libs.common.messages.guard_events import LatchKind
 from libs.common.messages.market import Mark
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.bus import Delivery
-from libs.common.runtime.clock import NS_PER_MS, wait_until_set, wall_ns
+from libs.common.runtime.clock import NS_PER_MS, wait_until_set
 from libs.common.runtime.config import Mode
 from libs.common.runtime.errors import BusError, BusUnavailable
 from libs.common.runtime.health import Level
@@ -47,15 +47,16 @@ from services.execution.orders import OrderDesk
 from services.execution.protection_desk import ProtectionDesk
 from services.execution.reads import PatientReads
 from services.execution.reports import Reports
+from services.execution.telling import AccountTeller
 from services.execution.upkeep import Upkeep
 from services.execution.user_stream import (
     UserStream,
     count_forced_fill,
+    is_changed_by_others,
     read_balance,
     read_order_update,
     read_stream_fill,
 )
-from services.execution.view import account_view
 
 log = get_logger(__name__)
 
@@ -92,7 +93,7 @@ class Execution:
         self._connect_stream = connect_stream
         self._dice = dice or random.Random()  # noqa: S311 - spreads reconnects, guards nothing
         self._arming = Arming()
-        self._changed, self._heard = asyncio.Event(), asyncio.Event()
+        self._heard = asyncio.Event()
         self._started_at_ns = 0
         self._is_stopping = False
         self._latches_kept: set[LatchKind] = set()
@@ -130,6 +131,15 @@ class Execution:
             clock,
             context.common.symbols,
             settings,
+        )
+        self._teller = AccountTeller(
+            context.bus,
+            self._gate,
+            self._gaps,
+            self._arming,
+            clock,
+            account,
+            settings.state_interval_wall_ms,
         )
         self._upkeep = self._make_upkeep()
         self._approvals = ApprovalDesk(
@@ -174,6 +184,7 @@ class Execution:
             await self._bus.subscribe(subjects.mark(symbol), self._on_mark)
         await self._bus.subscribe(subjects.reconcile_report(account), self._on_report)
         await self._bus.subscribe(subjects.journal(account), self._on_journal)
+        await self._teller.listen()
         await self._desk.doubt_orphans()
         stream = UserStream(
             self._venue,
@@ -186,7 +197,7 @@ class Execution:
             dice=self._dice,
             connect=self._connect_stream,
         )
-        context.spawn(self._publish_state(), "state")
+        context.spawn(self._teller.run(self._report_health), "state")
         context.spawn(self._follow_journal(), "follow-journal")
         checks = ArmingChecks(
             self._bus,
@@ -244,7 +255,7 @@ class Execution:
 
     def _on_change(self) -> None:
         self._keep_latches()
-        self._changed.set()
+        self._teller.notice()
         self._protection.notice()
 
     # -- facts from outside ----------------------------------------------------------------------
@@ -296,6 +307,8 @@ class Execution:
             update = read_order_update(event.order)
             if update is not None:
                 await self._desk.journal_update(update)
+            if is_changed_by_others(self._gate.state, event.order):
+                await self._request_reconciliation()
         elif isinstance(event, AlgoUpdate):
             await self._protection.hear(event)
         elif isinstance(event, AccountUpdate):
@@ -310,39 +323,13 @@ class Execution:
         while True:
             if any(reason.startswith("reconciled") for reason in self._arming.unarmed):
                 try:
-                    await self._request_reconciliation()
+                    await self._request_reconciliation(ASKED_BY_ITSELF)
                 except BusUnavailable as error:
                     log.warning("reconciler not asked", error=str(error))
             await asyncio.sleep(RECONCILE_REQUEST_INTERVAL_S)
 
-    async def _request_reconciliation(self) -> None:
-        await self._bus.publish(subjects.reconcile_request(self._common.account), b"{}")
-
-    async def _publish_state(self) -> None:
-        """Say what we know on every change, and at least once a second of wall time."""
-        subject = subjects.account_state(self._common.account)
-        while True:
-            self._report_health()
-            view = account_view(
-                self._gate.state,
-                account=self._common.account,
-                journal_sequence=self._gate.journal.number,
-                unarmed=self._arming.unarmed,
-                now_ns=self._clock.now_ns(),
-                published_ns=wall_ns(),
-                user_stream_ups=self._gaps.closed_total,
-            )
-            try:
-                await self._bus.publish(subject, encode(view))
-            except BusUnavailable as error:
-                log.warning("state not published", error=str(error))
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(
-                    self._changed.wait(), self._settings.state_interval_wall_ms / 1000
-                )
-            except TimeoutError:
-                continue
+    async def _request_reconciliation(self, words: bytes = b"{}") -> None:
+        await self._bus.publish(subjects.reconcile_request(self._common.account), words)
 
     def _report_health(self) -> None:
         state, unarmed = self._gate.state, self._arming.unarmed
