@@ -132,15 +132,7 @@ class Execution:
             context.common.symbols,
             settings,
         )
-        self._teller = AccountTeller(
-            context.bus,
-            self._gate,
-            self._gaps,
-            self._arming,
-            clock,
-            account,
-            settings.state_interval_wall_ms,
-        )
+        self._teller = self._make_teller()
         self._upkeep = self._make_upkeep()
         self._approvals = ApprovalDesk(
             context.bus,
@@ -152,6 +144,17 @@ class Execution:
             settings,
             account,
             approval_key,
+        )
+
+    def _make_teller(self) -> AccountTeller:
+        return AccountTeller(
+            self._bus,
+            self._gate,
+            self._gaps,
+            self._arming,
+            self._clock,
+            self._common.account,
+            self._settings.state_interval_wall_ms,
         )
 
     def _make_upkeep(self) -> Upkeep:

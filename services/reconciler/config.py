@@ -37,7 +37,8 @@ class ReconcilerConfig(ServiceConfig):
         looks_max: looks tried for one comparison while the account keeps changing under them.
         fill_lag_ms: market time that the event of a trade may take; an older one was missed.
         income_lag_ms: market time that a row of income may be under way, to us or to the list.
-        income_window_ms: market time that is compared; what agreed once is not looked at again.
+        income_window_ms: market time that is compared; what agreed is read again for ten
+            times the lag.
         income_pages_max: pages of 1,000 rows that one look reads; the next one reads on.
         journal_records_max: records of the journal that are read when the process starts.
         naked_grace_ms: market time that execution may take to protect what it filled, or close it.

@@ -72,6 +72,7 @@ class Ledger:
 
     Attributes:
         since_ns: market time from which on it is complete; 0 while nothing was read.
+        news_ns: when the oldest row was booked that came since the last agreement; 0: none came.
     """
 
     def __init__(self, asset: str, remembered_ns: int) -> None:
@@ -79,6 +80,7 @@ class Ledger:
         self._remembered_ns = remembered_ns
         self.rows: dict[RowKey, IncomeRow] = {}
         self.since_ns = 0
+        self.news_ns = 0
         self._forgotten_ns = 0
 
     def fold(self, record: JournalRecord) -> None:
@@ -87,6 +89,7 @@ class Ledger:
         for event in record.events:
             for row in self._rows_of(event):
                 self.rows[row.key] = row
+                self.news_ns = min(self.news_ns or row.at_ns, row.at_ns)
         self._forget(record.ts_event_ns)
 
     def _rows_of(self, event: object) -> tuple[IncomeRow, ...]:

@@ -19,10 +19,13 @@ from services.reconciler.config import ReconcilerConfig, StopRule
 from services.reconciler.core import Comparison, Key, compare
 from services.reconciler.journal_ear import JournalEar
 from services.reconciler.ledger import Ledger
+from services.reconciler.snapshots import IncomeSeen
 from services.reconciler.venue_look import ComparisonImpossible, Scope, VenueLook
 
 #: As many as execution tells of.
 TRADES_PER_SYMBOL = 20
+#: What agreed is read again for so many times the lag of income.
+INCOME_OVERLAP_LAGS = 10
 _INCOME = frozenset({DiscrepancyKind.MISSED_INCOME, DiscrepancyKind.INCOME_DRIFT})
 #: What of execution's word is compared with the venue's.
 _COMPARED = (
@@ -127,7 +130,7 @@ class PairDesk:
                     income_lag_ns=settings.income_lag_ms * NS_PER_MS,
                 )
                 if theirs.income is not None:
-                    self._agree_on_income(comparison, after, theirs.income.until_ns)
+                    self._agree_on_income(comparison, after, theirs.income)
                 return comparison, after
             await asyncio.sleep(settings.look_again_wall_ms / 1000)
         raise ComparisonImpossible(f"the account changed during each of {settings.looks_max} looks")
@@ -137,18 +140,25 @@ class PairDesk:
         if not scope.has_income:
             return 0
         await self._ear.catch_up()
-        known_ns = self._ear.ledger.since_ns
-        if not known_ns:
+        ledger = self._ear.ledger
+        if not ledger.since_ns:
             return 0
         window_ns = self._settings.income_window_ms * NS_PER_MS
-        return max(known_ns, self._income_agreed_ns, self._clock.now_ns() - window_ns)
+        agreed_ns = min(self._income_agreed_ns, ledger.news_ns or self._income_agreed_ns)
+        return max(ledger.since_ns, agreed_ns, self._clock.now_ns() - window_ns)
 
-    def _agree_on_income(self, comparison: Comparison, state: AccountState, read_ns: int) -> None:
-        """What agreed and is old enough not to change any more need not be read again."""
+    def _agree_on_income(
+        self, comparison: Comparison, state: AccountState, read: IncomeSeen
+    ) -> None:
+        """What agreed need not be read again, but for a while, since a row may come late."""
         if any(found.kind in _INCOME for found in comparison.discrepancies):
             return
-        settled_ns = state.ts_event_ns - 2 * self._settings.income_lag_ms * NS_PER_MS
-        self._income_agreed_ns = max(self._income_agreed_ns, min(settled_ns, read_ns))
+        settled_ns = (
+            state.ts_event_ns - INCOME_OVERLAP_LAGS * self._settings.income_lag_ms * NS_PER_MS
+        )
+        self._income_agreed_ns = max(self._income_agreed_ns, min(settled_ns, read.until_ns))
+        if self._ear.ledger.news_ns >= read.since_ns:
+            self._ear.ledger.news_ns = 0
 
     async def _state_said_after(self, published_ns: int) -> AccountState:
         """Execution's newest word, said after a wall time."""

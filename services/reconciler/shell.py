@@ -33,7 +33,7 @@ from services.reconciler.core import Comparison, Key, confirmed
 from services.reconciler.pair import PairDesk, stood_still
 from services.reconciler.remedies import Wish, decide_remedies, is_tolerated, policy_of
 from services.reconciler.shelf import Shelf
-from services.reconciler.venue_look import ComparisonImpossible, scope_of
+from services.reconciler.venue_look import NARROW, ComparisonImpossible, scope_of
 
 log = get_logger(__name__)
 
@@ -67,6 +67,7 @@ class Reconciler:
             asset=context.common.venue.quote_asset,
             on_state=self._on_state,
         )
+        self._owed = NARROW
         self._previous: frozenset[Key] = frozenset()
         self._asked_for: frozenset[Wish] = frozenset()
         self._same_again = 0
@@ -150,7 +151,8 @@ class Reconciler:
         """One comparison; false if it failed or found something, so that it is made again soon."""
         started_ns = monotonic_ns()
         known = self._last.discrepancies if self._last is not None else ()
-        scope = scope_of(trigger, known, is_unasked=is_unasked)
+        scope = scope_of(trigger, known, is_unasked=is_unasked).widened(self._owed)
+        self._owed = scope  # a comparison that fails is made again as it was to be
         try:
             comparison, state = await self._pair.compare_twice(scope)
             found = self._judge(comparison)
@@ -170,7 +172,7 @@ class Reconciler:
                 self._context.health.set("compared", Level.FAIL, str(error))
             self._failures += 1
             return False
-        self._failures = 0
+        self._failures, self._owed = 0, NARROW
         is_known = bool(self._previous) and confirmed(found) == self._previous
         self._same_again = self._same_again + 1 if is_known else 0
         self._previous = confirmed(found)

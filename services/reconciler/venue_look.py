@@ -53,6 +53,14 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     has_details: bool
     has_income: bool = False
 
+    def widened(self, other: "Scope") -> "Scope":
+        """As far as both go."""
+        return Scope(
+            is_whole=self.is_whole or other.is_whole,
+            has_details=self.has_details or other.has_details,
+            has_income=self.has_income or other.has_income,
+        )
+
 
 def scope_of(trigger: str, found: Iterable[Discrepancy], *, is_unasked: bool = False) -> Scope:
     """How far to look: orders of symbols that are not ours cost forty times as much to ask for.
@@ -71,6 +79,10 @@ def scope_of(trigger: str, found: Iterable[Discrepancy], *, is_unasked: bool = F
         has_details=is_regular or is_asked or bool(kinds & HARD_FACTS),
         has_income=is_regular or (is_asked and not is_unasked) or bool(kinds & income),
     )
+
+
+#: No further than what every look asks for.
+NARROW = Scope(is_whole=False, has_details=False)
 
 
 class VenueLook:
