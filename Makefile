@@ -8,7 +8,7 @@ VENV = .venv/bin
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz clean
+.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz drift clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
@@ -27,6 +27,7 @@ help:
 	@echo 'make bench-venue what the paper exchange bears: orders a second, subscribers'
 	@echo 'make bench-tape  replay tapes, and see that nothing is lost (ARGS="--path FILE")'
 	@echo 'make fuzz     ask the paper exchange 100,000 things, right and wrong (ARGS="--seed 7")'
+	@echo 'make drift    do by hand all that can drift, and see it found and made good (ARGS="--only *stop*")'
 	@echo 'make clean    remove .venv and every cache'
 	@echo 'PYTHON=python3.12 chooses the Python for .venv; otherwise the newest of 3.13, 3.12, 3.11.'
 
@@ -84,6 +85,9 @@ bench-venue: setup
 
 bench-tape: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.tape_replay $(ARGS)
+
+drift: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m drills.drift $(ARGS)
 
 fuzz: setup
 	@PYTHONPATH=. $(SAFELY)/python -m fuzz requests $(ARGS)

@@ -291,7 +291,8 @@ class Execution:
         waited_for = [item for item in report.discrepancies if not item.is_tolerated]
         confirmed = [item for item in waited_for if item.is_confirmed]
         if not waited_for:
-            self._arming.passed("reconciled")
+            if not report.in_flight:  # while much is under way, what was passed stays so
+                self._arming.passed("reconciled")
             return
         self._gaps.suspect(f"{len(waited_for)} discrepancies in cycle {report.cycle}")
         if confirmed:

@@ -27,7 +27,9 @@ class ReconcilerConfig(ServiceConfig):
         api_key_file, api_secret_file: a key that can only read.
         interval_ms: market time between two comparisons when nothing asks for one.
         retry_wall_ms: wall time before trying again after a failure or a difference.
-        second_look_wall_ms: wall time between the two looks of one comparison.
+        second_look_wall_ms: least wall time between two looks of one comparison; ``fill_lag_ms`` of
+            market time passes as well.
+        looks_sure_max: looks of one comparison, as long as something new differs in each of them.
         state_wait_wall_ms_max: longest wait for execution to say how the account stands.
         retry_wall_ms_max: the retry's wait doubles up to this while comparisons keep failing.
         weight_per_minute_max: request weight that comparisons may use in a minute of market time;
@@ -61,6 +63,7 @@ class ReconcilerConfig(ServiceConfig):
     second_look_wall_ms: int = Field(500, ge=0)
     state_wait_wall_ms_max: int = Field(5_000, ge=100)
     looks_max: int = Field(8, ge=1)
+    looks_sure_max: int = Field(4, ge=2)
     look_again_wall_ms: int = Field(100, ge=0)
     fill_lag_ms: int = Field(3_000, ge=0)
     income_lag_ms: int = Field(60_000, ge=0)

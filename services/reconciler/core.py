@@ -25,6 +25,7 @@ from libs.common.model.money import ZERO, plain
 from libs.common.model.order import OrderStatus
 from services.reconciler.income import compare_income
 from services.reconciler.ledger import IncomeRow, RowKey
+from services.reconciler.sights import Sight, is_explained, sight_of, under_way
 from services.reconciler.snapshots import (
     SettingsSeen,
     TradeSeen,
@@ -57,9 +58,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     income_compared: int = 0
 
     @property
-    def keys(self) -> frozenset[Key]:
-        """What differs, without the figures."""
-        return frozenset((found.kind, found.subject) for found in self.discrepancies)
+    def keys(self) -> frozenset[Sight]:
+        """What differs, as it has to be found again to be confirmed."""
+        return frozenset(map(sight_of, self.discrepancies))
 
 
 def compare(
@@ -68,7 +69,7 @@ def compare(
     *,
     asset: str,
     balance_tolerance: Decimal,
-    seen_before: frozenset[Key] = frozenset(),
+    seen_before: frozenset[Sight] = frozenset(),
     fill_lag_ns: int = 0,
     naked_grace_ns: int = 0,
     every_position_needs_stop: bool = False,
@@ -79,7 +80,7 @@ def compare(
 
     Args:
         asset: the quote currency whose wallet balance is compared.
-        seen_before: what the look before this one found; found again, it is confirmed.
+        seen_before: what earlier looks of this comparison found; found again, it is confirmed.
         fill_lag_ns: how long the event of a trade may be under way (market time).
         naked_grace_ns: how long execution may take to place a stop that is owed (market time).
         every_position_needs_stop: also those that no intent of ours asked a stop for.
@@ -106,12 +107,14 @@ def compare(
         until_ns=ours.ts_event_ns - income_lag_ns,
         symbols_missed=frozenset(one.symbol for one in trades),
     )
+    moving = under_way(ours.trades, theirs.trades, ours.ts_event_ns - fill_lag_ns)
     found = (*positions, *orders, *algos, *trades, *naked, *balances, *settings, *income)
     return Comparison(
         discrepancies=tuple(
             msgspec.structs.replace(
                 one,
-                is_confirmed=one.kind in HARD_FACTS or (one.kind, one.subject) in seen_before,
+                is_confirmed=one.kind in HARD_FACTS
+                or (sight_of(one) in seen_before and not is_explained(one, moving)),
             )
             for one in found
         ),

@@ -7,6 +7,8 @@ that the moment between is short; the pair counts only if nothing that is compar
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from libs.common.messages import subjects
 from libs.common.messages.account import AccountState, DiscrepancyKind
 from libs.common.messages.codec import decode
@@ -16,14 +18,17 @@ from libs.common.runtime.errors import BusUnavailable
 from libs.common.runtime.venue_client import VenueClient
 from services.reconciler.budget import WeightBudget
 from services.reconciler.config import ReconcilerConfig, StopRule
-from services.reconciler.core import Comparison, Key, compare
+from services.reconciler.core import Comparison, compare
 from services.reconciler.journal_ear import JournalEar
 from services.reconciler.ledger import Ledger
+from services.reconciler.sights import Sight
 from services.reconciler.snapshots import IncomeSeen
 from services.reconciler.venue_look import ComparisonImpossible, Scope, VenueLook
 
 #: As many as execution tells of.
 TRADES_PER_SYMBOL = 20
+#: Wall time between two glances at the clock.
+LOOK_POLL_MS = 20
 #: What agreed is read again for so many times the lag of income.
 INCOME_OVERLAP_LAGS = 10
 _INCOME = frozenset({DiscrepancyKind.MISSED_INCOME, DiscrepancyKind.INCOME_DRIFT})
@@ -92,21 +97,38 @@ class PairDesk:
         self._state_came.set()
         self._on_news(known, state)
 
-    async def compare_twice(self, scope: Scope) -> tuple[Comparison, AccountState]:
-        """What differs in one look is looked for again after a moment.
+    async def compare(self, scope: Scope) -> tuple[Comparison, AccountState, int]:
+        """Look until all that differs is confirmed or gone, each time when events had time to come.
+
+        Returns what is confirmed, and how much was not when the looks were used up.
 
         Raises:
             VenueReadError: the venue did not answer.
             ComparisonImpossible: execution is silent, or the account never stood still.
         """
-        comparison, state = await self._look(scope, frozenset())
-        if not comparison.discrepancies:
-            return comparison, state
-        await asyncio.sleep(self._settings.second_look_wall_ms / 1000)
-        return await self._look(scope, comparison.keys)
+        seen: frozenset[Sight] = frozenset()
+        for number in range(1, self._settings.looks_sure_max + 1):
+            due_ns = self._clock.now_ns() + self._settings.fill_lag_ms * NS_PER_MS
+            comparison, state = await self._look(scope, seen)
+            sure = tuple(found for found in comparison.discrepancies if found.is_confirmed)
+            doubtful = len(comparison.discrepancies) - len(sure)
+            if not doubtful:
+                return comparison, state, 0
+            seen = seen | comparison.keys
+            if number < self._settings.looks_sure_max:
+                await self._let_events_come(due_ns)
+        return msgspec.structs.replace(comparison, discrepancies=sure), state, doubtful
+
+    async def _let_events_come(self, due_ns: int) -> None:
+        """Until market time is there; where it does not flow, no longer than it would take."""
+        waited_ms = self._settings.second_look_wall_ms
+        await asyncio.sleep(waited_ms / 1000)
+        while self._clock.now_ns() < due_ns and waited_ms < self._settings.fill_lag_ms:
+            await asyncio.sleep(LOOK_POLL_MS / 1000)
+            waited_ms += LOOK_POLL_MS
 
     async def _look(
-        self, scope: Scope, seen_before: frozenset[Key]
+        self, scope: Scope, seen_before: frozenset[Sight]
     ) -> tuple[Comparison, AccountState]:
         settings = self._settings
         for _ in range(settings.looks_max):

@@ -154,7 +154,7 @@ class Reconciler:
         scope = scope_of(trigger, known, is_unasked=is_unasked).widened(self._owed)
         self._owed = scope  # a comparison that fails is made again as it was to be
         try:
-            comparison, state = await self._pair.compare_twice(scope)
+            comparison, state, in_flight = await self._pair.compare(scope)
             found = self._judge(comparison)
             wishes = decide_remedies(
                 self._settings.policies,
@@ -162,7 +162,7 @@ class Reconciler:
                 before=self._previous,
                 trading_state=state.trading_state,
             )
-            report = self._report(trigger, comparison, found, wishes, state, started_ns)
+            report = self._report(trigger, comparison, found, wishes, state, started_ns, in_flight)
             await self._publish(report)
             await self._ask_for(wishes, report)
         except (VenueReadError, ComparisonImpossible, BusError) as error:
@@ -176,7 +176,7 @@ class Reconciler:
         is_known = bool(self._previous) and confirmed(found) == self._previous
         self._same_again = self._same_again + 1 if is_known else 0
         self._previous = confirmed(found)
-        return all(one.is_tolerated for one in found)
+        return not in_flight and all(one.is_tolerated for one in found)
 
     def _judge(self, comparison: Comparison) -> tuple[Discrepancy, ...]:
         """Each difference with the policy that holds for it."""
@@ -244,6 +244,7 @@ class Reconciler:
         wishes: tuple[Wish, ...],
         state: AccountState,
         started_ns: int,
+        in_flight: int,
     ) -> ReconcileReport:
         self._cycle += 1
         said_ns = wall_ns()
@@ -269,6 +270,7 @@ class Reconciler:
             trades_compared=comparison.trades_compared,
             settings_compared=comparison.settings_compared,
             income_compared=comparison.income_compared,
+            in_flight=in_flight,
             remedies=tuple(wish.text for wish in wishes),
         )
 

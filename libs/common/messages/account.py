@@ -254,6 +254,8 @@ class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields
         trades_compared, settings_compared, income_compared: 0 where this comparison did not ask
             for them.
         remedies: the commands it asks execution for.
+        in_flight: differences of the last look that had not been there before: too much was under
+            way. They are none of ``discrepancies``, and no proof that nothing differs.
     """
 
     account: str
@@ -271,6 +273,7 @@ class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields
     settings_compared: int = 0
     income_compared: int = 0
     remedies: tuple[str, ...] = ()
+    in_flight: int = 0
 
 
 class DeadLetter(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
