@@ -116,10 +116,7 @@ class Execution:
         self._figures = Figures(
             self._gate, venue, clock, self._arming, context.common, settings, reads
         )
-        asks = self._request_reconciliation
-        self._operators = OperatorRoom(
-            context, venue, self._gate, self._desk, self._lookout, self._figures, asks
-        )
+        self._operators = self._make_operators()
         self._commands = self._operators.commands
         self.admin = self._operators.admin
         self._gaps = GapCloser(
@@ -144,6 +141,17 @@ class Execution:
             settings,
             account,
             approval_key,
+        )
+
+    def _make_operators(self) -> OperatorRoom:
+        return OperatorRoom(
+            self._context,
+            self._venue,
+            self._gate,
+            self._desk,
+            self._lookout,
+            self._figures,
+            self._request_reconciliation,
         )
 
     def _make_teller(self) -> AccountTeller:

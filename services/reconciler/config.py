@@ -27,8 +27,9 @@ class ReconcilerConfig(ServiceConfig):
         api_key_file, api_secret_file: a key that can only read.
         interval_ms: market time between two comparisons when nothing asks for one.
         retry_wall_ms: wall time before trying again after a failure or a difference.
-        second_look_wall_ms: least wall time between two looks of one comparison; ``fill_lag_ms`` of
-            market time passes as well.
+        second_look_wall_ms: least wall time between two looks of one comparison.
+        event_lag_ms: least market time between them: what the user stream tells later than that looks
+            like drift. Below ``fill_lag_ms`` an untold trade may take a further look to be sure of.
         looks_sure_max: looks of one comparison, as long as something new differs in each of them.
         state_wait_wall_ms_max: longest wait for execution to say how the account stands.
         retry_wall_ms_max: the retry's wait doubles up to this while comparisons keep failing.
@@ -65,6 +66,7 @@ class ReconcilerConfig(ServiceConfig):
     looks_max: int = Field(8, ge=1)
     looks_sure_max: int = Field(4, ge=2)
     look_again_wall_ms: int = Field(100, ge=0)
+    event_lag_ms: int = Field(3_000, ge=0)
     fill_lag_ms: int = Field(3_000, ge=0)
     income_lag_ms: int = Field(60_000, ge=0)
     income_window_ms: int = Field(6 * 3_600_000, ge=60_000, le=7 * 86_400_000)

@@ -105,16 +105,22 @@ class PairDesk:
         Raises:
             VenueReadError: the venue did not answer.
             ComparisonImpossible: execution is silent, or the account never stood still.
+            WeightSpent: it would take more request weight than is left.
         """
         seen: frozenset[Sight] = frozenset()
+        rows = 0
         for number in range(1, self._settings.looks_sure_max + 1):
-            due_ns = self._clock.now_ns() + self._settings.fill_lag_ms * NS_PER_MS
+            due_ns = self._clock.now_ns() + self._settings.event_lag_ms * NS_PER_MS
             comparison, state = await self._look(scope, seen)
+            rows = max(rows, comparison.income_compared)
+            comparison = msgspec.structs.replace(comparison, income_compared=rows)
             sure = tuple(found for found in comparison.discrepancies if found.is_confirmed)
             doubtful = len(comparison.discrepancies) - len(sure)
             if not doubtful:
                 return comparison, state, 0
             seen = seen | comparison.keys
+            if not any(found.kind in _INCOME for found in comparison.discrepancies):
+                scope = msgspec.structs.replace(scope, has_income=False)
             if number < self._settings.looks_sure_max:
                 await self._let_events_come(due_ns)
         return msgspec.structs.replace(comparison, discrepancies=sure), state, doubtful
@@ -123,7 +129,7 @@ class PairDesk:
         """Until market time is there; where it does not flow, no longer than it would take."""
         waited_ms = self._settings.second_look_wall_ms
         await asyncio.sleep(waited_ms / 1000)
-        while self._clock.now_ns() < due_ns and waited_ms < self._settings.fill_lag_ms:
+        while self._clock.now_ns() < due_ns and waited_ms < self._settings.event_lag_ms:
             await asyncio.sleep(LOOK_POLL_MS / 1000)
             waited_ms += LOOK_POLL_MS
 

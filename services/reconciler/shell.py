@@ -33,7 +33,7 @@ from services.reconciler.core import Comparison, Key, confirmed
 from services.reconciler.pair import PairDesk, stood_still
 from services.reconciler.remedies import Wish, decide_remedies, is_tolerated, policy_of
 from services.reconciler.shelf import Shelf
-from services.reconciler.venue_look import NARROW, ComparisonImpossible, scope_of
+from services.reconciler.venue_look import NARROW, ComparisonImpossible, WeightSpent, scope_of
 
 log = get_logger(__name__)
 
@@ -68,6 +68,7 @@ class Reconciler:
             on_state=self._on_state,
         )
         self._owed = NARROW
+        self._put_off = False  # a person asked, and there was no weight left
         self._previous: frozenset[Key] = frozenset()
         self._asked_for: frozenset[Wish] = frozenset()
         self._same_again = 0
@@ -165,6 +166,12 @@ class Reconciler:
             report = self._report(trigger, comparison, found, wishes, state, started_ns, in_flight)
             await self._publish(report)
             await self._ask_for(wishes, report)
+        except WeightSpent as error:
+            # Nothing is wrong, and whoever asks is still heeded: there will be room again.
+            RECONCILE_CYCLES.labels("failed").inc()
+            log.warning("comparison put off", trigger=trigger, error=str(error))
+            self._put_off = not is_unasked
+            return False
         except (VenueReadError, ComparisonImpossible, BusError) as error:
             RECONCILE_CYCLES.labels("failed").inc()
             log.warning("comparison failed", trigger=trigger, error=str(error))
@@ -172,7 +179,7 @@ class Reconciler:
                 self._context.health.set("compared", Level.FAIL, str(error))
             self._failures += 1
             return False
-        self._failures, self._owed = 0, NARROW
+        self._failures, self._owed, self._put_off = 0, NARROW, False
         is_known = bool(self._previous) and confirmed(found) == self._previous
         self._same_again = self._same_again + 1 if is_known else 0
         self._previous = confirmed(found)
@@ -201,6 +208,8 @@ class Reconciler:
                 self._trigger = "demand"  # it looks at all that a reconnect would
                 return "demand", False
             if self._has_room():
+                if self._put_off:
+                    return "demand", False
                 waited_ms = (monotonic_ns() - ended_ns) // NS_PER_MS
                 is_patient = waited_ms >= self._patience_wall_ms(is_settled=is_settled)
                 if self._asked_softly.is_set() and is_heeded and is_patient:
@@ -220,9 +229,10 @@ class Reconciler:
                 continue
 
     def _has_room(self) -> bool:
-        """Whether the weight allows a comparison that no person asked for."""
-        per_minute_max = self._settings.weight_unasked_max
-        return self._pair.venue.has_room(per_minute_max, self._clock.now_ns())
+        """Whether the weight allows one more comparison, by its share where no person asked."""
+        settings = self._settings
+        share = settings.weight_per_minute_max if self._put_off else settings.weight_unasked_max
+        return self._pair.venue.has_room(share, self._clock.now_ns())
 
     def _patience_wall_ms(self, *, is_settled: bool) -> int:
         """How long execution has to wait that asks again while the same things differ."""

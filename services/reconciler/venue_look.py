@@ -40,6 +40,10 @@ class ComparisonImpossible(PortcullisError):  # noqa: N818 - what happened, not 
     """No two snapshots could be had that belong together."""
 
 
+class WeightSpent(ComparisonImpossible):
+    """Comparing would use more request weight than it may; there will be room again."""
+
+
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """How far a look goes beyond positions, balance and the orders of our symbols.
 
@@ -123,7 +127,7 @@ class VenueLook:
 
         Raises:
             VenueReadError: the venue did not answer.
-            ComparisonImpossible: this minute's weight is used up.
+            WeightSpent: this minute's weight is used up.
         """
         is_all = scope.is_whole or len(self._symbols) >= ORDERS_OF_ALL_WEIGHT
         traded = self._traded(ours) if scope.has_details else ()
@@ -136,7 +140,7 @@ class VenueLook:
         )
         self.last_weight = weight
         if not self._budget.spend(weight, now_ns):
-            raise ComparisonImpossible("the request weight of this minute is used up")
+            raise WeightSpent("the request weight of this minute is used up")
         asked: tuple[str | None, ...] = (None,) if is_all else self._symbols
         (
             positions,
