@@ -28,8 +28,8 @@ class ReconcilerConfig(ServiceConfig):
         interval_ms: market time between two comparisons when nothing asks for one.
         retry_wall_ms: wall time before trying again after a failure or a difference.
         second_look_wall_ms: least wall time between two looks of one comparison.
-        event_lag_ms: least market time between them: what the user stream tells later than that looks
-            like drift. Below ``fill_lag_ms`` an untold trade may take a further look to be sure of.
+        event_lag_ms: least market time between them, and how long a trade that we were not told of
+            explains that a position differs. What comes later than that looks like drift.
         looks_sure_max: looks of one comparison, as long as something new differs in each of them.
         state_wait_wall_ms_max: longest wait for execution to say how the account stands.
         retry_wall_ms_max: the retry's wait doubles up to this while comparisons keep failing.
@@ -38,7 +38,7 @@ class ReconcilerConfig(ServiceConfig):
         weight_unasked_max: of it, what comparisons that no person asked for may use; the rest is
             kept for people. Whatever would go beyond waits.
         looks_max: looks tried for one comparison while the account keeps changing under them.
-        fill_lag_ms: market time that the event of a trade may take; an older one was missed.
+        fill_lag_ms: market time after which a trade that we were not told of counts as missed.
         income_lag_ms: market time that a row of income may be under way, to us or to the list.
         income_window_ms: market time that is compared; what agreed is read again for ten
             times the lag.

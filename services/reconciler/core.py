@@ -71,6 +71,7 @@ def compare(
     balance_tolerance: Decimal,
     seen_before: frozenset[Sight] = frozenset(),
     fill_lag_ns: int = 0,
+    event_lag_ns: int = 0,
     naked_grace_ns: int = 0,
     every_position_needs_stop: bool = False,
     ledger: Mapping[RowKey, IncomeRow] | None = None,
@@ -81,7 +82,8 @@ def compare(
     Args:
         asset: the quote currency whose wallet balance is compared.
         seen_before: what earlier looks of this comparison found; found again, it is confirmed.
-        fill_lag_ns: how long the event of a trade may be under way (market time).
+        fill_lag_ns: after how long a trade that we were not told of was missed (market time).
+        event_lag_ns: so long an untold trade explains that a position differs (market time).
         naked_grace_ns: how long execution may take to place a stop that is owed (market time).
         every_position_needs_stop: also those that no intent of ours asked a stop for.
         ledger: what the journal tells of money; where it was not read, income is not compared.
@@ -107,7 +109,7 @@ def compare(
         until_ns=ours.ts_event_ns - income_lag_ns,
         symbols_missed=frozenset(one.symbol for one in trades),
     )
-    moving = under_way(ours.trades, theirs.trades, ours.ts_event_ns - fill_lag_ns)
+    moving = under_way(ours.trades, theirs.trades, ours.ts_event_ns - event_lag_ns)
     found = (*positions, *orders, *algos, *trades, *naked, *balances, *settings, *income)
     return Comparison(
         discrepancies=tuple(

@@ -152,6 +152,7 @@ class PairDesk:
                     balance_tolerance=settings.balance_tolerance,
                     seen_before=seen_before,
                     fill_lag_ns=settings.fill_lag_ms * NS_PER_MS,
+                    event_lag_ns=settings.event_lag_ms * NS_PER_MS,
                     naked_grace_ns=settings.naked_grace_ms * NS_PER_MS,
                     every_position_needs_stop=settings.stops_owed is StopRule.EVERY,
                     ledger=self._ear.ledger.rows if since_ns else None,
