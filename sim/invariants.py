@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from services.paper_exchange.money.insurance import INSURANCE_CLEAR
 from sim.guard_invariants import FENCE_NS, OWN_STRATEGIES, GuardCheck
 from sim.journal_view import ENDED, NEVER_PLACED, JournalView, OrderRead
 from sim.settings import EPOCH_NS, EXECUTION, RISK, SYMBOLS
@@ -250,7 +251,9 @@ class Judge:
         total = venue.exchange.ledger.total()
         if total:
             yield f"I14 the venue's ledger sums to {total}"
-        wallet = DEPOSIT
+        wallet = DEPOSIT + sum(  # what a liquidation leaves goes to the insurance fund, or comes
+            row.amount for row in venue.account.income if row.income_type == INSURANCE_CLEAR
+        )
         for symbol in SYMBOLS:
             held = ZERO
             for trade in venue.account.trades.get(symbol, ()):

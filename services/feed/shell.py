@@ -2,28 +2,19 @@
 
 import asyncio
 import random
-from collections import Counter
-from typing import Any
 
 from libs.common.messages import subjects
-from libs.common.messages.codec import UndecodableError, decode, encode
-from libs.common.messages.market import Candle, MarketHealth
-from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, PaperClock, monotonic_ns, wall_ns
+from libs.common.messages.codec import UndecodableError, decode
+from libs.common.messages.market import Candle
+from libs.common.runtime.clock import NS_PER_S, PaperClock, monotonic_ns, wall_ns
 from libs.common.runtime.credentials import load_secret, venue_limits
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.health import Level
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.metrics import (
-    FEED_GAPS,
-    FEED_GAPS_FILLED,
-    MARKET_CONFLATED,
-    MARKET_PUBLISHED,
-    MARKET_RECEIVED,
-)
+from libs.common.runtime.metrics import FEED_GAPS, FEED_GAPS_FILLED
 from libs.common.runtime.service import Context
-from libs.common.runtime.trace import new_trace_headers
 from libs.common.runtime.venue_client import VenueClient
-from services.feed.announcements import SOURCE, bar_of
+from services.feed.announcements import bar_of
 from services.feed.backfill import Backfill
 from services.feed.backoff import AttemptBudget
 from services.feed.binance_stream import MarketStream
@@ -44,6 +35,7 @@ from services.feed.kline_series import AskKlines
 from services.feed.plan import SocketPlan, plan_sockets
 from services.feed.publisher import Publisher
 from services.feed.recorder import Recorder
+from services.feed.self_report import Parts, SelfReport
 from services.feed.trade_series import AskTrades
 
 log = get_logger(__name__)
@@ -81,7 +73,7 @@ class FeedShell:
             self._on_unreadable,
             lambda plan: self._inbox.put(SocketUp(plan)),
             lambda plan: self._inbox.put(SocketDown(plan)),
-            self._record if self._recorder is not None else None,
+            self._record_frame if self._recorder is not None else None,
         )
         budget = AttemptBudget(settings.attempts_max, settings.attempts_window_ms)
         self._streams = [
@@ -112,11 +104,19 @@ class FeedShell:
             ask=self._ask,
             complain=self._complain,
         )
-        self._questions = 0
+        self._report = SelfReport(
+            Parts(
+                context=context,
+                core=self._core,
+                inbox=self._inbox,
+                streams=self._streams,
+                publisher=self._publisher,
+                backfill=self._backfill,
+                recorder=self._recorder,
+            )
+        )
         self._letters_minute = 0
         self._letters_left = settings.dead_letters_per_minute_max
-        self._counted: dict[str, Counter[str]] = {}
-        self.unreadable = 0
 
     async def start(self) -> None:
         """Recover the last candles and begin to listen.
@@ -125,12 +125,12 @@ class FeedShell:
             BusUnavailable: the broker did not answer; starting again is the cure.
         """
         context = self._context
-        context.status = self.status
+        context.status = self._report.status
         context.health.set("sockets", Level.FAIL, "not subscribed yet")
         context.on_stop.append(self._stop)
         await self._recover()
         context.spawn(self._publisher.run(), "publisher")
-        context.spawn(self._report(), "health-report")
+        context.spawn(self._report.run(), "health-report")
         if not self._is_paper:
             context.spawn(self._tick(), "tick")
         for stream in self._streams:
@@ -190,7 +190,7 @@ class FeedShell:
     def _on_unreadable(self, plan: SocketPlan, payload: bytes, reason: str) -> None:
         self._complain(Unreadable(f"venue.{plan.name}", payload[:FRAME_BYTES_KEPT_MAX], reason))
 
-    def _record(self, payload: memoryview, frame: Frame) -> None:
+    def _record_frame(self, payload: memoryview, frame: Frame) -> None:
         assert self._recorder is not None, "called where there is one"
         self._recorder.write(wall_ns(), payload, frame)
 
@@ -198,7 +198,7 @@ class FeedShell:
 
     def _ask(self, question: AskTrades | AskKlines) -> None:
         FEED_GAPS.labels(question.symbol).inc()
-        self._questions += 1
+        self._report.questions_open += 1
         log.info("asking REST", question=repr(question))
         self._context.spawn(self._answer(question), f"backfill-{question.symbol}")
 
@@ -206,13 +206,13 @@ class FeedShell:
         try:
             answer = await self._backfill.answer(question)
         finally:
-            self._questions -= 1
+            self._report.questions_open -= 1
         FEED_GAPS_FILLED.labels(question.symbol).inc()
         self._inbox.put(answer)
 
     def _complain(self, item: Unreadable) -> None:
         """Count it, and keep a letter of it unless too many came this minute."""
-        self.unreadable += 1
+        self._report.unreadable += 1
         minute = monotonic_ns() // (60 * NS_PER_S)
         if minute != self._letters_minute:
             self._letters_minute = minute
@@ -227,140 +227,15 @@ class FeedShell:
         except BusError as error:
             log.warning("dead letter not stored", reason=item.reason, error=str(error))
 
-    # -- what we say of ourselves ----------------------------------------------------------------
-
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._settings.tick_interval_ms / 1_000)
             self._inbox.put(Tick(self._context.clock.now_ns()))
 
-    async def _report(self) -> None:
-        """Say how old the data is, twice a second."""
-        number = 0
-        while True:
-            number += 1
-            self._set_health()
-            self._count_metrics()
-            try:
-                payload = encode(self._market_health(number))
-                await self._context.bus.publish(
-                    subjects.MARKET_HEALTH, payload, new_trace_headers()
-                )
-            except BusError:
-                pass  # without a broker there is nobody to hear it; the bus check says so
-            await asyncio.sleep(self._settings.health_interval_ms / 1_000)
-
-    def _market_health(self, number: int) -> MarketHealth:
-        now_ns = self._now_ns()
-        message_id = f"health-{number}-{wall_ns()}"
-        return MarketHealth(
-            message_id=message_id,
-            causation_id=message_id,
-            correlation_id=message_id,
-            ts_event_ns=now_ns or 0,
-            ts_published_ns=wall_ns(),
-            source=SOURCE,
-            is_connected=self._is_connected,
-            symbols=self._core.health(now_ns, is_connected=self._is_connected),
-            received=dict(self._core.received),
-            published=dict(self._core.published),
-            conflated=dict(self._core.conflated),
-        )
-
-    @property
-    def _is_connected(self) -> bool:
-        return all(stream.is_up for stream in self._streams)
-
     def _venue_ns(self) -> int:
         """The venue's time, whose minutes its weight is counted in; ours until it is known."""
         clock = self._context.clock
         return clock.now_ns() if clock.is_set else wall_ns()
-
-    def _now_ns(self) -> int | None:
-        """Market time as the sockets prove it; a guess ahead would age data that is on its way."""
-        if not self._is_paper:
-            return self._context.clock.now_ns()
-        proven = self._publisher.proven
-        return None if proven is None else proven.now_ns
-
-    def _set_health(self) -> None:
-        down = [stream.plan.name for stream in self._streams if not stream.is_up]
-        self._context.health.set(
-            "sockets",
-            Level.FAIL if down else Level.PASS,
-            f"down: {', '.join(down)}" if down else "",
-        )
-        now_ns = self._now_ns()
-        ahead = self._core.series_ahead(now_ns) if now_ns is not None else []
-        if ahead:
-            text = (
-                f"stored candles are newer than market time ({', '.join(ahead)}): empty the store"
-            )
-            self._context.health.set("candles", Level.FAIL, text)
-        elif self._core.is_healing:
-            failure = self._backfill.last_failure
-            text = f"a gap is being filled by REST; {failure}".rstrip("; ")
-            self._context.health.set("candles", Level.WARN, text)
-        else:
-            self._context.health.set("candles", Level.PASS)
-
-    def _count_metrics(self) -> None:
-        """Bring the metrics up to the counters; per message it would cost more than the message."""
-        for name, counts, metric in (
-            ("received", self._core.received, MARKET_RECEIVED),
-            ("published", self._core.published, MARKET_PUBLISHED),
-            ("conflated", self._core.conflated, MARKET_CONFLATED),
-        ):
-            before = self._counted.get(name, Counter())
-            for kind, count in counts.items():
-                metric.labels(kind).inc(count - before[kind])
-            self._counted[name] = Counter(counts)
-
-    def status(self) -> dict[str, Any]:
-        """The body of ``/v1/status``."""
-        now_ns = self._now_ns()
-        core = self._core
-        return {
-            "is_connected": self._is_connected,
-            "market_time_ns": now_ns,
-            "inbox": {"waiting": len(self._inbox), "refused": self._inbox.refused},
-            "received": dict(core.received),
-            "published": dict(core.published),
-            "conflated": dict(core.conflated),
-            "refused": dict(core.refused),
-            "dropped": dict(self._publisher.dropped),
-            "unreadable": self.unreadable,
-            "is_healing": core.is_healing,
-            "questions_open": self._questions,
-            "backfill": {
-                "requests": self._backfill.requests,
-                "failures": self._backfill.failures,
-                "last_failure": self._backfill.last_failure,
-            },
-            "sockets": [
-                {
-                    "name": stream.plan.name,
-                    "is_up": stream.is_up,
-                    "streams": len(stream.plan.streams),
-                    "attempts": stream.attempts,
-                    "frames": stream.frames,
-                    "unreadable": stream.unreadable,
-                    "silent_ms": stream.silent_ns // NS_PER_MS,
-                    "stalled": stream.stalled,
-                    "stalls": stream.stalls,
-                    "replaced": stream.replaced,
-                    "last_why": stream.last_why,
-                }
-                for stream in self._streams
-            ],
-            "symbols": core.health(now_ns, is_connected=self._is_connected),
-            "series": core.series_report(),
-            "recording": (
-                {"lines": self._recorder.lines, "dropped": self._recorder.dropped}
-                if self._recorder is not None
-                else None
-            ),
-        }
 
 
 def _limits(settings: FeedConfig) -> Limits:
