@@ -86,6 +86,8 @@ async def _compare_often(rig: DriftRig, cycles: int) -> int:
                     f" venue {one.theirs}, confirmed {one.is_confirmed}",
                     flush=True,
                 )
+            if number % 50 == 0:
+                print(f"  {number} comparisons, {sum(alarms.values())} alarms", flush=True)
             failed = next((task for task in trading if task.done()), None)
             if failed is not None:
                 failed.result()
