@@ -42,7 +42,7 @@ RECONCILER = {
 async def run_cases(pattern: str) -> list[Row]:
     """Every case whose name fits, one after the other."""
     rows: list[Row] = []
-    for directory in [tempfile.mkdtemp(prefix="drift-")]:
+    with tempfile.TemporaryDirectory(prefix="drift-") as directory:
         rig = DriftRig(Path(directory), speed=SPEED, execution=EXECUTION, reconciler=RECONCILER)
         try:
             await rig.start()
