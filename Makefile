@@ -8,7 +8,7 @@ VENV = .venv/bin
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz faults feed-hours pnl-run bench-feed bench-feed-memory clean
+.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz faults feed-hours pnl-run bench-feed bench-feed-memory drift clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
@@ -32,6 +32,7 @@ help:
 	@echo 'make faults   inject every fault of streams, answers and keys, and see each detected and healed'
 	@echo 'make feed-hours  six hours of market time under stream faults: candles equal the venue'
 	@echo 'make pnl-run  trade at random, and compare our profit and loss with the venue (ARGS="--seed 7 --steps 200")'
+	@echo 'make drift    do by hand all that can drift, and see it found and made good (ARGS="--only *stop*")'
 	@echo 'make clean    remove .venv and every cache'
 	@echo 'PYTHON=python3.12 chooses the Python for .venv; otherwise the newest of 3.13, 3.12, 3.11.'
 
@@ -98,6 +99,9 @@ bench-venue: setup
 
 bench-tape: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.tape_replay $(ARGS)
+
+drift: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m drills.drift $(ARGS)
 
 fuzz: setup
 	@PYTHONPATH=. $(SAFELY)/python -m fuzz requests $(ARGS)

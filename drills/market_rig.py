@@ -199,7 +199,7 @@ async def market_rig(
     intervals: Sequence[str] = ("1m",),
     speed: int = SPEED,
     source: Sequence[str] | None = None,
-    settings: Mapping[str, object] | None = None,
+    settings: Mapping[str, Any] | None = None,
     module: str = "services.feed",
     also: Mapping[str, str] | None = None,
 ) -> AsyncIterator[MarketRig]:

@@ -35,11 +35,14 @@ from libs.common.venue.user_payloads import (
 )
 from services.execution.config import ExecutionConfig
 from services.execution.forced import forced_kind
+from services.execution.state import State
 from services.execution.venue_words import read_update
 
 log = get_logger(__name__)
 
 FIRST_REQUEST_ID = 1
+#: The word for a change of price or quantity of an open order.
+AMENDMENT = "AMENDMENT"
 #: A keepalive that fails for another reason than the key itself is tried again, this often and
 #: this soon; a key lives 60 minutes and is prolonged every 50 at the latest.
 KEEPALIVE_ATTEMPTS_MAX = 5
@@ -94,6 +97,17 @@ def count_forced_fill(update: OrderUpdate) -> None:
             quantity=str(update.last_quantity),
             price=str(update.last_price),
         )
+
+
+def is_changed_by_others(state: State, update: OrderUpdate) -> bool:
+    """Whether price or quantity of an order of ours were changed, and not to what we asked for.
+
+    Our own change may be told before its answer has come: whoever is asked then finds nothing.
+    """
+    order = state.orders.get(update.client_order_id)
+    if order is None or update.execution != AMENDMENT:
+        return False
+    return (update.quantity, update.price) != (order.quantity, order.order.price)
 
 
 def read_balance(event: AccountUpdate, asset: str) -> BalanceObserved | None:

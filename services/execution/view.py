@@ -73,6 +73,7 @@ def account_view(
                 reduce_only=order.reduce_only,
                 status=order.status,
                 recorded_at_ns=order.recorded_at_ns,
+                price=order.order.price,
             )
             for order in state.open_orders()
         ),

@@ -23,6 +23,9 @@ from libs.common.messages.account import (
 from libs.common.model.algo_order import AlgoStatus
 from libs.common.model.money import ZERO, plain
 from libs.common.model.order import OrderStatus
+from services.reconciler.income import compare_income
+from services.reconciler.ledger import IncomeRow, RowKey
+from services.reconciler.sights import Sight, is_explained, sight_of, under_way
 from services.reconciler.snapshots import (
     SettingsSeen,
     TradeSeen,
@@ -52,11 +55,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     algo_orders_compared: int = 0
     trades_compared: int = 0
     settings_compared: int = 0
+    income_compared: int = 0
 
     @property
-    def keys(self) -> frozenset[Key]:
-        """What differs, without the figures."""
-        return frozenset((found.kind, found.subject) for found in self.discrepancies)
+    def keys(self) -> frozenset[Sight]:
+        """What differs, as it has to be found again to be confirmed."""
+        return frozenset(map(sight_of, self.discrepancies))
 
 
 def compare(
@@ -65,19 +69,25 @@ def compare(
     *,
     asset: str,
     balance_tolerance: Decimal,
-    seen_before: frozenset[Key] = frozenset(),
+    seen_before: frozenset[Sight] = frozenset(),
     fill_lag_ns: int = 0,
+    event_lag_ns: int = 0,
     naked_grace_ns: int = 0,
     every_position_needs_stop: bool = False,
+    ledger: Mapping[RowKey, IncomeRow] | None = None,
+    income_lag_ns: int = 0,
 ) -> Comparison:
     """Compare local truth with the venue's.
 
     Args:
         asset: the quote currency whose wallet balance is compared.
-        seen_before: what the look before this one found; found again, it is confirmed.
-        fill_lag_ns: how long the event of a trade may be under way (market time).
+        seen_before: what earlier looks of this comparison found; found again, it is confirmed.
+        fill_lag_ns: after how long a trade that we were not told of was missed (market time).
+        event_lag_ns: so long an untold trade explains that a position differs (market time).
         naked_grace_ns: how long execution may take to place a stop that is owed (market time).
         every_position_needs_stop: also those that no intent of ours asked a stop for.
+        ledger: what the journal tells of money; where it was not read, income is not compared.
+        income_lag_ns: how long a row may be under way, to us or to the list (market time).
     """
     positions, positions_compared = _compare_positions(ours, theirs.positions)
     orders, orders_compared = _compare_orders(ours.orders, theirs.orders)
@@ -93,12 +103,20 @@ def compare(
         unprotected_until_ns=ours.ts_event_ns - naked_grace_ns,
         is_every=every_position_needs_stop,
     )
-    found = (*positions, *orders, *algos, *trades, *naked, *balances, *settings)
+    income, income_compared = compare_income(
+        ledger or {},
+        None if ledger is None else theirs.income,
+        until_ns=ours.ts_event_ns - income_lag_ns,
+        symbols_missed=frozenset(one.symbol for one in trades),
+    )
+    moving = under_way(ours.trades, theirs.trades, ours.ts_event_ns - event_lag_ns)
+    found = (*positions, *orders, *algos, *trades, *naked, *balances, *settings, *income)
     return Comparison(
         discrepancies=tuple(
             msgspec.structs.replace(
                 one,
-                is_confirmed=one.kind in HARD_FACTS or (one.kind, one.subject) in seen_before,
+                is_confirmed=one.kind in HARD_FACTS
+                or (sight_of(one) in seen_before and not is_explained(one, moving)),
             )
             for one in found
         ),
@@ -108,6 +126,7 @@ def compare(
         algo_orders_compared=algos_compared,
         trades_compared=trades_compared,
         settings_compared=settings_compared,
+        income_compared=income_compared,
     )
 
 
@@ -160,14 +179,30 @@ def _compare_orders(
                 _difference(DiscrepancyKind.LOST_ORDER, client_order_id, text, ABSENT, view.symbol)
             )
     for client_order_id, order in sorted(yours.items()):
-        if client_order_id not in mine:
+        known = mine.get(client_order_id)
+        if known is None:
             text = f"{order.symbol} {order.side} {plain(order.quantity)}"
             found.append(
                 _difference(
                     DiscrepancyKind.ORPHAN_ORDER, client_order_id, ABSENT, text, order.symbol
                 )
             )
+        elif known.status not in IN_FLIGHT and _is_changed(known, order):
+            terms = (_terms(known.quantity, known.price), _terms(order.quantity, order.price))
+            found.append(
+                _difference(DiscrepancyKind.ORDER_CHANGED, client_order_id, *terms, order.symbol)
+            )
     return found, len(mine.keys() | yours.keys())
+
+
+def _is_changed(ours: OrderView, theirs: VenueOrderSeen) -> bool:
+    """Whether price or quantity are others at the venue; an order at the market has no price."""
+    is_priced = ours.price is not None
+    return ours.quantity != theirs.quantity or (is_priced and ours.price != theirs.price)
+
+
+def _terms(quantity: Decimal, price: Decimal | None) -> str:
+    return f"{plain(quantity)} at {'market' if price is None else plain(price)}"
 
 
 def _compare_algo_orders(

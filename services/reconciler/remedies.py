@@ -37,16 +37,16 @@ class Policy(StrEnum):
     HALT = "halt"
 
 
-_POSITION = (Policy.REPORT, Policy.ADOPT, Policy.REDUCE, Policy.HALT)
+_ADOPTABLE = (Policy.REPORT, Policy.ADOPT, Policy.REDUCE, Policy.HALT)
 _REPAIRABLE = (Policy.REPORT, Policy.REPAIR, Policy.REDUCE, Policy.HALT)
 _NOT_REPAIRABLE = (Policy.REPORT, Policy.REDUCE, Policy.HALT)
 #: What may be chosen. Execution reads what it missed after every report, so that lost orders,
 #: missed fills and balances need no further repair; a naked position it protects or closes itself.
 CHOICES: dict[DiscrepancyKind, tuple[Policy, ...]] = {
-    DiscrepancyKind.PHANTOM_POSITION: _POSITION,
-    DiscrepancyKind.UNTRACKED_POSITION: _POSITION,
-    DiscrepancyKind.SIZE_MISMATCH: _POSITION,
-    DiscrepancyKind.SIDE_MISMATCH: _POSITION,
+    DiscrepancyKind.PHANTOM_POSITION: _ADOPTABLE,
+    DiscrepancyKind.UNTRACKED_POSITION: _ADOPTABLE,
+    DiscrepancyKind.SIZE_MISMATCH: _ADOPTABLE,
+    DiscrepancyKind.SIDE_MISMATCH: _ADOPTABLE,
     DiscrepancyKind.ORPHAN_ORDER: _REPAIRABLE,
     DiscrepancyKind.ORPHAN_ALGO_ORDER: _REPAIRABLE,
     DiscrepancyKind.LOST_ORDER: _NOT_REPAIRABLE,
@@ -55,6 +55,9 @@ CHOICES: dict[DiscrepancyKind, tuple[Policy, ...]] = {
     DiscrepancyKind.NAKED_POSITION: _NOT_REPAIRABLE,
     DiscrepancyKind.BALANCE_DRIFT: _NOT_REPAIRABLE,
     DiscrepancyKind.SETTING_DRIFT: _REPAIRABLE,
+    DiscrepancyKind.ORDER_CHANGED: _ADOPTABLE,
+    DiscrepancyKind.MISSED_INCOME: _NOT_REPAIRABLE,
+    DiscrepancyKind.INCOME_DRIFT: _NOT_REPAIRABLE,
 }
 _ORPHANS = frozenset({DiscrepancyKind.ORPHAN_ORDER, DiscrepancyKind.ORPHAN_ALGO_ORDER})
 
@@ -74,6 +77,9 @@ class Policies(Section):
     naked_position: Policy = Policy.REDUCE
     balance_drift: Policy = Policy.REPORT
     setting_drift: Policy = Policy.REPAIR
+    order_changed: Policy = Policy.ADOPT
+    missed_income: Policy = Policy.REPORT
+    income_drift: Policy = Policy.REDUCE
 
     @model_validator(mode="after")
     def _can_be_done(self) -> "Policies":
@@ -112,8 +118,12 @@ def policy_of(policies: Policies, found: Discrepancy) -> Policy:
 
 
 def is_tolerated(policies: Policies, found: Discrepancy) -> bool:
-    """Whether a difference is none that trading must wait for: others' orders, only reported."""
-    return found.kind in _ORPHANS and policy_of(policies, found) is Policy.REPORT
+    """Whether a difference is none that trading must wait for, since it is only to be reported.
+
+    Others' orders are theirs to end; and neither the journal nor the venue's list can be changed.
+    """
+    is_endless = found.kind in _ORPHANS or found.kind is DiscrepancyKind.INCOME_DRIFT
+    return is_endless and policy_of(policies, found) is Policy.REPORT
 
 
 def decide_remedies(
@@ -139,7 +149,7 @@ def decide_remedies(
         wishes.append(_wish(Verb.HALT, by_policy[Policy.HALT]))
     elif by_policy[Policy.REDUCE] and trading_state is TradingState.ACTIVE:
         wishes.append(_wish(Verb.REDUCE, by_policy[Policy.REDUCE]))
-    wishes += [_wish(Verb.ADOPT, [found], found.subject) for found in by_policy[Policy.ADOPT]]
+    wishes += [_wish(Verb.ADOPT, [found], _adopted(found)) for found in by_policy[Policy.ADOPT]]
     settings = [
         found for found in by_policy[Policy.REPAIR] if found.kind is DiscrepancyKind.SETTING_DRIFT
     ]
@@ -151,6 +161,12 @@ def decide_remedies(
         if found.kind in _ORPHANS
     ]
     return tuple(wishes[:WISHES_MAX])
+
+
+def _adopted(found: Discrepancy) -> str:
+    """The position of a symbol, or the terms of one order."""
+    is_order = found.kind is DiscrepancyKind.ORDER_CHANGED
+    return f"{found.symbol}:{found.subject}" if is_order else found.subject
 
 
 def _wish(verb: Verb, found: list[Discrepancy], target: str = "") -> Wish:

@@ -143,6 +143,7 @@ class Stage:
                 "api_secret_file": str(self._directory / "secret"),
                 "retry_wall_ms": 200,
                 "second_look_wall_ms": 50,
+                "event_lag_ms": 100,  # execution is played here, and its events are never late
                 "look_again_wall_ms": 10,
             },
         }

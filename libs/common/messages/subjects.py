@@ -90,6 +90,11 @@ def account_state(account: str) -> str:
     return f"account.{account}.state"
 
 
+def account_state_request(account: str) -> str:
+    """Asks execution to say now how the account stands; outside of every stream."""
+    return f"execution.{account}.state-request"
+
+
 def reconcile_report(account: str) -> str:
     """The reconciler's findings."""
     return f"reconcile.{account}.report"

@@ -192,6 +192,31 @@ class Journal:
                 f" {head.sequence}, and is gone or another one now: the broker lost records"
             )
 
+    async def skip_to_last(self, records_max: int) -> None:
+        """Move to where at most so many records are left to read; the chain is checked from there.
+
+        For readers that need no more than what was said lately.
+
+        Raises:
+            JournalBroken: the record to begin after cannot be read.
+            BusUnavailable: the broker did not answer.
+        """
+        last = await self._bus.read_last(subjects.JOURNAL_STREAM, self._subject)
+        last_sequence = last.seq if last is not None and last.seq is not None else 0
+        for sequence in range(last_sequence - records_max, last_sequence):
+            if sequence <= self.sequence:
+                return  # it is no longer than that
+            stored = await self._bus.read_message(subjects.JOURNAL_STREAM, sequence)
+            if stored is None or stored.data is None or stored.subject != self._subject:
+                continue
+            try:
+                record = decode_struct(stored.data, JournalRecord)
+            except UndecodableError as error:
+                raise JournalBroken(f"journal message at sequence {sequence}: {error}") from error
+            self.number, self.sequence = record.number, sequence
+            self.head_hash = record_hash(stored.data)
+            return
+
     async def read_tail(self) -> AsyncIterator[JournalRecord]:
         """Read, check and step over every record after the current place.
 
