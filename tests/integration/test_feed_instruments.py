@@ -52,7 +52,7 @@ async def test_a_halted_symbol_is_refused_within_a_moment_and_the_other_goes_on(
     assert "ETHUSDT" in checks["instruments"]["output"]
 
     async def is_heard():
-        return heard[-1]["ETHUSDT"].refusal and not heard[-1]["BTCUSDT"].refusal
+        return heard and heard[-1]["ETHUSDT"].refusal and not heard[-1]["BTCUSDT"].refusal
 
     await world.until(is_heard, "the halt is said on the bus")
     metrics = await world.metrics()

@@ -27,6 +27,7 @@ from services.risk.shell import RiskShell
 NS_PER_HOUR = 3_600 * 10**9
 INCOME_AWAY = {"endpoint": "GET /fapi/v1/income", "effect": "http_503_internal"}
 LIMIT = Decimal(50)
+NOT_YET_HEARD = (Reason.ACCOUNT_STALE, Reason.INPUT_STALE)
 
 
 class DayWorld:
@@ -68,7 +69,13 @@ class DayWorld:
         self.told = decode(payload, AccountState)
 
     async def verdict(self, side: Side = Side.BUY) -> tuple[Reason | None, Verdict]:
-        """What risk says of a small entry, and of the day in particular."""
+        """What risk says of a small entry and of the day, once it has heard of the world."""
+        found = await self._verdict(side)
+        while found[0] in NOT_YET_HEARD:
+            found = await self._verdict(side)
+        return found
+
+    async def _verdict(self, side: Side) -> tuple[Reason | None, Verdict]:
         intent_id = await self.world.propose("alpha", "ETHUSDT", side, "0.010")
 
         async def look() -> Any:
