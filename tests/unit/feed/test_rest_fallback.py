@@ -8,6 +8,7 @@ import pytest
 
 from libs.common.runtime.venue_reader import VenueReadError
 from libs.common.venue.market_payloads import BookTickerRow, PremiumIndex, TradeRow
+from libs.common.venue.outcomes import Unknown
 from services.feed.backfill import Backfill
 from services.feed.config import FeedConfig
 from services.feed.core import FeedCore, Limits
@@ -120,6 +121,33 @@ async def test_standing_in_leaves_half_of_the_weight_to_what_is_missing():
     assert world.fallback.rounds == 20
     assert world.fallback.requests == 10
     assert not world.backfill.admits(1)
+
+
+@pytest.mark.parametrize("route", ["public", "market"])
+async def test_a_symbol_that_the_venue_refuses_costs_no_other_its_answer(route):
+    world = World(SYMBOLS[:2], ("public", "market"))
+    call = {"public": "book_ticker", "market": "premium_index"}[route]
+    answer_of = getattr(world.venue, call)
+
+    async def refuse(symbol):
+        if symbol == "S0USDT":
+            raise VenueReadError(call, Unknown("no such symbol"))
+        return await answer_of(symbol)
+
+    setattr(world.venue, call, refuse)
+    with pytest.raises(VenueReadError):
+        await world.fallback.look()
+    assert len(world.core.take_kept()) == 3
+    assert isinstance(world.inbox.take(), RestTime)
+
+
+async def test_an_answer_about_another_symbol_is_not_believed():
+    world = World(SYMBOLS[:1], ("public", "market"))
+    for call in ("book_ticker", "premium_index"):
+        answer_of = getattr(world.venue, call)
+        setattr(world.venue, call, lambda _, answer_of=answer_of: answer_of("OTHERUSDT"))
+    await world.fallback.look()
+    assert world.core.take_kept() == []
 
 
 def row(number, ms):
