@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from libs.common.model.settings import ServiceConfig
+from services.feed.lease import LENGTH_MS_MAX
 
 
 class FeedConfig(ServiceConfig):
@@ -137,7 +138,7 @@ class FeedConfig(ServiceConfig):
     backfill_pages_max: int = Field(100, ge=1)
     backfill_weight_per_minute_max: int = Field(1_700, ge=200, le=2_400)
     lease_name: str = Field("feed", pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    lease_ms: int = Field(1_500, ge=300, le=60_000)
+    lease_ms: int = Field(1_500, ge=300, le=LENGTH_MS_MAX)
     lease_guard_ms: int = Field(300, ge=50)
     lease_renew_ms: int = Field(300, ge=20)
     lease_look_ms: int = Field(200, ge=20)

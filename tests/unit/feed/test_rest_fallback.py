@@ -4,15 +4,17 @@ import random
 from decimal import Decimal
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from libs.common.runtime.venue_reader import VenueReadError
-from libs.common.venue.market_payloads import BookTickerRow, PremiumIndex, TradeRow
+from libs.common.venue.market_payloads import BookTickerRow, KlineRow, PremiumIndex, TradeRow
 from libs.common.venue.outcomes import Unknown
 from services.feed.backfill import Backfill
 from services.feed.config import FeedConfig
 from services.feed.core import FeedCore, Limits
 from services.feed.inbox import Inbox, RestTime
+from services.feed.kline_series import AskKlines
 from services.feed.plan import plan_sockets
 from services.feed.rest_fallback import RestFallback
 from services.feed.trade_series import AskTrades
@@ -148,6 +150,35 @@ async def test_an_answer_about_another_symbol_is_not_believed():
         setattr(world.venue, call, lambda _, answer_of=answer_of: answer_of("OTHERUSDT"))
     await world.fallback.look()
     assert world.core.take_kept() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"high": Decimal("0.5")},
+        {"low": Decimal(0)},
+        {"volume": Decimal(-1)},
+        {"open_ms": 60_001},
+    ],
+)
+async def test_bars_of_rest_that_make_no_sense_are_not_taken(wrong):
+    world = World(SYMBOLS[:1], ())
+    one = Decimal(1)
+    row = KlineRow(
+        open_ms=60_000, open=one, high=one, low=one, close=one, volume=one, close_ms=119_999,
+        quote_volume=one, trades=1, taker_buy_volume=one, taker_buy_quote_volume=one,
+    )  # fmt: skip
+    told = [row, msgspec.structs.replace(row, open_ms=120_000), row]
+    world.venue.klines = lambda *_, **__: answer(told)
+    question = AskKlines("S0USDT", "1m", 60_000 * MS, 180_000 * MS)
+    assert len((await world.backfill.ask_klines(question)).bars) == 2
+    told[0] = msgspec.structs.replace(row, **wrong)
+    with pytest.raises(VenueReadError):
+        await world.backfill.ask_klines(question)
+
+
+async def answer(told):
+    return told[:2]
 
 
 def row(number, ms):
