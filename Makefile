@@ -14,7 +14,7 @@ help:
 	@echo 'make setup    create .venv and install the locked requirements'
 	@echo 'make run      trade on the built-in paper exchange until Ctrl-C (ARGS="--speed 20")'
 	@echo 'make test     every test (PYTEST_ARGS="tests/unit -k intent")'
-	@echo 'make chaos    kill every service in turn during a whole run, and judge the run'
+	@echo 'make chaos    kill every service in turn during a whole run, and leaders of the feed; judge both'
 	@echo 'make simulate run the services under seeded faults (SEEDS=2000, ARGS="--seed 7" for one story)'
 	@echo 'make simulate-mutants plant deliberate bugs and see each of them noticed'
 	@echo 'make check    format, lint, types, import contracts, house rules'

@@ -5,6 +5,7 @@ from decimal import Decimal, InvalidOperation
 from libs.common.messages.market import Candle, Mark, MarketClock, Quote, Trade
 from services.feed.bars import ZERO, Bar
 from services.feed.events import (
+    FIGURE_MAX,
     NS_PER_MS,
     MarkEvent,
     QuoteEvent,
@@ -137,6 +138,10 @@ def _number(text: str, what: str, *, is_signed: bool = False) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         raise UnreadableError(f"{what} is not a number") from None
-    if not value.is_finite() or (value < ZERO and not is_signed):
+    if (
+        not value.is_finite()
+        or not -FIGURE_MAX <= value <= FIGURE_MAX
+        or (value < ZERO and not is_signed)
+    ):
         raise UnreadableError(f"{what} cannot be {text[:40]}")
     return value

@@ -14,7 +14,7 @@ from services.feed.backoff import Backoff
 from services.feed.bars import ZERO, Bar, Print
 from services.feed.config import FeedConfig
 from services.feed.core import Answer
-from services.feed.events import NS_PER_MS
+from services.feed.events import NS_PER_MS, UnreadableError, check_bar
 from services.feed.intervals import interval_ns
 from services.feed.kline_series import AskKlines, KlinesAnswer
 from services.feed.trade_series import AskTrades, TradesAnswer
@@ -86,7 +86,7 @@ class Backfill:
                 if isinstance(question, AskTrades):
                     found: Answer = await self.ask_trades(question)
                 else:
-                    found = await self._klines(question)
+                    found = await self.ask_klines(question)
             except VenueReadError as error:
                 self.failures += 1
                 self.last_failure = str(error)
@@ -192,7 +192,12 @@ class Backfill:
         log.error("gap too long to fill", symbol=question.symbol, from_id=question.from_id)
         return []
 
-    async def _klines(self, question: AskKlines) -> KlinesAnswer:
+    async def ask_klines(self, question: AskKlines) -> KlinesAnswer:
+        """One try: every bar asked for, page after page.
+
+        Raises:
+            VenueReadError: the venue did not answer, or not with bars that can be.
+        """
         length_ns = interval_ns(question.interval)
         bars: list[Bar] = []
         start_ns = question.start_ns
@@ -230,6 +235,12 @@ class Backfill:
 
 def _bar(row: KlineRow, length_ns: int) -> Bar:
     open_ns = row.open_ms * NS_PER_MS
+    try:
+        check_bar(row)
+    except UnreadableError as error:
+        raise VenueReadError("klines", Unknown(str(error))) from error
+    if open_ns % length_ns:
+        raise VenueReadError("klines", Unknown("a bar that begins where none can"))
     return Bar(
         open_ns, open_ns + length_ns, row.open, row.high, row.low, row.close, row.volume,
         row.trades, CandleOrigin.REST,

@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from libs.common.model.settings import ServiceConfig
+from services.feed.lease import LENGTH_MS_MAX
 
 
 class FeedConfig(ServiceConfig):
@@ -16,7 +17,7 @@ class FeedConfig(ServiceConfig):
             wants one named when old trades are asked for, which a gap in built candles needs.
         candle_close_grace_ms: market time a bar built from trades waits for late trades.
         kline_overdue_ms: market time after its end at which a closed bar that the stream has not
-            told is asked for by REST.
+            told is asked for by REST, and not earlier: REST may tell it unfinished until then.
         warmup_bars: closed bars fetched by REST when the broker has none of a series yet. 0 makes
             the first candle the first one that closes while we listen, so that a run can count.
         quote_publish_interval_ms_min: per symbol, quotes and marks are published at most this
@@ -113,7 +114,7 @@ class FeedConfig(ServiceConfig):
     kline_silence_ms_max: int = Field(300_000, ge=1_000)
     ahead_ms_max: int = Field(10_000, ge=100)
     behind_ms_max: int = Field(60_000, ge=1_000)
-    candle_lead_ms: int = Field(2_000, ge=0, le=60_000)
+    candle_lead_ms: int = Field(1_000, ge=0, le=60_000)
     trade_proof_wait_ms: int = Field(2_000, ge=100)
     gap_ms_max: int = Field(300_000, ge=1_000)
     rest_fallback_after_ms: int = Field(1_000, ge=0)
@@ -137,7 +138,7 @@ class FeedConfig(ServiceConfig):
     backfill_pages_max: int = Field(100, ge=1)
     backfill_weight_per_minute_max: int = Field(1_700, ge=200, le=2_400)
     lease_name: str = Field("feed", pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    lease_ms: int = Field(1_500, ge=300, le=60_000)
+    lease_ms: int = Field(1_500, ge=300, le=LENGTH_MS_MAX)
     lease_guard_ms: int = Field(300, ge=50)
     lease_renew_ms: int = Field(300, ge=20)
     lease_look_ms: int = Field(200, ge=20)
@@ -176,6 +177,13 @@ class FeedConfig(ServiceConfig):
             raise ValueError("skew_warn_ms must not be above skew_fail_ms")
         if self.skew_interval_ms >= self.skew_age_ms_max:
             raise ValueError("skew_interval_ms must be below skew_age_ms_max")
+        if self.candle_lead_ms >= self.kline_overdue_ms:
+            raise ValueError(
+                "candle_lead_ms must be below kline_overdue_ms: else REST is asked for bars that"
+                " are not over, where our clock is ahead of the venue's"
+            )
+        if self.quiet_ms_max >= self.silence_ms_max:
+            raise ValueError("quiet_ms_max must be below silence_ms_max, or nobody asks in time")
         if self.depth_levels_published > self.depth_levels_max:
             raise ValueError("depth_levels_published must not be above depth_levels_max")
         if self.depth_levels_published > self.depth_snapshot_levels:

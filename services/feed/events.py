@@ -6,7 +6,7 @@ fields without notice. Times are milliseconds since 1970.
 """
 
 from decimal import Decimal
-from typing import final
+from typing import Protocol, final
 
 import msgspec
 from msgspec import field
@@ -15,6 +15,33 @@ NS_PER_MS = 1_000_000
 ZERO = Decimal(0)
 #: Trades by insurance fund and auto-deleveraging are no market prints.
 MARKET_EXECUTION = "MARKET"
+#: No price, quantity or volume lies beyond. What does is finite, and yet adding it up or writing it
+#: out may fail; it would end every replica at the same moment, since all of them hear it.
+FIGURE_MIN, FIGURE_MAX = Decimal("1E-18"), Decimal("1E+18")
+
+
+class Barlike(Protocol):
+    """A bar, whoever tells it."""
+
+    @property
+    def open(self) -> Decimal:
+        """Price in quote currency, as the next three."""
+
+    @property
+    def high(self) -> Decimal:
+        """The highest."""
+
+    @property
+    def low(self) -> Decimal:
+        """The lowest."""
+
+    @property
+    def close(self) -> Decimal:
+        """The last."""
+
+    @property
+    def volume(self) -> Decimal:
+        """Base units traded."""
 
 
 class UnreadableError(ValueError):
@@ -168,6 +195,8 @@ def read_frame(payload: bytes | memoryview) -> Frame:
             raise UnreadableError("neither data nor an answer to a request")
     elif type(data) is KlineEvent:
         check_bar(data.bar)
+        if data.bar.trade_count < 0:
+            raise UnreadableError("a bar with a negative count")
     elif type(data) is TradeEvent:
         check_trade(data)
     elif type(data) is DepthEvent:
@@ -185,7 +214,7 @@ def check_trade(trade: TradeEvent) -> None:
     """
     if not (trade.price.is_finite() and trade.quantity.is_finite()):
         raise UnreadableError("a trade with a number that is not finite")
-    if trade.price <= ZERO or trade.quantity < ZERO:
+    if not (FIGURE_MIN <= trade.price <= FIGURE_MAX and ZERO <= trade.quantity <= FIGURE_MAX):
         raise UnreadableError("a trade with a price or quantity that cannot be")
 
 
@@ -201,11 +230,11 @@ def check_levels(event: DepthEvent) -> None:
         for price, quantity in levels:
             if not (price.is_finite() and quantity.is_finite()):
                 raise UnreadableError("a price level with a number that is not finite")
-            if price <= ZERO or quantity < ZERO:
+            if not (FIGURE_MIN <= price <= FIGURE_MAX and ZERO <= quantity <= FIGURE_MAX):
                 raise UnreadableError("a price level that cannot be")
 
 
-def check_bar(bar: KlineBody) -> None:
+def check_bar(bar: Barlike) -> None:
     """Refuse a bar whose numbers do not make one.
 
     Raises:
@@ -221,7 +250,7 @@ def check_bar(bar: KlineBody) -> None:
         and bar.volume.is_finite()
     ):
         raise UnreadableError("a bar with a number that is not finite")
-    if not (ZERO < low <= first <= high and low <= last <= high):
-        raise UnreadableError("a bar whose prices contradict one another")
-    if bar.volume < ZERO or bar.trade_count < 0:
-        raise UnreadableError("a bar with a negative volume or count")
+    if not (FIGURE_MIN <= low <= first <= high <= FIGURE_MAX and low <= last <= high):
+        raise UnreadableError("a bar whose prices contradict one another, or cannot be")
+    if not ZERO <= bar.volume <= FIGURE_MAX:
+        raise UnreadableError("a bar with a volume that cannot be")

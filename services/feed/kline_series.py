@@ -75,7 +75,6 @@ class KlineSeries:
         self._overdue_ns = overdue_ns
         self._warmup_bars = warmup_bars
         self._is_live = False
-        self._is_unsure = False
         self._is_warming = False
         self._close: Decimal | None = None
         self._waiting: dict[int, Bar] = {}
@@ -120,7 +119,6 @@ class KlineSeries:
     def on_connected(self) -> None:
         """The stream is subscribed; bars may have closed unheard before."""
         self._is_live = True
-        self._is_unsure = True
 
     def on_disconnected(self) -> None:
         """The stream is gone."""
@@ -163,21 +161,23 @@ class KlineSeries:
     def on_time(
         self, proven_ns: int, *, source_ended: bool = False, is_from_rest: bool = False
     ) -> KlineEffects:
-        """The stream has told everything up to a market time: ask for a bar that is overdue.
+        """The stream has told everything up to a market time: ask for bars that are overdue.
+
+        No bar is asked for earlier than that, not even one that ended before we listened: REST
+        would tell it as it stood, and what is published once stays.
 
         ``is_from_rest``: the stream is gone, and REST says that it is this late.
         """
         if not (self._is_live or is_from_rest) or self._asked is not None:
             return []
-        now_bar_ns = floor_to(proven_ns, self.length_ns)
+        # A bar that ended just now may not be final in REST yet, or by the venue's clock not over.
+        sure_ns = floor_to(proven_ns - self._overdue_ns, self.length_ns)
         if self.next_open_ns is None:
-            return self._warm_up(now_bar_ns)
-        is_unsure, self._is_unsure = self._is_unsure, self._is_unsure and is_from_rest
-        patience_ns = 0 if is_unsure else self._overdue_ns
-        if source_ended or self.next_open_ns + self.length_ns + patience_ns > proven_ns:
+            return self._warm_up(sure_ns)
+        if source_ended or self.next_open_ns + self.length_ns > sure_ns:
             return []
         self.gaps.find()
-        return [self._ask(self.next_open_ns, now_bar_ns)]
+        return [self._ask(self.next_open_ns, sure_ns)]
 
     def on_answer(self, answer: KlinesAnswer) -> KlineEffects:
         """REST has answered the open question."""
@@ -193,13 +193,12 @@ class KlineSeries:
             self._waiting.setdefault(open_ns, bar)
         return [*self._fill(answer.end_ns), *self._go_on()]
 
-    def _warm_up(self, now_bar_ns: int) -> KlineEffects:
-        self._is_unsure = False
+    def _warm_up(self, sure_ns: int) -> KlineEffects:
         if not self._warmup_bars:
             return []
         self._is_warming = True
-        self.next_open_ns = now_bar_ns - self._warmup_bars * self.length_ns
-        return [self._ask(self.next_open_ns, now_bar_ns)]
+        self.next_open_ns = sure_ns - self._warmup_bars * self.length_ns
+        return [self._ask(self.next_open_ns, sure_ns)]
 
     def _ask(self, start_ns: int, end_ns: int) -> AskKlines:
         self._asked = AskKlines(self.symbol, self.interval, start_ns, end_ns)

@@ -17,6 +17,8 @@ is settled by exactly one of ``on_seen``, ``on_written``, ``on_refused`` and ``o
 
 import msgspec
 
+#: No replica may be configured to hold it for longer, so no record means more.
+LENGTH_MS_MAX = 60_000
 #: Stands for whoever wrote a record that nobody can read.
 STRANGER = "unreadable"
 
@@ -152,5 +154,6 @@ class Lease:
         """When it may be taken from whoever holds it."""
         if self._record is None or not self._record.holder:
             return 0
-        length_ns = max(self._limits.length_ns, self._record.length_ms * NS_PER_MS)
+        told_ms = min(self._record.length_ms, LENGTH_MS_MAX)
+        length_ns = max(self._limits.length_ns, told_ms * NS_PER_MS)
         return self._learned_ns + length_ns

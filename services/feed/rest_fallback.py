@@ -7,7 +7,8 @@ it is back.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from libs.common.runtime.clock import NS_PER_MS
 from libs.common.runtime.log import get_logger
@@ -23,6 +24,8 @@ from services.feed.inbox import Inbox, RestTime
 from services.feed.plan import kind_of
 
 log = get_logger(__name__)
+
+R = TypeVar("R")
 
 #: Request weights: of one symbol, and of all of them in one request.
 WEIGHT_QUOTE, WEIGHT_QUOTES = 2, 5
@@ -103,7 +106,8 @@ class RestFallback:
         """Ask once for what is down now.
 
         Raises:
-            VenueReadError: the venue did not answer one of the requests.
+            VenueReadError: the venue did not answer one of the requests; the others were asked
+                all the same, and what they told is taken.
         """
         quotes = symbols_down(self._streams, "bookTicker")
         marks = symbols_down(self._streams, "markPrice")
@@ -111,11 +115,12 @@ class RestFallback:
         if not quotes and not marks and not down:
             return
         self.rounds += 1
-        for mark in await self._marks(marks):
+        failures: list[VenueReadError] = []
+        for mark in await self._marks(marks, failures):
             event = mark_of(mark)
             if mark.mark_price > ZERO and self._judge(event):
                 self._core.keep_mark(event)
-        for row in await self._quotes(quotes):
+        for row in await self._quotes(quotes, failures):
             quote = quote_of(row)
             if min(row.bid_price, row.ask_price) > ZERO and self._judge(quote):
                 self._core.keep_quote(quote)
@@ -126,28 +131,61 @@ class RestFallback:
             # The newest time that anything told: closed candles of the dead sockets may be due.
             every = tuple(pair for pairs in down for pair in pairs)
             self._inbox.put_latest("rest-time", RestTime(now_ns, every))
+        if failures:
+            raise failures[0]
 
     def _admits(self, cost: int) -> bool:
         is_admitted = self._backfill.admits(cost)
         self.requests += is_admitted
         return is_admitted
 
-    async def _quotes(self, symbols: list[str]) -> Iterable[BookTickerRow]:
-        if len(symbols) * WEIGHT_QUOTE <= WEIGHT_QUOTES:
-            return [
-                await self._venue.book_ticker(one) for one in symbols if self._admits(WEIGHT_QUOTE)
-            ]
-        if not self._admits(WEIGHT_QUOTES):
-            return ()
+    async def _quotes(
+        self, symbols: list[str], failures: list[VenueReadError]
+    ) -> list[BookTickerRow]:
+        venue = self._venue
+        is_cheap = len(symbols) * WEIGHT_QUOTE <= WEIGHT_QUOTES
+        if is_cheap:
+            found = await self._each(symbols, WEIGHT_QUOTE, venue.book_ticker, failures)
+        else:
+            found = await self._all(WEIGHT_QUOTES, venue.book_tickers, failures)
         wanted = frozenset(symbols)
-        return [row for row in await self._venue.book_tickers() if row.symbol in wanted]
+        return [row for row in found if row.symbol in wanted]
 
-    async def _marks(self, symbols: list[str]) -> Iterable[PremiumIndex]:
-        if len(symbols) * WEIGHT_MARK <= WEIGHT_MARKS:
-            return [
-                await self._venue.premium_index(one) for one in symbols if self._admits(WEIGHT_MARK)
-            ]
-        if not self._admits(WEIGHT_MARKS):
-            return ()
+    async def _marks(
+        self, symbols: list[str], failures: list[VenueReadError]
+    ) -> list[PremiumIndex]:
+        venue = self._venue
+        is_cheap = len(symbols) * WEIGHT_MARK <= WEIGHT_MARKS
+        if is_cheap:
+            found = await self._each(symbols, WEIGHT_MARK, venue.premium_index, failures)
+        else:
+            found = await self._all(WEIGHT_MARKS, venue.premium_indexes, failures)
         wanted = frozenset(symbols)
-        return [row for row in await self._venue.premium_indexes() if row.symbol in wanted]
+        return [row for row in found if row.symbol in wanted]
+
+    async def _each(
+        self,
+        symbols: list[str],
+        weight: int,
+        ask: Callable[[str], Awaitable[R]],
+        failures: list[VenueReadError],
+    ) -> list[R]:
+        """Ask for each symbol by itself: one that the venue refuses costs no other its answer."""
+        found: list[R] = []
+        for symbol in symbols:
+            if not self._admits(weight):
+                continue
+            try:
+                found.append(await ask(symbol))
+            except VenueReadError as error:
+                failures.append(error)
+        return found
+
+    async def _all(
+        self, weight: int, ask: Callable[[], Awaitable[list[R]]], failures: list[VenueReadError]
+    ) -> list[R]:
+        try:
+            return await ask() if self._admits(weight) else []
+        except VenueReadError as error:
+            failures.append(error)
+            return []

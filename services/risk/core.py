@@ -20,6 +20,11 @@ from services.risk.facts import Facts, is_figure, is_number
 from services.risk.sizing import reference_price, size
 from services.risk.slippage import predicted_bps
 
+#: An older word of the feed counts again after so long without a newer one: its clock was set.
+HEALTH_REIGN_NS = 5_000_000_000
+#: What a feed said of a symbol that it does not name any more is forgotten after so long.
+HEALTH_KEPT_NS = 600_000_000_000
+
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why an intent may not go on, and everything that was found."""
@@ -89,6 +94,18 @@ def _order(intent: Intent, quantity: Decimal) -> OrderRequest:
     )
 
 
+class Vouched(msgspec.Struct, frozen=True):
+    """What a feed said of a symbol: as of which market time, and when we heard it."""
+
+    health: SymbolHealth
+    event_ns: int
+    heard_ns: int
+
+    def is_over(self, now_ns: int) -> bool:
+        """Whether it was said so long ago that it is worth nothing, not even a look."""
+        return now_ns - self.heard_ns > HEALTH_KEPT_NS
+
+
 class Board:
     """The newest of everything, by event time; what is older or impossible changes nothing."""
 
@@ -97,8 +114,7 @@ class Board:
         self.marks: dict[str, Mark] = {}
         self.account: AccountState | None = None
         self.account_heard_ns = 0
-        self.health: dict[str, SymbolHealth] = {}
-        self.health_heard_ns: int | None = None
+        self.health: dict[str, Vouched] = {}
         self._approved: dict[str, int] = {}
 
     def hear_quote(self, quote: Quote) -> bool:
@@ -130,9 +146,21 @@ class Board:
         return True
 
     def hear_health(self, health: MarketHealth, heard_ns: int) -> bool:
-        """Take what the feed says of itself; what it does not name any more is not known."""
-        self.health = {one.symbol: one for one in health.symbols}
-        self.health_heard_ns = heard_ns
+        """Take what a feed says of its symbols; each symbol's newest word counts.
+
+        Feeds of other symbols may speak as well. A feed that slept may say on waking what is long
+        over: older than the last word, it counts only once that one has gone unrepeated for long.
+        """
+        for one in health.symbols:
+            known = self.health.get(one.symbol)
+            if (
+                known is None
+                or health.ts_event_ns >= known.event_ns
+                or heard_ns - known.heard_ns > HEALTH_REIGN_NS
+            ):
+                self.health[one.symbol] = Vouched(one, health.ts_event_ns, heard_ns)
+        for symbol in [name for name, one in self.health.items() if one.is_over(heard_ns)]:
+            del self.health[symbol]
         return True
 
     def remember(self, approved: ApprovalBody) -> None:
@@ -153,15 +181,15 @@ class Board:
         """
         self._approved = {name: ns for name, ns in self._approved.items() if ns > now_ns}
         silence_ns = heard_now_ns - self.account_heard_ns
-        health_ns = self.health_heard_ns
+        vouched = self.health.get(symbol)
         return Facts(
             quote=self.quotes.get(symbol),
             marks=dict(self.marks),
             account=self.account,
             account_silence_ms=None if self.account is None else silence_ns // 1_000_000,
-            health=self.health.get(symbol),
+            health=None if vouched is None else vouched.health,
             health_silence_ms=None
-            if health_ns is None
-            else (heard_now_ns - health_ns) // 1_000_000,
+            if vouched is None
+            else (heard_now_ns - vouched.heard_ns) // 1_000_000,
             symbols_approved=frozenset(self._approved),
         )

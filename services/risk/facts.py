@@ -20,7 +20,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         marks: the newest mark price of every symbol that has one.
         account_silence_ms: wall time since ``account`` was heard.
         health: what the feed says of the symbol: how old its data is, and whether it trades.
-        health_silence_ms: wall time since the feed said anything of itself.
+        health_silence_ms: wall time since the feed said that.
         symbols_approved: symbols with an approved entry that may still be executed.
     """
 

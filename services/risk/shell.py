@@ -214,9 +214,9 @@ class RiskShell:
                 None if account is None else (monotonic_ns() - board.account_heard_ns) // NS_PER_MS
             ),
             "symbols_refused": {
-                symbol: one.refusal or "its data is stale"
+                symbol: one.health.refusal or "its data is stale"
                 for symbol, one in board.health.items()
-                if one.refusal or one.is_stale
+                if one.health.refusal or one.health.is_stale
             },
             "trading_state": None if account is None else account.trading_state,
             "armed": None if account is None else account.armed,

@@ -45,7 +45,7 @@ def test_minutes_begin_anew_after_the_stored_one_and_rest_tells_what_lies_betwee
     assert opens(core.on_kline(kline(5))) == [START_NS + 5 * MINUTE]
     stored = bar(START_NS + 2 * MINUTE, MINUTE)
     assert list(core.begin_anew(SYMBOL, "1m", {"1m": stored}, is_live=True)) == []
-    (asked,) = core.on_time([(SYMBOL, "1m")], START_NS + 6 * MINUTE + SECOND)
+    (asked,) = core.on_time([(SYMBOL, "1m")], START_NS + 6 * MINUTE + 2 * SECOND)
     assert asked == AskKlines(SYMBOL, "1m", START_NS + 3 * MINUTE, START_NS + 6 * MINUTE)
     listed = [bar(START_NS + n * MINUTE, MINUTE) for n in (3, 4, 5)]
     answer = KlinesAnswer(SYMBOL, "1m", asked.start_ns, asked.end_ns, listed, True)

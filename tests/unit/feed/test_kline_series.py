@@ -2,11 +2,15 @@
 
 from decimal import Decimal
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.messages.market import CandleOrigin
 from services.feed.bars import Bar
+from services.feed.config import FeedConfig
+from services.feed.event_times import EventTimes
 from services.feed.events import KlineBody, KlineEvent
 from services.feed.kline_series import AskKlines, KlinesAnswer, KlineSeries
 from services.feed.trade_series import CandleReady
@@ -157,15 +161,51 @@ def test_a_bar_that_is_overdue_is_asked_for():
     assert numbers(series.on_answer(answer(ask, [1]))) == [1]
 
 
-def test_after_a_reconnect_missed_bars_are_asked_for_at_once():
+def test_after_a_reconnect_missed_bars_are_asked_for_at_once_but_for_one_that_just_ended():
     series = new_series()
     series.on_kline(kline(0))
     series.on_disconnected()
     assert series.on_time(open_of(9)) == []
     series.on_connected()
     (ask,) = series.on_time(open_of(4) + 1)
-    assert (ask.start_ns, ask.end_ns) == (open_of(1), open_of(4))
-    assert numbers(series.on_answer(answer(ask, range(1, 4)))) == [1, 2, 3]
+    assert (ask.start_ns, ask.end_ns) == (open_of(1), open_of(3))
+    assert numbers(series.on_answer(answer(ask, range(1, 3)))) == [1, 2]
+    assert series.on_time(open_of(4) + 1_999_999_999) == []
+    (ask,) = series.on_time(open_of(4) + 2_000_000_000)
+    assert (ask.start_ns, ask.end_ns) == (open_of(3), open_of(4))
+    assert numbers(series.on_answer(answer(ask, [3]))) == [3]
+
+
+@pytest.mark.parametrize("is_restart", [True, False])
+@pytest.mark.parametrize("skew_ms", [-400, 0, 400, 4_900])
+def test_no_bar_that_rest_tells_unfinished_is_published_whenever_we_connect(skew_ms, is_restart):
+    """Our clock is off, and REST tells a bar whole only a while after it has ended."""
+    config = FeedConfig()
+    lag_ns = 500_000_000
+    for offset_ms in range(-3_000, 3_001, 50):
+        times = EventTimes(config.ahead_ms_max, config.behind_ms_max)
+        overdue_ns = config.kline_overdue_ms * 1_000_000
+        series = KlineSeries(
+            "BTCUSDT", "1m", MINUTE, overdue_ns=overdue_ns, warmup_bars=0 if is_restart else 3
+        )
+        if is_restart:
+            series.resume(rest_bar(7))
+        series.on_connected()
+        published = []
+        for tenth in range(100):
+            venue_ns = open_of(10) + offset_ms * 1_000_000 + tenth * 100_000_000
+            told_ms = venue_ns // 1_000_000_000 * 1_000  # marks come once a second
+            own_ns = venue_ns + skew_ms * 1_000_000
+            times.judge(told_ms, own_ns // 1_000_000)
+            for ask in series.on_time(times.candle_ns(own_ns, config.candle_lead_ms)):
+                whole = [n for n in range(20) if open_of(n + 1) + lag_ns <= venue_ns]
+                half = msgspec.structs.replace(rest_bar(len(whole)), volume=Decimal("0.5"))
+                told = answer(ask, whole)
+                if ask.start_ns <= half.open_ns < ask.end_ns:
+                    told = msgspec.structs.replace(told, bars=[*told.bars, half])
+                published += bars(series.on_answer(told))
+        assert {bar.volume for bar in published} == {1}, offset_ms
+        assert published[-1].close_ns >= open_of(10)
 
 
 def test_bars_that_close_during_a_question_wait_for_its_answer():
@@ -187,7 +227,7 @@ def test_a_gap_that_rest_cannot_reach_is_given_up_and_counted():
 
 def test_warm_up_fetches_the_bars_before_the_first():
     series = new_series(warmup_bars=3)
-    (ask,) = series.on_time(open_of(10) + 5)
+    (ask,) = series.on_time(open_of(10) + 2_000_000_000)
     assert (ask.start_ns, ask.end_ns) == (open_of(7), open_of(10))
     assert numbers(series.on_answer(answer(ask, [8, 9]))) == [8, 9]
     assert numbers(series.on_kline(kline(10))) == [10]
@@ -195,7 +235,7 @@ def test_warm_up_fetches_the_bars_before_the_first():
 
 def test_warm_up_at_a_venue_without_history_starts_with_the_first_live_bar():
     series = new_series(warmup_bars=3)
-    (ask,) = series.on_time(open_of(10) + 5)
+    (ask,) = series.on_time(open_of(10) + 2_000_000_000)
     assert series.on_answer(answer(ask, [], reaches_back=False)) == []
     assert numbers(series.on_kline(kline(10))) == [10]
 

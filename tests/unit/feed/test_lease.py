@@ -225,3 +225,18 @@ def test_whoever_sees_another_in_its_place_is_silent_and_leads_again_under_a_new
 def test_a_lease_too_short_for_its_renewals_is_refused(settings):
     with pytest.raises(ValidationError, match="room for two renewals"):
         FeedConfig(**settings)
+
+
+def test_a_record_that_claims_an_age_is_waited_out_as_the_longest_lease_there_can_be():
+    lease = Lease("me", LIMITS)
+    lease.on_seen(LeaseRecord(holder="gone", length_ms=10**12), 7, 0)
+    assert not isinstance(lease.next_step(59_999 * MS), Write)
+    assert isinstance(lease.next_step(60_000 * MS), Write)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"candle_lead_ms": 2_000}, {"kline_overdue_ms": 900}, {"quiet_ms_max": 10_000}]
+)
+def test_limits_that_defeat_one_another_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        FeedConfig(**wrong)

@@ -4,14 +4,17 @@ import random
 from decimal import Decimal
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from libs.common.runtime.venue_reader import VenueReadError
-from libs.common.venue.market_payloads import BookTickerRow, PremiumIndex, TradeRow
+from libs.common.venue.market_payloads import BookTickerRow, KlineRow, PremiumIndex, TradeRow
+from libs.common.venue.outcomes import Unknown
 from services.feed.backfill import Backfill
 from services.feed.config import FeedConfig
 from services.feed.core import FeedCore, Limits
 from services.feed.inbox import Inbox, RestTime
+from services.feed.kline_series import AskKlines
 from services.feed.plan import plan_sockets
 from services.feed.rest_fallback import RestFallback
 from services.feed.trade_series import AskTrades
@@ -120,6 +123,62 @@ async def test_standing_in_leaves_half_of_the_weight_to_what_is_missing():
     assert world.fallback.rounds == 20
     assert world.fallback.requests == 10
     assert not world.backfill.admits(1)
+
+
+@pytest.mark.parametrize("route", ["public", "market"])
+async def test_a_symbol_that_the_venue_refuses_costs_no_other_its_answer(route):
+    world = World(SYMBOLS[:2], ("public", "market"))
+    call = {"public": "book_ticker", "market": "premium_index"}[route]
+    answer_of = getattr(world.venue, call)
+
+    async def refuse(symbol):
+        if symbol == "S0USDT":
+            raise VenueReadError(call, Unknown("no such symbol"))
+        return await answer_of(symbol)
+
+    setattr(world.venue, call, refuse)
+    with pytest.raises(VenueReadError):
+        await world.fallback.look()
+    assert len(world.core.take_kept()) == 3
+    assert isinstance(world.inbox.take(), RestTime)
+
+
+async def test_an_answer_about_another_symbol_is_not_believed():
+    world = World(SYMBOLS[:1], ("public", "market"))
+    for call in ("book_ticker", "premium_index"):
+        answer_of = getattr(world.venue, call)
+        setattr(world.venue, call, lambda _, answer_of=answer_of: answer_of("OTHERUSDT"))
+    await world.fallback.look()
+    assert world.core.take_kept() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"high": Decimal("0.5")},
+        {"low": Decimal(0)},
+        {"volume": Decimal(-1)},
+        {"open_ms": 60_001},
+    ],
+)
+async def test_bars_of_rest_that_make_no_sense_are_not_taken(wrong):
+    world = World(SYMBOLS[:1], ())
+    one = Decimal(1)
+    row = KlineRow(
+        open_ms=60_000, open=one, high=one, low=one, close=one, volume=one, close_ms=119_999,
+        quote_volume=one, trades=1, taker_buy_volume=one, taker_buy_quote_volume=one,
+    )  # fmt: skip
+    told = [row, msgspec.structs.replace(row, open_ms=120_000), row]
+    world.venue.klines = lambda *_, **__: answer(told)
+    question = AskKlines("S0USDT", "1m", 60_000 * MS, 180_000 * MS)
+    assert len((await world.backfill.ask_klines(question)).bars) == 2
+    told[0] = msgspec.structs.replace(row, **wrong)
+    with pytest.raises(VenueReadError):
+        await world.backfill.ask_klines(question)
+
+
+async def answer(told):
+    return told[:2]
 
 
 def row(number, ms):
