@@ -42,6 +42,7 @@ from services.execution.state import State
 from services.paper_exchange.config import Settings
 from services.paper_exchange.demo_keys import DEMO_ACCOUNT_ID, DEMO_TRADE_KEY, DEMO_TRADE_SECRET
 from services.paper_exchange.shell import PaperExchange
+from sim.vouching import vouch_for
 
 ACCOUNT = "paper"
 TICK = Decimal("0.1")
@@ -176,6 +177,8 @@ class PnlWorld:
                 )
                 await self.bus.publish(subjects.mark(symbol), encode(mark))
                 await self.bus.publish(subjects.quote(symbol), encode(quote))
+            vouched = vouch_for(self.source.prices, self.clock.now_ns())
+            await self.bus.publish(subjects.MARKET_HEALTH, encode(vouched))
             report = ReconcileReport(
                 **self._envelope("reconciler"),
                 account=ACCOUNT,

@@ -68,7 +68,16 @@ class DayWorld:
         self.told = decode(payload, AccountState)
 
     async def verdict(self, side: Side = Side.BUY) -> tuple[Reason | None, Verdict]:
-        """What risk says of a small entry, and of the day in particular."""
+        """What risk says of a small entry, and of the day in particular.
+
+        A risk that has just begun has not heard yet that the symbol trades.
+        """
+        while True:
+            reason, verdicts = await self._verdicts(side)
+            if not any(one.check == "symbol_trades" and not one.passed for one in verdicts):
+                return reason, next(one for one in verdicts if one.check == "day_loss")
+
+    async def _verdicts(self, side: Side) -> tuple[Reason | None, tuple[Verdict, ...]]:
         intent_id = await self.world.propose("alpha", "ETHUSDT", side, "0.010")
 
         async def look() -> Any:
@@ -83,7 +92,7 @@ class DayWorld:
         else:
             assert found.refused is not None
             verdicts, reason = found.refused.verdicts, found.refused.reason
-        return reason, next(one for one in verdicts if one.check == "day_loss")
+        return reason, verdicts
 
     def day(self) -> PnlDay:
         """The day as execution tells it to risk."""
