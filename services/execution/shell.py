@@ -130,7 +130,10 @@ class Execution:
             settings,
         )
         self._vouched = Vouched(
-            self._arming, self._gaps.suspect, settings.reconciled_age_wall_ms_max
+            self._arming,
+            self._gaps.suspect,
+            self._figures.income.suspect_late_row,
+            settings.reconciled_age_wall_ms_max,
         )
         self._teller = self._make_teller()
         self._upkeep = self._make_upkeep()

@@ -6,7 +6,7 @@ what is under way, must not leave entries open for ever on the word of the last 
 
 from collections.abc import Callable
 
-from libs.common.messages.account import ReconcileReport
+from libs.common.messages.account import DiscrepancyKind, ReconcileReport
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns
 from services.execution.arming import Arming
 
@@ -17,10 +17,15 @@ class Vouched:
     """Passes and fails the check by the reports, and by their absence."""
 
     def __init__(
-        self, arming: Arming, suspect: Callable[[str], None], age_wall_ms_max: int
+        self,
+        arming: Arming,
+        suspect: Callable[[str], None],
+        suspect_late_row: Callable[[], None],
+        age_wall_ms_max: int,
     ) -> None:
         self._arming = arming
         self._suspect = suspect
+        self._suspect_late_row = suspect_late_row
         self._age_wall_ms_max = age_wall_ms_max
         self._clean_at_ns = 0
 
@@ -34,6 +39,8 @@ class Vouched:
                 self._arming.passed(CHECK)
             return
         self._suspect(f"{len(waited_for)} discrepancies in cycle {report.cycle}")
+        if any(item.kind is DiscrepancyKind.MISSED_INCOME for item in waited_for):
+            self._suspect_late_row()
         if confirmed:
             found = ", ".join(f"{item.kind} {item.subject}" for item in confirmed)
             self._arming.failed(CHECK, found)

@@ -22,7 +22,11 @@ class Desk:
     def __init__(self):
         self.arming = Arming()
         self.suspected = []
-        self.vouched = Vouched(self.arming, self.suspected.append, AGE_MS_MAX)
+        self.rows_missed = 0
+        self.vouched = Vouched(self.arming, self.suspected.append, self.miss_row, AGE_MS_MAX)
+
+    def miss_row(self):
+        self.rows_missed += 1
 
     @property
     def is_passed(self):
@@ -84,3 +88,11 @@ def test_what_differs_is_told_as_the_reason_however_long_it_lasts(now):
     assert not desk.is_passed
     assert "PHANTOM_POSITION BTCUSDT" in " ".join(desk.arming.unarmed)
     assert desk.suspected
+
+
+def test_a_row_of_income_that_we_have_not_is_read_further_back_for(now):
+    desk = Desk()
+    desk.hear(DiscrepancyKind.INCOME_DRIFT)
+    assert desk.rows_missed == 0
+    desk.hear(DiscrepancyKind.MISSED_INCOME)
+    assert desk.rows_missed == 1
