@@ -177,8 +177,8 @@ class PnlWorld:
                 )
                 await self.bus.publish(subjects.mark(symbol), encode(mark))
                 await self.bus.publish(subjects.quote(symbol), encode(quote))
-            vouching = vouch_for(self.source.prices, self.clock.now_ns())
-            await self.bus.publish(subjects.MARKET_HEALTH, encode(vouching))
+            vouched = vouch_for(self.source.prices, self.clock.now_ns())
+            await self.bus.publish(subjects.MARKET_HEALTH, encode(vouched))
             report = ReconcileReport(
                 **self._envelope("reconciler"),
                 account=ACCOUNT,

@@ -44,6 +44,8 @@ class ExecutionConfig(ServiceConfig):
         fill_wait_ms: what tells of a fill (an answer, or one half of the stream's two words) is
             believed for so long before what is missing is read by REST.
         order_silence_ms_max: an open order of which nothing was heard for so long is asked after.
+        reconciled_age_wall_ms_max: without a clean comparison for so long nothing is entered; three
+            times the reconciler's period by default.
         figures_window_ms: orders and round trips that ended within it count for the figures of
             strategies (30 days by default), the newest 1,000 at most.
         income_interval_ms: the list of income is read this often, and after each word of it.
@@ -95,6 +97,7 @@ class ExecutionConfig(ServiceConfig):
     account_age_ms_max: int = Field(10_000, ge=100)
     account_refresh_ms: int = Field(5_000, ge=100)
     positions_interval_ms: int = Field(900_000, ge=1_000)
+    reconciled_age_wall_ms_max: int = Field(2_700_000, ge=1_000)
     figures_window_ms: int = Field(2_592_000_000, ge=60_000)
     income_interval_ms: int = Field(900_000, ge=1_000)
     settings_retry_ms: int = Field(10_000, ge=1_000)

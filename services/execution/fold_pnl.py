@@ -14,7 +14,7 @@ from libs.common.messages.income_events import IncomeReceived
 from libs.common.messages.journal import FillReceived
 from libs.common.model.ids import is_ours
 from libs.common.model.money import ZERO
-from libs.common.model.pnl import NS_PER_DAY, kind_of_income, utc_day
+from libs.common.model.pnl import NS_PER_DAY, NS_PER_QUARTER, kind_of_income, utc_day
 from services.execution.forced import forced_kind
 from services.execution.round_trips import Entry, MeasuredOrder, TripFill, slippage_bps
 from services.execution.state import PROTECTION, Opening, OrderState, State, UnclaimedPnl
@@ -23,6 +23,9 @@ from services.execution.state import PROTECTION, Opening, OrderState, State, Unc
 BY_HAND = ""
 #: Income is remembered this long after the newest row, to know it again.
 INCOME_REMEMBERED_NS = 2 * NS_PER_DAY
+#: No more rows than so many, but for those of one millisecond: hourly funding of 300 symbols for
+#: two days, and some. What is forgotten sooner counts as folded, as all that is older.
+INCOMES_REMEMBERED_MAX = 20_000
 #: Changes of a symbol's holder that are remembered, for income that is learned of late.
 OPENINGS_KEPT = 50
 
@@ -62,11 +65,11 @@ def book_income(state: State, event: IncomeReceived, now_ns: int) -> None:
     if has_income(state, event):
         return
     state.incomes[event.key] = event.ts_income_ns
-    state.income_at_ns = max(state.income_at_ns, min(event.ts_income_ns, now_ns))
-    oldest_ns = state.income_at_ns - INCOME_REMEMBERED_NS
-    for key, at_ns in list(state.incomes.items()):
-        if at_ns < oldest_ns:
-            del state.incomes[key]
+    newest_ns = max(state.income_at_ns, min(event.ts_income_ns, now_ns))
+    is_later = newest_ns // NS_PER_QUARTER > state.income_at_ns // NS_PER_QUARTER
+    state.income_at_ns = newest_ns
+    if is_later or len(state.incomes) > INCOMES_REMEMBERED_MAX:
+        _forget_incomes(state)
     holder = holder_of(state, event.symbol, event.ts_income_ns)
     row = state.pnl.row(_day(event.ts_income_ns, now_ns), event.symbol, holder)
     for one in (row, state.pnl.quarter(min(event.ts_income_ns, now_ns))):
@@ -76,8 +79,22 @@ def book_income(state: State, event: IncomeReceived, now_ns: int) -> None:
 
 def has_income(state: State, event: IncomeReceived) -> bool:
     """Whether the row was folded already; what is too old to be remembered counts as folded."""
-    is_old = event.ts_income_ns < state.income_at_ns - INCOME_REMEMBERED_NS
-    return is_old or event.key in state.incomes
+    return event.ts_income_ns < _oldest_income_ns(state) or event.key in state.incomes
+
+
+def _oldest_income_ns(state: State) -> int:
+    return max(state.income_floor_ns, state.income_at_ns - INCOME_REMEMBERED_NS)
+
+
+def _forget_incomes(state: State) -> None:
+    """Drop what is too old, and of too many rows the oldest tenth."""
+    if len(state.incomes) > INCOMES_REMEMBERED_MAX:
+        surplus = len(state.incomes) - INCOMES_REMEMBERED_MAX * 9 // 10
+        state.income_floor_ns = max(state.income_floor_ns, sorted(state.incomes.values())[surplus])
+    oldest_ns = _oldest_income_ns(state)
+    for key, at_ns in list(state.incomes.items()):
+        if at_ns < oldest_ns:
+            del state.incomes[key]
 
 
 def hold(state: State, symbol: str, strategy_id: str, at_ns: int, venue_order_id: int = 0) -> None:

@@ -27,6 +27,8 @@ WITHOUT_INCOME = frozenset({"ORDER", "MARGIN_TRANSFER", "MARGIN_TYPE_CHANGE", "W
 ROWS_PER_PAGE = 1_000
 #: Every read begins this long before the newest row known, for rows that were booked late.
 OVERLAP_MS = 600_000
+#: So far back where the reconciler names a row that we have not: its own window, by default.
+OVERLAP_OF_MISSED_MS = 6 * 3_600_000
 #: A row that was announced is asked for so often, after waits that double from the first; so are
 #: the waits between reads that fail, for without any the day is not known.
 ATTEMPTS_MAX = 6
@@ -62,6 +64,7 @@ class IncomeDesk:
         self._read_until_ms = 0
         self._wanted_from_ms = 0
         self._attempts = self._failures = 0
+        self._is_row_missed = False
         self.is_read = False  # in this process's life, to the end: only then is the day known
 
     def hear(self, event: AccountUpdate) -> None:
@@ -73,6 +76,11 @@ class IncomeDesk:
     def suspect(self) -> None:
         """Words of the stream may have been missed: read at the next tick."""
         self._read_at_ns = 0
+
+    def suspect_late_row(self) -> None:
+        """The list has a row that we have not: it came later than every overlap."""
+        self._is_row_missed = True
+        self.suspect()
 
     async def read_if_due(self) -> None:
         """Read the list where a row was announced, and now and then in any case.
@@ -105,6 +113,8 @@ class IncomeDesk:
     async def _read(self, now_ns: int) -> int:
         """Journal what is news; returns the venue's time (ms) of the newest row of income."""
         start_ms = self._start_ms(now_ns)
+        if self._is_row_missed:
+            start_ms = min(start_ms, now_ns // NS_PER_MS - OVERLAP_OF_MISSED_MS)
         newest_ms = 0
         while True:
             page = await self._reads.income(start_ms=start_ms, limit=ROWS_PER_PAGE)
@@ -114,6 +124,7 @@ class IncomeDesk:
             last_ms = max((row.time_ms for row in page), default=start_ms)
             self._read_until_ms = max(self._read_until_ms, min(last_ms, now_ns // NS_PER_MS))
             if len(page) < ROWS_PER_PAGE or last_ms < start_ms:
+                self._is_row_missed = False
                 return newest_ms
             start_ms = last_ms if last_ms > start_ms else start_ms + 1
 

@@ -30,6 +30,8 @@ from services.execution.state import State
 
 log = get_logger(__name__)
 
+#: Repairs under way and waiting; what does not fit the next comparison asks for again.
+REPAIRS_WAITING_MAX = 100
 #: How client ids of conditional orders begin.
 ALGO_PREFIX = "pa-"
 
@@ -101,17 +103,26 @@ class RepairDesk:
         self._clock = clock
         self._spawn = spawn
         self._turn = asyncio.Lock()
+        self._waiting: set[tuple[str, str]] = set()
 
     def begin(self, command: Command) -> None:
-        """Set off what a command that is on record asks for."""
-        self._spawn(self._do(command), f"repair-{command.message_id}")
+        """Set off what a command that is on record asks for, unless the same is to be done anyway.
+
+        A comparison asks again while a slow repair lasts; repairs must not pile up behind it.
+        """
+        what = (command.verb, command.target)
+        if what not in self._waiting and len(self._waiting) < REPAIRS_WAITING_MAX:
+            self._waiting.add(what)
+            self._spawn(self._do(command), f"repair-{command.message_id}")
 
     async def _do(self, command: Command) -> None:
-        async with self._turn:
-            try:
+        try:
+            async with self._turn:
                 await self.repair(command)
-            except (BusError, VenueReadError) as error:
-                log.warning("repair not done", what=command.verb, error=str(error))
+        except (BusError, VenueReadError) as error:
+            log.warning("repair not done", what=command.verb, error=str(error))
+        finally:
+            self._waiting.discard((command.verb, command.target))
 
     async def repair(self, command: Command) -> None:
         """Do it.

@@ -56,6 +56,7 @@ from services.execution.user_stream import (
     read_order_update,
     read_stream_fill,
 )
+from services.execution.vouched import CHECK, Vouched
 
 log = get_logger(__name__)
 
@@ -127,6 +128,12 @@ class Execution:
             clock,
             context.common.symbols,
             settings,
+        )
+        self._vouched = Vouched(
+            self._arming,
+            self._gaps.suspect,
+            self._figures.income.suspect_late_row,
+            settings.reconciled_age_wall_ms_max,
         )
         self._teller = self._make_teller()
         self._upkeep = self._make_upkeep()
@@ -294,18 +301,8 @@ class Execution:
 
     async def _on_report(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         report = decode(payload, ReconcileReport)
-        if report.ts_event_ns < self._started_at_ns:
-            return
-        waited_for = [item for item in report.discrepancies if not item.is_tolerated]
-        confirmed = [item for item in waited_for if item.is_confirmed]
-        if not waited_for:
-            if not report.in_flight:  # while much is under way, what was passed stays so
-                self._arming.passed("reconciled")
-            return
-        self._gaps.suspect(f"{len(waited_for)} discrepancies in cycle {report.cycle}")
-        if confirmed:
-            found = ", ".join(f"{item.kind} {item.subject}" for item in confirmed)
-            self._arming.failed("reconciled", found)
+        if report.ts_event_ns >= self._started_at_ns:
+            self._vouched.hear(report)
 
     async def _on_command(self, delivery: Delivery) -> None:
         await self._commands.hear(delivery.subject, delivery.payload, delivery.stream_sequence)
@@ -334,7 +331,8 @@ class Execution:
 
     async def _ask_reconciler(self) -> None:
         while True:
-            if any(reason.startswith("reconciled") for reason in self._arming.unarmed):
+            self._vouched.notice_silence()
+            if self._arming.is_failing(CHECK):
                 try:
                     await self._request_reconciliation(ASKED_BY_ITSELF)
                 except BusUnavailable as error:

@@ -273,6 +273,7 @@ class State(msgspec.Struct, kw_only=True):
         trade_book: round trips and slippage, for the figures of strategies.
         incomes: rows of income folded lately, and when they were booked.
         income_at_ns: when the newest of them was booked.
+        income_floor_ns: what was booked before it counts as folded.
         operator_keys: Idempotency-Keys honoured, and when.
         kills: cancel-all and flatten under way, by key.
         kill_remains: what the last of them left behind; empty if it was complete.
@@ -312,6 +313,7 @@ class State(msgspec.Struct, kw_only=True):
     trade_book: TradeBook = msgspec.field(default_factory=TradeBook)
     incomes: dict[str, int] = {}
     income_at_ns: int = 0
+    income_floor_ns: int = 0
     operator_keys: dict[str, int] = {}
     kills: dict[str, PendingKill] = {}
     kill_remains: str = ""

@@ -25,7 +25,7 @@ from libs.common.model.money import ZERO, plain
 from libs.common.model.order import OrderStatus
 from services.reconciler.income import compare_income
 from services.reconciler.ledger import IncomeRow, RowKey
-from services.reconciler.sights import Sight, is_explained, sight_of, under_way
+from services.reconciler.sights import Sight, sight_of, under_way
 from services.reconciler.snapshots import (
     SettingsSeen,
     TradeSeen,
@@ -46,7 +46,11 @@ Key = tuple[DiscrepancyKind, str]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look found, and how much it looked at."""
+    """What one look found, and how much it looked at.
+
+    Attributes:
+        keys: what differs, as it has to be found again to be confirmed.
+    """
 
     discrepancies: tuple[Discrepancy, ...]
     positions_compared: int
@@ -56,11 +60,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     trades_compared: int = 0
     settings_compared: int = 0
     income_compared: int = 0
-
-    @property
-    def keys(self) -> frozenset[Sight]:
-        """What differs, as it has to be found again to be confirmed."""
-        return frozenset(map(sight_of, self.discrepancies))
+    keys: frozenset[Sight] = frozenset()
 
 
 def compare(
@@ -92,7 +92,7 @@ def compare(
     positions, positions_compared = _compare_positions(ours, theirs.positions)
     orders, orders_compared = _compare_orders(ours.orders, theirs.orders)
     balances, balances_compared = _compare_balance(ours, theirs, asset, balance_tolerance)
-    algos, algos_compared = _compare_algo_orders(ours.algo_orders, theirs.algo_orders)
+    algos, algos_compared = _compare_algo_orders(ours.algo_orders, theirs)
     trades, trades_compared = _compare_trades(
         ours.trades, theirs.trades, ours.ts_event_ns - fill_lag_ns
     )
@@ -111,15 +111,15 @@ def compare(
     )
     moving = under_way(ours.trades, theirs.trades, ours.ts_event_ns - event_lag_ns)
     found = (*positions, *orders, *algos, *trades, *naked, *balances, *settings, *income)
+    sights = [sight_of(one, moving) for one in found]
     return Comparison(
         discrepancies=tuple(
             msgspec.structs.replace(
-                one,
-                is_confirmed=one.kind in HARD_FACTS
-                or (sight_of(one) in seen_before and not is_explained(one, moving)),
+                one, is_confirmed=one.kind in HARD_FACTS or sight in seen_before
             )
-            for one in found
+            for one, sight in zip(found, sights, strict=True)
         ),
+        keys=frozenset(sight for sight in sights if sight is not None),
         positions_compared=positions_compared,
         orders_compared=orders_compared,
         balances_compared=balances_compared,
@@ -206,13 +206,14 @@ def _terms(quantity: Decimal, price: Decimal | None) -> str:
 
 
 def _compare_algo_orders(
-    ours: Iterable[AlgoOrderView], theirs: Iterable[VenueAlgoOrderSeen] | None
+    ours: Iterable[AlgoOrderView], theirs: VenueSnapshot
 ) -> tuple[list[Discrepancy], int]:
     """Conditional orders; one that is about to end, or has triggered, may be gone already."""
-    if theirs is None:
+    if theirs.algo_orders is None:
         return [], 0
     mine = {view.client_algo_id: view for view in ours}
-    yours = {order.client_algo_id: order for order in theirs}
+    yours = {order.client_algo_id: order for order in theirs.algo_orders}
+    staying = frozenset(name for name, view in mine.items() if not view.is_ending)
     found: list[Discrepancy] = []
     for client_algo_id, view in sorted(mine.items()):
         waits = view.status is AlgoStatus.WORKING and not view.is_ending
@@ -226,12 +227,25 @@ def _compare_algo_orders(
     for client_algo_id, order in sorted(yours.items()):
         if client_algo_id not in mine:
             text = f"{order.symbol} {order.side} {plain(order.quantity)}"
-            found.append(
-                _difference(
-                    DiscrepancyKind.ORPHAN_ALGO_ORDER, client_algo_id, ABSENT, text, order.symbol
-                )
-            )
+            kind = DiscrepancyKind.ORPHAN_ALGO_ORDER
+            orphan = _difference(kind, client_algo_id, ABSENT, text, order.symbol)
+            needed = _is_needed(order, theirs, staying)
+            found.append(msgspec.structs.replace(orphan, is_needed=needed))
     return found, len(mine.keys() | yours.keys())
+
+
+def _is_needed(order: VenueAlgoOrderSeen, theirs: VenueSnapshot, staying: frozenset[str]) -> bool:
+    """Whether a stop guards some of a position that the stops we count on do not."""
+    held = theirs.positions.get(order.symbol, ZERO)
+    guarded = sum(
+        (
+            other.covers(order.symbol, held)
+            for other in theirs.algo_orders or ()
+            if other.client_algo_id in staying
+        ),
+        ZERO,
+    )
+    return held != ZERO and order.covers(order.symbol, held) > ZERO and guarded < abs(held)
 
 
 def _compare_trades(

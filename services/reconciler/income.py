@@ -3,7 +3,7 @@
 The two are told by different ways and at different speed: only rows of some age are compared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from libs.common.messages.account import Discrepancy, DiscrepancyKind
@@ -12,6 +12,9 @@ from libs.common.model.pnl import TOLD_BY_FILLS
 from services.reconciler.ledger import IncomeRow, RowKey
 from services.reconciler.snapshots import IncomeSeen
 
+#: The venue books income at a time of its own, in whole seconds for some: by so much it may lie off
+#: the time that the trade tells.
+TIMES_APART_NS = 1_000_000_000
 #: Rows that one difference names.
 NAMED_MAX = 5
 
@@ -32,13 +35,12 @@ def compare_income(
     if theirs is None:
         return [], 0
     listed = {row.key: row for row in theirs.rows}
-    until_ns = min(until_ns, theirs.until_ns)
-    due = {
-        row.key
-        for rows in (ours.values(), theirs.rows)
-        for row in rows
-        if theirs.since_ns <= row.at_ns <= until_ns
-    }
+    due = _due(
+        ours,
+        theirs.rows,
+        theirs.since_ns + TIMES_APART_NS,
+        min(until_ns, theirs.until_ns - TIMES_APART_NS),
+    )
     found: dict[tuple[DiscrepancyKind, str, str, str], list[RowKey]] = {}
     for key in sorted(due):
         kind = _kind(ours.get(key), listed.get(key))
@@ -56,6 +58,18 @@ def compare_income(
         )
         for (kind, income_type, symbol, asset), keys in found.items()
     ], len(due)
+
+
+def _due(
+    ours: Mapping[RowKey, IncomeRow], rows: Iterable[IncomeRow], since_ns: int, until_ns: int
+) -> set[RowKey]:
+    """Rows between two times, by the word of either side and against the word of none."""
+    inside: set[RowKey] = set()
+    outside: set[RowKey] = set()
+    for told in (ours.values(), rows):
+        for row in told:
+            (inside if since_ns <= row.at_ns <= until_ns else outside).add(row.key)
+    return inside - outside
 
 
 def _kind(ours: IncomeRow | None, theirs: IncomeRow | None) -> DiscrepancyKind | None:

@@ -19,6 +19,7 @@ from libs.common.runtime.venue_client import VenueClient
 from services.reconciler.budget import WeightBudget
 from services.reconciler.config import ReconcilerConfig, StopRule
 from services.reconciler.core import Comparison, compare
+from services.reconciler.income import TIMES_APART_NS
 from services.reconciler.journal_ear import JournalEar
 from services.reconciler.ledger import Ledger
 from services.reconciler.sights import Sight
@@ -174,7 +175,9 @@ class PairDesk:
             return 0
         window_ns = self._settings.income_window_ms * NS_PER_MS
         agreed_ns = min(self._income_agreed_ns, ledger.news_ns or self._income_agreed_ns)
-        return max(ledger.since_ns, agreed_ns, self._clock.now_ns() - window_ns)
+        # What lies at either end of a list is not compared, so that lists have to overlap.
+        begin_ns = agreed_ns - 2 * TIMES_APART_NS
+        return max(ledger.since_ns, begin_ns, self._clock.now_ns() - window_ns)
 
     def _agree_on_income(
         self, comparison: Comparison, state: AccountState, read: IncomeSeen

@@ -59,6 +59,8 @@ CHOICES: dict[DiscrepancyKind, tuple[Policy, ...]] = {
     DiscrepancyKind.MISSED_INCOME: _NOT_REPAIRABLE,
     DiscrepancyKind.INCOME_DRIFT: _NOT_REPAIRABLE,
 }
+#: What only changes the trading state.
+_STATES = frozenset({Verb.HALT, Verb.REDUCE})
 _ORPHANS = frozenset({DiscrepancyKind.ORPHAN_ORDER, DiscrepancyKind.ORPHAN_ALGO_ORDER})
 
 
@@ -96,6 +98,38 @@ class Policies(Section):
         return policy
 
 
+class Asked:
+    """The tightening that was asked for, and for which difference.
+
+    It is asked for once while the same differs: a person who resumes has seen what does. A repair
+    is asked for until it is done.
+    """
+
+    def __init__(self) -> None:
+        self._names: frozenset[tuple[Verb, str]] = frozenset()
+
+    def news_of(self, wishes: Iterable["Wish"]) -> tuple["Wish", ...]:
+        """What has to be said of the wishes of a comparison."""
+        return tuple(
+            wish
+            for wish in wishes
+            if wish.verb not in _STATES or not self._names.issuperset(wish.names)
+        )
+
+    def remember(
+        self, said: Iterable["Wish"], found: Iterable[Discrepancy], *, in_flight: int
+    ) -> None:
+        """Remember what was said now and before, as long as it differs.
+
+        Args:
+            in_flight: how much was in doubt; what is not seen among it may differ as before.
+        """
+        differs = {_name_of(one) for one in found}
+        kept = {one for one in self._names if in_flight or one[1] in differs}
+        news = {name for wish in said if wish.verb in _STATES for name in wish.names}
+        self._names = frozenset(kept | news)
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """A command to ask for."""
 
@@ -105,22 +139,32 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     subjects: tuple[str, ...] = ()
 
     @property
+    def names(self) -> frozenset[tuple[Verb, str]]:
+        """What is wished, apart by the difference it is wished for."""
+        return frozenset((self.verb, subject) for subject in self.subjects)
+
+    @property
     def text(self) -> str:
         """The wish in one word, or two."""
         return f"{self.verb} {self.target}".rstrip()
 
 
 def policy_of(policies: Policies, found: Discrepancy) -> Policy:
-    """The policy that holds for one difference: what others have open is only reported."""
+    """The policy that holds for one difference.
+
+    What others have open is only reported, and so is a stop that alone guards a position.
+    """
     policy = policies.of(found.kind)
     is_foreign = found.kind in _ORPHANS and not is_derived_id(found.subject)
-    return Policy.REPORT if is_foreign and policy is Policy.REPAIR else policy
+    is_left = is_foreign or found.is_needed
+    return Policy.REPORT if is_left and policy is Policy.REPAIR else policy
 
 
 def is_tolerated(policies: Policies, found: Discrepancy) -> bool:
     """Whether a difference is none that trading must wait for, since it is only to be reported.
 
-    Others' orders are theirs to end; and neither the journal nor the venue's list can be changed.
+    Others' orders are theirs to end, a stop that is needed ends with its position; and neither the
+    journal nor the venue's list can be changed.
     """
     is_endless = found.kind in _ORPHANS or found.kind is DiscrepancyKind.INCOME_DRIFT
     return is_endless and policy_of(policies, found) is Policy.REPORT
@@ -174,8 +218,12 @@ def _wish(verb: Verb, found: list[Discrepancy], target: str = "") -> Wish:
         verb=verb,
         target=target,
         reason=_reason(found),
-        subjects=tuple(f"{one.kind} {one.subject}" for one in found),
+        subjects=tuple(map(_name_of, found)),
     )
+
+
+def _name_of(found: Discrepancy) -> str:
+    return f"{found.kind} {found.subject}"
 
 
 def _reason(found: Iterable[Discrepancy]) -> str:

@@ -16,7 +16,6 @@ from libs.common.messages.account import (
     Command,
     Discrepancy,
     ReconcileReport,
-    Verb,
 )
 from libs.common.messages.codec import encode
 from libs.common.model.ids import digest
@@ -31,7 +30,7 @@ from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from services.reconciler.config import ReconcilerConfig
 from services.reconciler.core import Comparison, Key, confirmed
 from services.reconciler.pair import PairDesk, stood_still
-from services.reconciler.remedies import Wish, decide_remedies, is_tolerated, policy_of
+from services.reconciler.remedies import Asked, Wish, decide_remedies, is_tolerated, policy_of
 from services.reconciler.shelf import Shelf
 from services.reconciler.venue_look import NARROW, ComparisonImpossible, WeightSpent, scope_of
 
@@ -70,7 +69,7 @@ class Reconciler:
         self._owed = NARROW
         self._put_off = False  # a person asked, and there was no weight left
         self._previous: frozenset[Key] = frozenset()
-        self._asked_for: frozenset[Wish] = frozenset()
+        self._remedies = Asked()
         self._same_again = 0
         self._begun = self._reported_begun = 0
         self._last: ReconcileReport | None = None
@@ -306,15 +305,9 @@ class Reconciler:
         )
 
     async def _ask_for(self, wishes: tuple[Wish, ...], report: ReconcileReport) -> None:
-        """Ask execution for the remedies: for a repair until it is done, for a halt only once.
-
-        A person who resumes has seen what differs.
-        """
-        known = {(wish.verb, wish.subjects) for wish in self._asked_for}
-        for number, wish in enumerate(wishes):
-            is_state = wish.verb in (Verb.HALT, Verb.REDUCE)
-            if is_state and (wish.verb, wish.subjects) in known:
-                continue
+        """Ask execution for the remedies: for a repair until it is done, for a halt only once."""
+        news = self._remedies.news_of(wishes)
+        for number, wish in enumerate(news):
             message_id = f"{wish.verb}-{number}-{report.message_id}"
             command = Command(
                 message_id=message_id,
@@ -333,7 +326,7 @@ class Reconciler:
                 subjects.command(self._account, wish.verb), encode(command), message_id=message_id
             )
             log.error("remedy asked for", what=wish.text, reason=wish.reason)
-        self._asked_for = frozenset(wishes)
+        self._remedies.remember(news, report.discrepancies, in_flight=report.in_flight)
 
 
 def describe(discrepancies: tuple[Discrepancy, ...]) -> str:

@@ -2,7 +2,8 @@
 
 While an account trades, something is always on its way: two looks may each find a position that
 differs and yet nothing be wrong. It is the same drift only if the venue is ahead of us by the same
-amount; and what trades explain that were made a moment ago is not confirmed, but looked for again.
+amount, what trades explain that were made a moment ago left out; where they explain it all, it is
+not confirmed, but looked for again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,13 +27,15 @@ POSITION = "POSITION"
 Sight = tuple[str, str, str]
 
 
-def sight_of(found: Discrepancy) -> Sight:
-    """What has to be the same in two looks.
+def sight_of(found: Discrepancy, moving: Mapping[str, Decimal]) -> Sight | None:
+    """What has to be the same in two looks; ``None`` where trades under way explain it all.
 
-    The name of a position's difference changes with what is held; by how much it differs does not.
+    The name of a position's difference changes with what is held; by how much it differs does not,
+    but for what is under way, which is another amount in each look.
     """
     if found.kind in _POSITIONS:
-        return (POSITION, found.subject, plain(_gap(found)))
+        drift = _gap(found) - moving.get(found.subject, ZERO)
+        return (POSITION, found.subject, plain(drift)) if drift else None
     if found.kind is DiscrepancyKind.BALANCE_DRIFT:
         return (found.kind, found.subject, plain(_gap(found)))
     return (found.kind, found.subject, "")
@@ -60,9 +63,3 @@ def under_way(
                 signed = trade.quantity * Side(trade.side).sign
                 sums[symbol] = sums.get(symbol, ZERO) + signed
     return sums
-
-
-def is_explained(found: Discrepancy, moving: Mapping[str, Decimal]) -> bool:
-    """Whether trades under way are all that a position differs by."""
-    gap = _gap(found) if found.kind in _POSITIONS else ZERO
-    return gap != ZERO and moving.get(found.subject, ZERO) == gap

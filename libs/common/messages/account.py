@@ -232,6 +232,7 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         policy: what follows from it by the reconciler's configuration: report, adopt, repair...
         is_tolerated: trading need not wait for its end: the policy is only to report an order of
             others, or income that no repair could make equal.
+        is_needed: an order that alone guards what is held; no policy repairs it away.
     """
 
     kind: DiscrepancyKind
@@ -242,6 +243,7 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     symbol: str = ""
     policy: str = ""
     is_tolerated: bool = False
+    is_needed: bool = False
 
 
 class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -27,7 +27,6 @@ from services.risk.shell import RiskShell
 NS_PER_HOUR = 3_600 * 10**9
 INCOME_AWAY = {"endpoint": "GET /fapi/v1/income", "effect": "http_503_internal"}
 LIMIT = Decimal(50)
-NOT_YET_HEARD = (Reason.ACCOUNT_STALE, Reason.INPUT_STALE)
 
 
 class DayWorld:
@@ -69,13 +68,19 @@ class DayWorld:
         self.told = decode(payload, AccountState)
 
     async def verdict(self, side: Side = Side.BUY) -> tuple[Reason | None, Verdict]:
-        """What risk says of a small entry and of the day, once it has heard of the world."""
-        found = await self._verdict(side)
-        while found[0] in NOT_YET_HEARD:
-            found = await self._verdict(side)
-        return found
+        """What risk says of a small entry, and of the day in particular.
 
-    async def _verdict(self, side: Side) -> tuple[Reason | None, Verdict]:
+        A risk that has just begun has not heard yet of the account, nor that the symbol trades.
+        """
+        while True:
+            reason, verdicts = await self._verdicts(side)
+            is_deaf = reason is Reason.ACCOUNT_STALE or any(
+                one.check == "symbol_trades" and not one.passed for one in verdicts
+            )
+            if not is_deaf:
+                return reason, next(one for one in verdicts if one.check == "day_loss")
+
+    async def _verdicts(self, side: Side) -> tuple[Reason | None, tuple[Verdict, ...]]:
         intent_id = await self.world.propose("alpha", "ETHUSDT", side, "0.010")
 
         async def look() -> Any:
@@ -90,7 +95,7 @@ class DayWorld:
         else:
             assert found.refused is not None
             verdicts, reason = found.refused.verdicts, found.refused.reason
-        return reason, next(one for one in verdicts if one.check == "day_loss")
+        return reason, verdicts
 
     def day(self) -> PnlDay:
         """The day as execution tells it to risk."""

@@ -44,8 +44,11 @@ async def test_fills_hands_and_forced_closings_are_told_apart_and_add_up_to_the_
         assert "detail" not in told, told
 
     async def look() -> bool:
-        return {row["cause"] for row in await pages(world)} >= {
-            "fill", "manual", "adl", "liquidation", "transfer",
+        """The liquidation's fill and, later, what of it the insurance fund takes or makes good."""
+        told = {(row["cause"], row["quantity"] != "0") for row in await pages(world)}
+        return told >= {
+            ("fill", True), ("manual", True), ("adl", True), ("liquidation", True),
+            ("liquidation", False), ("transfer", False),
         }  # fmt: skip
 
     await world.until(look, "every cause to be told")

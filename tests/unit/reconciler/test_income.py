@@ -58,7 +58,7 @@ def ledger(*events):
 
 
 def look(events, rows, until_ns=NOW_NS, **arguments):
-    theirs = IncomeSeen(rows=rows_of(rows), since_ns=NOW_NS - DAY_NS, until_ns=NOW_NS)
+    theirs = IncomeSeen(rows=rows_of(rows), since_ns=NOW_NS - DAY_NS, until_ns=NOW_NS + S)
     found, compared = compare_income(ledger(*events).rows, theirs, until_ns=until_ns, **arguments)
     return [(one.kind, one.subject, one.ours, one.theirs) for one in found], compared
 
@@ -140,3 +140,21 @@ def test_whichever_row_is_lost_or_changed_is_found_and_no_other(rows, lost, chan
     changed = msgspec.structs.replace(theirs[lost], income=rows[lost] + change)
     drift, _ = look(events, [*theirs[:lost], changed, *theirs[lost + 1 :]])
     assert [one[0] for one in drift] == [KIND.INCOME_DRIFT]
+
+
+def test_a_list_that_tells_whole_seconds_differs_from_no_fill_at_either_end_of_the_window():
+    """The venue books income at a time of its own, which may lie up to a second off the trade's."""
+    begin_ns, end_ns = NOW_NS - DAY_NS + 300_000_000, NOW_NS - 200_000_000
+    fills, rows = [], []
+    for number, at_ns in enumerate((begin_ns, begin_ns + 400_000_000, end_ns, end_ns - S // 2)):
+        for booked_ns in (at_ns // S * S, -(-at_ns // S) * S):
+            name = 100 * number + (booked_ns > at_ns)
+            fills.append(fill(trade_id=name, commission="0", at_ns=at_ns))
+            rows.append(listed("REALIZED_PNL", "1.25", trade=str(name), at_ns=booked_ns))
+    heard = ledger(*fills).rows
+    read = [row for row in rows_of(rows) if begin_ns <= row.at_ns <= end_ns]
+    theirs = IncomeSeen(rows=tuple(read), since_ns=begin_ns, until_ns=end_ns)
+    assert compare_income(heard, theirs, until_ns=end_ns)[0] == []
+    told = {key: row for key, row in heard.items() if begin_ns <= row.at_ns <= end_ns}
+    whole = IncomeSeen(rows=rows_of(rows), since_ns=begin_ns, until_ns=end_ns)
+    assert compare_income(told, whole, until_ns=end_ns)[0] == []

@@ -103,3 +103,17 @@ def theirs(price="100", quantity="2"):
 def test_another_price_or_quantity_at_the_venue_is_a_change_of_the_order(mine, yours, is_changed):
     kinds = [one.kind for one in look(ours(**mine), theirs(**yours)).discrepancies]
     assert kinds == ([KIND.ORDER_CHANGED] if is_changed else [])
+
+
+def test_drift_is_confirmed_however_much_is_under_way_each_time():
+    """An account that always trades must not hide for ever what differs besides."""
+    first = (
+        state({"BTCUSDT": "1"}, trades=known(1)),
+        venue({"BTCUSDT": "2.5"}, trades={"BTCUSDT": (trade(1, "1"), trade(2, "1"))}),
+    )
+    second = (
+        state({"BTCUSDT": "2"}, trades=known(1, 2)),
+        venue({"BTCUSDT": "5.5"}, trades={"BTCUSDT": (trade(2, "1"), trade(3, "3"))}),
+    )
+    assert confirmed(first, second) == [KIND.SIZE_MISMATCH]
+    assert confirmed(second, first) == [KIND.SIZE_MISMATCH]
