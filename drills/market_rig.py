@@ -27,13 +27,15 @@ SPEED: Final = 20
 """Market seconds per wall second: a bar closes every three seconds."""
 SILENCE_MS: Final = 800
 """Wall time after which a silent socket is given up."""
-STREAM_AGE_MS: Final = 16_000
+STREAM_AGE_MS: Final = 10_000
 """Market time after which a quote or mark counts as stale."""
+STREAM_SILENCE_MS: Final = 5_000
+"""Market time after which one stream of a socket that speaks is taken for stalled."""
 SETTINGS: Final[Mapping[str, object]] = {
     "silence_ms_max": SILENCE_MS,
     "quiet_ms_max": 300,
-    "mark_silence_ms_max": 5_000,
-    "quote_silence_ms_max": 5_000,
+    "mark_silence_ms_max": STREAM_SILENCE_MS,
+    "quote_silence_ms_max": STREAM_SILENCE_MS,
     "quote_age_ms_max": STREAM_AGE_MS,
     "mark_age_ms_max": STREAM_AGE_MS,
     "backoff_first_ms": 50,
@@ -42,7 +44,7 @@ SETTINGS: Final[Mapping[str, object]] = {
     "backfill_wait_max_ms": 500,
     "health_interval_ms": 50,
 }
-AGE_SLACK_MS: Final = 500
+AGE_SLACK_MS: Final = 200
 """Wall time by which a told age may fall short of what is heard here: what was received waits for
 the broker to store a candle before it is said, and a message on its way counts there first."""
 PRICE_FACTOR_MAX: Final = Decimal("1.5")

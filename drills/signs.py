@@ -50,6 +50,11 @@ def bar_repeated(before: Status, now: Status) -> str:
     return _series_counter(before, now, "repeats")
 
 
+def bar_revised(before: Status, now: Status) -> str:
+    """A bar came again with other figures than were published."""
+    return _series_counter(before, now, "revised")
+
+
 def bar_missed(before: Status, now: Status) -> str:
     """A bar did not come, and REST is asked."""
     if (more := now["backfill"]["requests"] - before["backfill"]["requests"]) > 0:

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from drills.drill import Drill, Seen
-from drills.market_rig import SILENCE_MS, SPEED, STREAM_AGE_MS, MarketRig
+from drills.market_rig import SILENCE_MS, SPEED, STREAM_SILENCE_MS, MarketRig
 from drills.signs import (
     any_of,
     bar_missed,
     bar_repeated,
+    bar_revised,
     bar_stored,
     data_flows,
     refused_frame,
@@ -18,12 +19,19 @@ from drills.signs import (
     socket_down,
     stall_noticed,
 )
+from services.feed.binance_stream import WATCH_INTERVAL_S
+from services.paper_exchange.driver import CLOCK_FRAME_SECONDS
 
 MINUTE_MS: Final = 60_000
 BAR_MS: Final = MINUTE_MS / SPEED
 """Wall time of a bar."""
 AT_ONCE_MS: Final = 300
 """Wall time in which what is visible at once must be told: two services and a poll lie between."""
+STALL_MS: Final = (
+    STREAM_SILENCE_MS / SPEED + 2 * 1_000 * CLOCK_FRAME_SECONDS + 1_000 * WATCH_INTERVAL_S
+)
+"""Wall time in which a stalled stream must be seen: the silence it may keep, which is counted from
+one word of the venue's clock to another, and the watchdog's poll."""
 RECONNECT_MS: Final = 3_000
 """Wall time in which a new connection must have healed what an old one did."""
 FILL_MS: Final = 2 * BAR_MS
@@ -53,7 +61,7 @@ def _stalled(stream: str, socket: str) -> Drill:
         fault=f"silent stall of {stream}, its socket speaks",
         inject=_strike(rule),
         seen=stall_noticed(socket),
-        detect_ms_max=STREAM_AGE_MS / SPEED,
+        detect_ms_max=STALL_MS,
         healed=data_flows,
         heal_ms_max=RECONNECT_MS,
     )
@@ -169,6 +177,6 @@ STREAM_DRILLS: Final = (
         {"stream": "*@[!k]*", "effect": "reorder", "probability": 0.5, "seed": 3},
     ),
     _on_bar(
-        "bar corrected after its close", bar_repeated, effect="corrected_bar", delay_ms=500
+        "bar corrected after its close", bar_revised, effect="corrected_bar", delay_ms=500
     ),
 )  # fmt: skip

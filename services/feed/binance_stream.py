@@ -140,13 +140,19 @@ class MarketStream:
         self._connection = connection
         connection.watch = self._watch
         connection.proves_time = True
-        self._watch.begin(self._time_of(connection))
-        life_ns = self._settings.life_ms_max * NS_PER_MS
-        self._ends_ns = self._time_of(connection) + int(
-            life_ns * (1 - LIFE_JITTER * self._dice.random())
-        )
+        self._ends_ns = 0
+        self._begin_life(connection)
         STREAM_CONNECTED.labels(self.plan.name).set(1)
         log.info("market socket up", socket=self.plan.name, streams=len(self.plan.streams))
+
+    def _begin_life(self, connection: Connection) -> None:
+        """Count its life and its streams' silence from the first time that is known, not from 0."""
+        now_ns = self._time_of(connection)
+        if not now_ns:
+            return  # the paper venue answers a subscription before it says what time it is
+        self._watch.begin(now_ns)
+        life_ns = self._settings.life_ms_max * NS_PER_MS
+        self._ends_ns = now_ns + int(life_ns * (1 - LIFE_JITTER * self._dice.random()))
 
     async def _retire(self, connection: Connection | None) -> None:
         """Close what counted until now, and say so."""
@@ -194,6 +200,8 @@ class MarketStream:
             return ""
         if not connection.first_told_ns and self._is_paper:
             return ""
+        if not self._ends_ns:
+            self._begin_life(connection)
         if now_ns >= self._ends_ns:
             return "its day is nearly over"
         stalled = [] if connection.source_ended else self._watch.stalled()

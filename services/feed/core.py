@@ -5,7 +5,7 @@ symbol, until the shell takes them; trades and candles pass one by one.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -52,10 +52,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class _Ages:
     """Event time of the newest message of each kind of one symbol; 0 before the first."""
 
-    __slots__ = ("mark_ms", "quote_ms", "trade_ms")
+    __slots__ = ("is_quote_rest", "mark_ms", "quote_ms", "trade_ms")
 
     def __init__(self) -> None:
         self.quote_ms = self.mark_ms = self.trade_ms = 0
+        self.is_quote_rest = False
 
 
 class FeedCore:
@@ -91,12 +92,8 @@ class FeedCore:
     def _new_trades(self, symbol: str) -> TradeSeries:
         grace_ns = self._limits.candle_close_grace_ms * NS_PER_MS
         wait_ms = self._limits.trade_proof_wait_ms
-        return TradeSeries(
-            symbol,
-            self._built,
-            grace_ns,
-            proof_wait_ns=None if wait_ms is None else wait_ms * NS_PER_MS,
-        )
+        wait_ns = None if wait_ms is None else wait_ms * NS_PER_MS
+        return TradeSeries(symbol, self._built, grace_ns, proof_wait_ns=wait_ns)
 
     def _new_klines(self, symbol: str, interval: str) -> KlineSeries:
         return KlineSeries(
@@ -120,7 +117,8 @@ class FeedCore:
             return
         if has_replaced:
             self.conflated["quote"] += 1
-        self._ages[symbol].quote_ms = event_ms
+        ages = self._ages[symbol]
+        ages.quote_ms, ages.is_quote_rest = event_ms, is_rest
 
     def keep_mark(self, event: MarkEvent) -> None:
         """Keep a mark until it is taken; one that waits is replaced."""
@@ -176,7 +174,7 @@ class FeedCore:
     def on_late_kline(self, event: KlineEvent) -> Sequence[Effect]:
         """A bar came whose time is long over: it may be one we published, told differently."""
         series = self.klines.get((event.symbol, event.bar.interval))
-        return series.on_late_kline(event) if series is not None else ()
+        return () if series is None else series.on_late_kline(event)
 
     def on_kline(self, event: KlineEvent) -> Sequence[Effect]:
         """Take a bar of a kline stream; one nobody asked for, or closed too early, is refused."""
@@ -190,13 +188,20 @@ class FeedCore:
         return series.on_kline(event)
 
     def on_time(
-        self, streams: Iterable[tuple[str, str]], proven_ns: int, *, source_ended: bool = False
+        self,
+        streams: Iterable[tuple[str, str]],
+        proven_ns: int,
+        *,
+        newest_trades: Mapping[str, int] | None = None,
+        source_ended: bool = False,
     ) -> list[Effect]:
-        """A socket has told everything up to a market time, of these (symbol, kind) streams."""
-        effects: list[Effect] = []
+        """A socket has told these (symbol, kind) streams up to a time, and what is newest."""
+        newest, effects = newest_trades or {}, list[Effect]()
         for symbol, kind in streams:
             if kind == "trade":
-                effects += self.trades[symbol].on_time(proven_ns, source_ended=source_ended)
+                effects += self.trades[symbol].on_time(
+                    proven_ns, newest_id=newest.get(symbol, 0), source_ended=source_ended
+                )
             elif series := self.klines.get((symbol, kind)):
                 effects += series.on_time(proven_ns, source_ended=source_ended)
         return effects
@@ -354,13 +359,14 @@ class FeedCore:
             return {"last_open_ns": None, "last_close": None}
         return {"last_open_ns": bar.open_ns, "last_close": str(bar.close)}
 
-    def health(self, now_ns: int | None, *, is_connected: bool) -> tuple[SymbolHealth, ...]:
-        """Age of each symbol's data at a market time; ``None`` while that is not known."""
-        grave = set() if now_ns is None else set(self.grave_gaps(now_ns))
-        return tuple(
-            self._health(name, now_ns, is_whole=is_connected and name not in grave)
-            for name in self.symbols
-        )
+    def health(self, now_ns: int | None, *, down: Collection[str] = ()) -> tuple[SymbolHealth, ...]:
+        """Age of each symbol's data at a market time (``None``: not known).
+
+        ``down``: symbols of sockets that are down. They are stale, as is one whose newest quote
+        REST told: once a round is enough for exits, not for entries.
+        """
+        unfit = {*down} if now_ns is None else {*down, *self.grave_gaps(now_ns)}
+        return tuple(self._health(one, now_ns, is_whole=one not in unfit) for one in self.symbols)
 
     def _health(self, symbol: str, now_ns: int | None, *, is_whole: bool) -> SymbolHealth:
         ages = self._ages[symbol]
@@ -368,6 +374,7 @@ class FeedCore:
         mark = _age_ms(ages.mark_ms, now_ns)
         is_fresh = (
             is_whole
+            and not ages.is_quote_rest
             and quote is not None
             and mark is not None
             and quote <= self._limits.quote_age_ms_max

@@ -144,12 +144,16 @@ class ContractEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="c
 
 @final
 class ClockEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="simClock"):
-    """A grant of the paper venue: all its data up to ``now_ns`` was sent on this socket before."""
+    """A grant of the paper venue: its data up to ``now_ns`` was sent on this socket before.
+
+    ``newest_trades`` names each symbol's newest trade by then, so that one kept back shows.
+    """
 
     now_ns: int = field(name="n")
     speed: Decimal = field(name="v")
     limit_ns: int | None = field(name="l")
     source_ended: bool = field(name="z")
+    newest_trades: dict[str, int] = field(name="t")
 
 
 @final

@@ -122,6 +122,11 @@ class Publisher:
         self.withheld: dict[str, int] = {"quote": 0, "mark": 0, "trade": 0}
         self.proven: ProvenTime | None = None
 
+    @property
+    def newest_ns(self) -> int:
+        """Market time by whichever socket told it last: it goes on while another one is down."""
+        return max(self._market_time.newest_ns, 0 if self.proven is None else self.proven.now_ns)
+
     def speaks(self) -> bool:
         """Whether we lead, now, and have learned what was said before us."""
         return self._voice.holds and self._voice.term == self._term
@@ -264,7 +269,10 @@ class Publisher:
         clock = proof.clock
         await self._perform(
             self._core.on_time(
-                proof.plan.candle_streams, clock.now_ns, source_ended=clock.source_ended
+                proof.plan.candle_streams,
+                clock.now_ns,
+                newest_trades=clock.newest_trades,
+                source_ended=clock.source_ended,
             )
         )
         if proof.plan.name not in self._live:

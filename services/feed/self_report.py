@@ -121,7 +121,9 @@ class SelfReport:
         )
 
     def _symbols(self, now_ns: int | None) -> tuple[SymbolHealth, ...]:
-        ages = self._parts.core.health(now_ns, is_connected=self._is_connected)
+        streams = self._parts.streams
+        down = {symbol for one in streams if not one.is_up for symbol in one.plan.symbols}
+        ages = self._parts.core.health(now_ns, down=down)
         return self._parts.fitness.mark(ages, now_ns)
 
     @property
@@ -129,11 +131,17 @@ class SelfReport:
         return all(stream.is_up for stream in self._parts.streams)
 
     def _now_ns(self) -> int | None:
-        """Market time as the sockets prove it; a guess ahead would age data that is on its way."""
+        """Market time as the sockets prove it; a guess ahead would age data that is on its way.
+
+        While a socket is down all together prove nothing: then what the others told, so that what
+        they carry ages.
+        """
         if not isinstance(self._parts.context.clock, PaperClock):
             return self._parts.context.clock.now_ns()
         proven = self._parts.publisher.proven
-        return None if proven is None else proven.now_ns
+        if proven is None or self._is_connected:
+            return None if proven is None else proven.now_ns
+        return self._parts.publisher.newest_ns
 
     def _set_health(self) -> None:
         down = [stream.plan.name for stream in self._parts.streams if not stream.is_up]

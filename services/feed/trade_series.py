@@ -4,9 +4,10 @@ A trade may be missing after the socket was away, after a restart, and where ids
 without anything missing, so a jump is a question to REST, not a fact. The question starts at a
 trade we know: if the answer begins with that very trade, nothing can hide before it.
 
-A silent stream may be whole or stalled. The paper venue proves which, by its clock. Elsewhere a
-bar is released only once the next trade proves it (ids leave no room for another), or, where none
-comes, once REST was asked for what is newer and has told it.
+A silent stream may be whole or stalled. The paper venue tells which: its clock names the newest
+trade, and one that the stream kept back is asked for. Elsewhere a bar is released only once the
+next trade proves it (ids leave no room for another), or, where none comes, once REST was asked for
+what is newer and has told it.
 """
 
 from collections.abc import Sequence
@@ -64,6 +65,13 @@ class TradesAnswer(msgspec.Struct, frozen=True, gc=False):
         return self.first_id == self.asked_id
 
 
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """The paper venue's word on which trade was the newest at a time."""
+
+    newest_id: int
+    told_ns: int
+
+
 _CAUSE = "-t-"
 #: How often REST is asked again for what lies between its newest trade and our oldest. After that
 #: the ids between belong to rows that REST does not list, such as those of the insurance fund.
@@ -86,7 +94,7 @@ class TradeSeries:
 
     ``proof_wait_ns``: market time a bar waits for the next trade before REST is asked to prove it,
     by which REST may trail the stream, and between two such questions; ``None`` where the venue's
-    own clock proves it.
+    own clock proves it, by naming the newest trade.
 
     Attributes:
         unheard: trades that REST told and the stream, though subscribed, had not.
@@ -118,6 +126,8 @@ class TradeSeries:
         self._lag_questions = 0
         self._proven_ns = 0
         self._source_ended = False
+        self._claim: Claim | None = None
+        self._asked_claim: Claim | None = None
         self.gaps = Gaps()
 
     @property
@@ -172,6 +182,7 @@ class TradeSeries:
                 bars.forget()
         self._is_live = False
         self._stream_first_id = self._stream_last_id = None
+        self._claim = self._asked_claim = None
 
     def on_trade(self, event: TradeEvent) -> list[CandleReady | AskTrades]:
         """Count one trade of the stream."""
@@ -191,11 +202,9 @@ class TradeSeries:
             self._last_print_id = max(number, self._last_print_id or 0)
             for bars in self.bars.values():
                 bars.add(trade)
-        if self._proof_wait_ns is None:
-            candles = self.on_time(event.event_ms * NS_PER_MS)
-        else:  # ids prove what was matched before this trade, and nothing after it
-            self._proven_ns = max(self._proven_ns, event.trade_ms * NS_PER_MS)
-            candles = self._release() if self._is_due() else []
+        # Ids prove what was matched before this trade, and nothing after it.
+        self._proven_ns = max(self._proven_ns, event.trade_ms * NS_PER_MS)
+        candles = self._release() if self._is_due() else []
         return [*asks, *candles] if asks else candles
 
     def on_refused_trade(self) -> list[AskTrades]:
@@ -207,17 +216,47 @@ class TradeSeries:
         return self._ask()
 
     def on_time(
-        self, proven_ns: int, *, source_ended: bool = False
+        self, now_ns: int, *, newest_id: int = 0, source_ended: bool = False
     ) -> list[CandleReady | AskTrades]:
-        """The stream has told everything up to a market time; or, unproven, it is that late."""
+        """It is this late.
+
+        Where the venue's clock says so it names the newest trade by then, 0 for none: whether the
+        stream has told everything up to that time, too, shows by it.
+        """
         if self._proof_wait_ns is not None:
-            return self._on_unproven_time(proven_ns, self._proof_wait_ns)
-        self._proven_ns = max(self._proven_ns, proven_ns)
+            return self._on_unproven_time(now_ns, self._proof_wait_ns)
         self._source_ended = source_ended or self._source_ended
         for bars in self.bars.values():
             if bars.next_open_ns is None:
-                bars.start_after(proven_ns)
-        return self._release() if self._is_due() else []
+                bars.start_after(now_ns)
+        asks = self._take_claim(Claim(newest_id, now_ns))
+        return asks or (self._release() if self._is_due() else [])
+
+    def _take_claim(self, claim: Claim) -> list[CandleReady | AskTrades]:
+        """Believe the time if its trades are known; else ask for them, once a bar needs them."""
+        self._claim = claim
+        if not self._is_live or self.is_healing:
+            return []  # what is on its way shows how much of it is known
+        if self._stream_last_id is None and claim.newest_id:
+            # Nothing is known of what came before: bars begin after it.
+            self._stream_last_id = claim.newest_id
+            for bars in self.bars.values():
+                bars.restart_after(claim.told_ns)
+        self._settle(claim)
+        if self._proven_ns >= claim.told_ns:
+            return []
+        if not any(bars.is_due(claim.told_ns) for bars in self.bars.values()):
+            return []
+        assert self._stream_last_id is not None, "else the claim was settled"
+        self._asked_claim = claim
+        known = self._last_print_id
+        self._find_gap(self._stream_last_id if known is None else known)
+        return [*self._ask()]
+
+    def _settle(self, claim: Claim | None) -> None:
+        """Nothing is missing up to the time of a claim whose trade is known."""
+        if claim is not None and claim.newest_id <= (self._stream_last_id or 0):
+            self._proven_ns = max(self._proven_ns, claim.told_ns)
 
     def _on_unproven_time(self, now_ns: int, wait_ns: int) -> list[CandleReady | AskTrades]:
         self._now_ns = max(self._now_ns, now_ns)
@@ -245,9 +284,14 @@ class TradeSeries:
         self._take_prints(answer)
         newest = answer.asked_id if answer.last_id is None else answer.last_id
         first = self._stream_first_id
+        self._take_unheard(answer)
         if first is None:
             self._resume_id = newest
-            self._stream_last_id = newest if self._is_live else None
+        if self._is_live:
+            self._stream_last_id = max(newest, self._stream_last_id or newest)
+            self._settle(self._asked_claim)
+            self._settle(self._claim)
+        self._asked_claim = None
         is_short = first is not None and newest < first - 1 and answer.reaches_back
         if is_short and self._lag_questions < LAG_QUESTIONS_MAX:
             self._lag_questions += 1
@@ -272,6 +316,12 @@ class TradeSeries:
             self._last_print_id = max(answer.prints[-1].trade_id, self._last_print_id or 0)
             if self._proof_wait_ns is not None:
                 self._proven_ns = max(self._proven_ns, answer.prints[-1].trade_ns)
+
+    def _take_unheard(self, answer: TradesAnswer) -> None:
+        """Count what the venue's clock named and the stream had not told."""
+        claim, heard = self._asked_claim, self._stream_last_id
+        if claim is not None and heard is not None:
+            self.unheard += sum(heard < one.trade_id <= claim.newest_id for one in answer.prints)
 
     def _take_proof(self, answer: TradesAnswer) -> None:
         """Nothing is newer than what REST told, up to the question less what REST may trail."""

@@ -18,7 +18,9 @@ class FeedVenue:
         self.sockets: dict[web.WebSocketResponse, set[str]] = {}
         self.rest_answers_503 = False
         self.is_mute = False
+        self.tells_time_at_once = True
         self.hidden_trades: set[int] = set()
+        self.newest_trades: dict[str, int] = {}
         self.recent_max = 8
         self.rest_ms = 0
         self.refuses_streams = False
@@ -75,6 +77,7 @@ class FeedVenue:
                 "q": quantity, "X": "MARKET", "m": False, "st": 1,
             }  # fmt: skip
             await self.tell(f"{symbol.lower()}@trade", data)
+        self.newest_trades[symbol] = number
 
     async def quote(self, symbol: str, number: int, ms: int) -> None:
         """The best prices change."""
@@ -136,7 +139,7 @@ class FeedVenue:
     def _clock_text(self) -> str:
         data = {
             "e": "simClock", "E": self.now_ms, "n": self.now_ms * 1_000_000, "v": "60",
-            "l": self.now_ms * 1_000_000, "z": False,
+            "l": self.now_ms * 1_000_000, "z": False, "t": self.newest_trades,
         }  # fmt: skip
         return json.dumps({"stream": "!clock@sim", "data": data})
 
@@ -161,7 +164,8 @@ class FeedVenue:
                         continue
                     self.sockets[socket] |= set(asked["params"])
                     await socket.send_str(json.dumps({"result": None, "id": asked["id"]}))
-                    await socket.send_str(self._clock_text())
+                    if self.tells_time_at_once:
+                        await socket.send_str(self._clock_text())
         finally:
             self.sockets.pop(socket, None)
         return socket

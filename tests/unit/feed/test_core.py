@@ -11,6 +11,7 @@ from services.feed.events import (
     ClockEvent,
     MarkEvent,
     QuoteEvent,
+    RestQuote,
     TradeEvent,
     UnreadableError,
     read_frame,
@@ -55,15 +56,27 @@ def test_the_newest_quote_wins_and_every_one_is_accounted_for():
 
 def test_a_symbol_is_stale_until_quote_and_mark_are_fresh():
     core = new_core()
-    assert all(one.is_stale for one in core.health(10_000 * MS, is_connected=True))
+    assert all(one.is_stale for one in core.health(10_000 * MS))
     core.keep_quote(quote(1, 9_000))
     core.keep_mark(MarkEvent(9_500, "BTCUSDT", "1", "1"))
-    fresh, missing = core.health(10_000 * MS, is_connected=True)
+    fresh, missing = core.health(10_000 * MS)
     assert (fresh.is_stale, fresh.quote_age_ms, fresh.mark_age_ms) == (False, 1_000, 500)
     assert missing.is_stale
-    assert core.health(19_001 * MS, is_connected=True)[0].is_stale
-    assert core.health(10_000 * MS, is_connected=False)[0].is_stale
-    assert core.health(None, is_connected=True)[0].is_stale
+    assert core.health(19_001 * MS)[0].is_stale
+    assert core.health(10_000 * MS, down={"BTCUSDT"})[0].is_stale
+    assert not core.health(10_000 * MS, down={"ETHUSDT"})[0].is_stale
+    assert core.health(None)[0].is_stale
+
+
+def test_a_symbol_whose_quotes_come_from_rest_is_stale_until_its_stream_speaks():
+    core = new_core()
+    core.keep_mark(MarkEvent(9_500, "BTCUSDT", "1", "1"))
+    core.keep_quote(RestQuote(9_000, "BTCUSDT", 0, "1", "1", "2", "1"))
+    (told, _) = core.health(10_000 * MS)
+    assert (told.is_stale, told.quote_age_ms) == (True, 1_000)
+    core.keep_quote(quote(2, 9_001))
+    core.keep_quote(RestQuote(9_001, "BTCUSDT", 0, "1", "1", "2", "1"))
+    assert not core.health(10_000 * MS)[0].is_stale
 
 
 def test_candles_of_another_world_are_noticed():
@@ -95,7 +108,7 @@ def test_candles_of_another_world_are_noticed():
         KLINE_ABOVE_ITS_HIGH.replace(b'"h":"0.5"', b'"h":"2"').replace(b'"n":1', b'"n":-1'),
         b'{"data":{"e":"trade","E":"1","T":1,"s":"B","t":1,"p":"1","q":"1","m":true}}',
         KLINE_ABOVE_ITS_HIGH,
-        b'{"data":{"e":"simClock","n":1,"v":"0","l":null,"z":false}}',
+        b'{"data":{"e":"simClock","n":1,"v":"0","l":null,"z":false,"t":{}}}',
         b'{"stream":' * 2_000,
     ],
 )
@@ -111,7 +124,7 @@ def test_a_frame_of_the_venue_is_read_and_unknown_fields_are_ignored():
 
 
 def frame(now_ns, limit_ns=None, ended=False):
-    return ClockEvent(now_ns, Decimal(1), limit_ns, ended)
+    return ClockEvent(now_ns, Decimal(1), limit_ns, ended, {})
 
 
 def test_market_time_is_what_all_sockets_prove():

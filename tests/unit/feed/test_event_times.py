@@ -85,7 +85,7 @@ def test_an_old_time_is_honest_where_rest_tells_it():
 def test_a_fast_paper_venue_may_be_ahead_of_its_last_clock_frame():
     socket = SocketTime()
     assert socket.now_ms is None
-    socket.hear(ClockEvent(NOW_MS * MS, Decimal(240), None, False))
+    socket.hear(ClockEvent(NOW_MS * MS, Decimal(240), None, False, {}))
     assert (socket.now_ms, socket.speed) == (NOW_MS, 240)
     times = new_times()
     assert times.judge(NOW_MS + 60_000, NOW_MS, speed=socket.speed) == ""
