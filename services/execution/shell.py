@@ -129,12 +129,7 @@ class Execution:
             context.common.symbols,
             settings,
         )
-        self._vouched = Vouched(
-            self._arming,
-            self._gaps.suspect,
-            self._figures.income.suspect_late_row,
-            settings.reconciled_age_wall_ms_max,
-        )
+        self._vouched = self._make_vouched()
         self._teller = self._make_teller()
         self._upkeep = self._make_upkeep()
         self._approvals = ApprovalDesk(
@@ -170,6 +165,14 @@ class Execution:
             self._clock,
             self._common,
             self._settings,
+        )
+
+    def _make_vouched(self) -> Vouched:
+        return Vouched(
+            self._arming,
+            self._gaps.suspect,
+            self._figures.income.suspect_late_row,
+            self._settings.reconciled_age_wall_ms_max,
         )
 
     def _make_upkeep(self) -> Upkeep:

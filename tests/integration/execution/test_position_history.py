@@ -31,6 +31,15 @@ async def pages(world: "World", query: str = "") -> list[dict[str, Any]]:
         before = f"&before={page['next_before']}"
 
 
+async def are_all_told(world: "World") -> bool:
+    """Of a liquidation the fill and, later, what the insurance fund takes or makes good."""
+    told = {(row["cause"], row["quantity"] != "0") for row in await pages(world)}
+    return told >= {
+        ("fill", True), ("manual", True), ("adl", True), ("liquidation", True),
+        ("liquidation", False), ("transfer", False),
+    }  # fmt: skip
+
+
 async def test_fills_hands_and_forced_closings_are_told_apart_and_add_up_to_the_venues_income(
     world: "World",
 ) -> None:
@@ -43,15 +52,7 @@ async def test_fills_hands_and_forced_closings_are_told_apart_and_add_up_to_the_
         told = await world.sim("POST", "/sim/surprises", body)
         assert "detail" not in told, told
 
-    async def look() -> bool:
-        """The liquidation's fill and, later, what of it the insurance fund takes or makes good."""
-        told = {(row["cause"], row["quantity"] != "0") for row in await pages(world)}
-        return told >= {
-            ("fill", True), ("manual", True), ("adl", True), ("liquidation", True),
-            ("liquidation", False), ("transfer", False),
-        }  # fmt: skip
-
-    await world.until(look, "every cause to be told")
+    await world.until(lambda: are_all_told(world), "every cause to be told")
     changes = await pages(world)
     assert [row["journal_number"] for row in changes] == sorted(
         (row["journal_number"] for row in changes), reverse=True
