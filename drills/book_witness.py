@@ -27,8 +27,11 @@ class BookWitness:
         self._by_update: dict[int, tuple[Levels, Levels]] = {}
 
     def hear(self, text: str) -> None:
-        """Take one message of the stream."""
-        said = json.loads(text)["data"]
+        """Take one message of the stream; garbage, which drills throw at every socket, is none."""
+        try:
+            said = json.loads(text)["data"]
+        except ValueError:
+            return
         self._by_update[said["u"]] = _rows(said["b"]), _rows(said["a"])
         if len(self._by_update) > SNAPSHOTS_MAX:
             del self._by_update[next(iter(self._by_update))]

@@ -20,7 +20,6 @@ from services.feed.events import (
     RestQuote,
     TradeEvent,
 )
-from services.feed.gaps import Gaps
 from services.feed.intervals import VENUE_INTERVALS, interval_ns
 from services.feed.kline_series import AskKlines, KlinesAnswer, KlineSeries, Revised
 from services.feed.newest import Newest
@@ -50,7 +49,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Ages:
-    """Event time of the newest message of each kind of one symbol; 0 before the first."""
+    """Event time of the newest message of each kind that was said of a symbol; 0: none was."""
 
     __slots__ = ("is_quote_rest", "mark_ms", "quote_ms", "trade_ms")
 
@@ -117,8 +116,6 @@ class FeedCore:
             return
         if has_replaced:
             self.conflated["quote"] += 1
-        ages = self._ages[symbol]
-        ages.quote_ms, ages.is_quote_rest = event_ms, is_rest
 
     def keep_mark(self, event: MarkEvent) -> None:
         """Keep a mark until it is taken; one that waits is replaced."""
@@ -130,7 +127,6 @@ class FeedCore:
             return
         if has_replaced:
             self.conflated["mark"] += 1
-        self._ages[symbol].mark_ms = event_ms
 
     @property
     def has_kept(self) -> bool:
@@ -148,6 +144,14 @@ class FeedCore:
                 self._quotes.put_back(event.symbol, event)
             else:
                 self._marks.put_back(event.symbol, event)
+
+    def on_said(self, event: QuoteEvent | MarkEvent) -> None:
+        """It was published: what is only heard makes nobody's data younger."""
+        ages = self._ages[event.symbol]
+        if isinstance(event, QuoteEvent):
+            ages.quote_ms, ages.is_quote_rest = event.event_ms, type(event) is RestQuote
+        else:
+            ages.mark_ms = event.event_ms
 
     # -- one by one ------------------------------------------------------------------------------
 
@@ -342,14 +346,14 @@ class FeedCore:
                     "late": bars.late,
                     "duplicates": bars.duplicates,
                     "unheard": series.unheard,
-                    **_gap_counts(series.gaps),
+                    **series.gaps.report(),
                 }
         for (symbol, name), klines in self.klines.items():
             report[f"{symbol} {name}"] = {
                 **self._last(symbol, name),
                 "repeats": klines.repeats,
                 "revised": klines.revised,
-                **_gap_counts(klines.gaps),
+                **klines.gaps.report(),
             }
         return report
 
@@ -387,10 +391,6 @@ class FeedCore:
             trade_age_ms=_age_ms(ages.trade_ms, now_ns),
             is_stale=not is_fresh,
         )
-
-
-def _gap_counts(gaps: Gaps) -> dict[str, object]:
-    return {"gaps": gaps.found, "gaps_filled": gaps.filled, "gaps_lost": gaps.lost}
 
 
 def _age_ms(event_ms: int, now_ns: int | None) -> int | None:

@@ -26,6 +26,10 @@ class Gaps:
         self.open = 0
         self._lost_from_ns, self._lost_until_ns = from_ns, until_ns
 
+    def report(self) -> dict[str, object]:
+        """The counts, for people."""
+        return {"gaps": self.found, "gaps_filled": self.filled, "gaps_lost": self.lost}
+
     def is_grave(self, next_open_ns: int, limit_ns: int) -> bool:
         """Whether candles that are lost span more than a limit, and not as much was whole since.
 

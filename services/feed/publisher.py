@@ -335,20 +335,22 @@ class Publisher:
             self._core.refused[kind] += 1
             self._complain(Unreadable(f"venue.{kind}.{event.symbol}", b"", str(error)))
             return
-        await self._say(kind, subject, payload, is_rest=isinstance(event, RestQuote | RestMark))
+        if await self._say(kind, subject, payload):
+            self._core.from_rest[kind] += isinstance(event, RestQuote | RestMark)
+            self._core.on_said(event)
 
-    async def _say(self, kind: str, subject: str, payload: bytes, *, is_rest: bool = False) -> None:
+    async def _say(self, kind: str, subject: str, payload: bytes) -> bool:
         """Send to whoever listens; without a broker there is nobody, and it is counted."""
         if not self.speaks():  # encoding may have taken the last of our time
             self.withheld[kind] += 1
-            return
+            return False
         try:
             await self._bus.publish(subject, payload, new_trace_headers())
         except BusUnavailable:
             self.dropped[kind] += 1
-        else:
-            self._core.published[kind] += 1
-            self._core.from_rest[kind] += is_rest
+            return False
+        self._core.published[kind] += 1
+        return True
 
     async def _say_clock(self) -> None:
         """Pass on the time, once nothing that precedes it is left to say."""

@@ -335,31 +335,6 @@ async def test_unreadable_frames_are_counted_kept_and_survived(world):
     assert info.state.messages >= 5
 
 
-async def test_a_socket_that_hears_the_time_only_after_it_is_subscribed_is_not_replaced(world):
-    world.venue.tells_time_at_once = False
-    feed = await world.start_feed()
-    market = Market(world.venue)
-
-    async def knows_the_time():
-        await market.go_on(1)
-        return await world.has_candles(2)
-
-    await until(knows_the_time, "bars close")
-    assert [one["attempts"] for one in (await feed.status())["sockets"]] == [1, 1]
-
-
-async def test_bars_hold_the_trades_that_a_stalled_stream_kept_back(world):
-    feed = await world.start_feed()
-    market = Market(world.venue)
-    await market.go_on(3)
-    world.venue.recent_max = 1_000
-    world.venue.hidden_trades = set(range(market.number + 1, market.number + 100))
-    await market.go_on(5)
-    found = await all_candles(world, market)
-    assert told(found) == world.expected(START_MS, last_whole_ms(market))
-    assert (await feed.status())["series"][f"{SYMBOL} 1s"]["unheard"] > 0
-
-
 async def test_a_silent_socket_is_noticed_and_replaced(world):
     feed = await world.start_feed(silence_ms_max=600)
     world.venue._beat.cancel()

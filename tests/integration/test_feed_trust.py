@@ -244,3 +244,28 @@ async def test_a_bar_corrected_after_it_was_published_is_counted_and_not_told_ag
 
     await until(is_counted, "repeat and revision are counted apart")
     assert [candle.close for candle in await world.candles("1m")] == [10]
+
+
+async def test_a_socket_that_hears_the_time_only_after_it_is_subscribed_is_not_replaced(world):
+    world.venue.tells_time_at_once = False
+    feed = await world.start_feed()
+    market = Market(world.venue)
+
+    async def knows_the_time():
+        await market.go_on(1)
+        return await world.has_candles(2)
+
+    await until(knows_the_time, "bars close")
+    assert [one["attempts"] for one in (await feed.status())["sockets"]] == [1, 1]
+
+
+async def test_bars_hold_the_trades_that_a_stalled_stream_kept_back(world):
+    feed = await world.start_feed()
+    market = Market(world.venue)
+    await market.go_on(3)
+    world.venue.recent_max = 1_000
+    world.venue.hidden_trades = set(range(market.number + 1, market.number + 100))
+    await market.go_on(5)
+    found = await all_candles(world, market)
+    assert told(found) == world.expected(START_MS, last_whole_ms(market))
+    assert (await feed.status())["series"][f"{SYMBOL} 1s"]["unheard"] > 0

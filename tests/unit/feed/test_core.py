@@ -54,11 +54,25 @@ def test_the_newest_quote_wins_and_every_one_is_accounted_for():
     assert not core.has_kept
 
 
+def say(core, event):
+    (core.keep_mark if isinstance(event, MarkEvent) else core.keep_quote)(event)
+    for one in core.take_kept():
+        core.on_said(one)
+
+
+def test_what_is_heard_and_not_said_makes_no_data_younger():
+    core = new_core()
+    core.keep_mark(MarkEvent(9_500, "BTCUSDT", "1", "1"))
+    core.keep_quote(quote(1, 9_000))
+    (told, _) = core.health(10_000 * MS)
+    assert (told.is_stale, told.quote_age_ms, told.mark_age_ms) == (True, None, None)
+
+
 def test_a_symbol_is_stale_until_quote_and_mark_are_fresh():
     core = new_core()
     assert all(one.is_stale for one in core.health(10_000 * MS))
-    core.keep_quote(quote(1, 9_000))
-    core.keep_mark(MarkEvent(9_500, "BTCUSDT", "1", "1"))
+    say(core, quote(1, 9_000))
+    say(core, MarkEvent(9_500, "BTCUSDT", "1", "1"))
     fresh, missing = core.health(10_000 * MS)
     assert (fresh.is_stale, fresh.quote_age_ms, fresh.mark_age_ms) == (False, 1_000, 500)
     assert missing.is_stale
@@ -70,12 +84,12 @@ def test_a_symbol_is_stale_until_quote_and_mark_are_fresh():
 
 def test_a_symbol_whose_quotes_come_from_rest_is_stale_until_its_stream_speaks():
     core = new_core()
-    core.keep_mark(MarkEvent(9_500, "BTCUSDT", "1", "1"))
-    core.keep_quote(RestQuote(9_000, "BTCUSDT", 0, "1", "1", "2", "1"))
+    say(core, MarkEvent(9_500, "BTCUSDT", "1", "1"))
+    say(core, RestQuote(9_000, "BTCUSDT", 0, "1", "1", "2", "1"))
     (told, _) = core.health(10_000 * MS)
     assert (told.is_stale, told.quote_age_ms) == (True, 1_000)
-    core.keep_quote(quote(2, 9_001))
-    core.keep_quote(RestQuote(9_001, "BTCUSDT", 0, "1", "1", "2", "1"))
+    say(core, quote(2, 9_001))
+    say(core, RestQuote(9_001, "BTCUSDT", 0, "1", "1", "2", "1"))
     assert not core.health(10_000 * MS)[0].is_stale
 
 
