@@ -118,7 +118,9 @@ async def read_as_feed(port: int, symbols: list[str], watch: Watch) -> None:
     )
     nobody = cast("Bus", None)
     context = Context("feed", common, FeedConfig(), "", nobody)
-    streams = FeedShell(context, random.Random(1)).streams
+    shell = FeedShell(context, random.Random(1))
+    context.spawn(shell.tick(), "tick")  # or every time would be judged the long way
+    streams = shell.streams
     for stream in streams:
         context.spawn(stream.run(), stream.plan.name)
     while not all(stream.is_up for stream in streams):

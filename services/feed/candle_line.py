@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from services.feed.bars import Bar
 from services.feed.trade_series import CandleReady
 
+#: Later than every time a venue can tell.
+NEVER_NS = 2**63
+
 
 class CandleLine:
     """One series.
@@ -41,6 +44,16 @@ class CandleLine:
     def head(self) -> CandleReady | None:
         """The next candle to store."""
         return self._kept[0] if self._kept else None
+
+    @property
+    def begins_ns(self) -> int:
+        """Where the next candle to store begins; no time is later where there is none."""
+        return self._kept[0].bar.open_ns if self._kept else NEVER_NS
+
+    @property
+    def ends_ns(self) -> int:
+        """Where the last candle to store ends; 0 where there is none."""
+        return self._kept[-1].bar.close_ns if self._kept else 0
 
     def keep(self, ready: CandleReady) -> None:
         """Take a candle of the core, unless the stream or we have it."""

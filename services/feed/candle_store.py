@@ -1,12 +1,16 @@
 """Candles on their way into the stream: each once, in order, whoever of the replicas stores it.
 
+Series are stored beside one another, each by a task of its own that ends with its last candle, so
+that a minute's end costs a few acknowledgements and not one after another of every symbol. Within
+a series a candle is sent only when the one before it is stored.
+
 Every candle is appended with the expected last sequence of its subject. That decides between two
 replicas that both believe to lead, and for longer than the broker remembers message ids: who loses
 reads what was stored and goes on after that.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from nats.js.api import RawStreamMsg
 
@@ -31,6 +35,8 @@ log = get_logger(__name__)
 #: Readings of the stream under way at once.
 READS_MAX = 32
 Rejoin = Callable[[str, str], None]
+#: Lines that have something to store, each with the end of its last candle.
+Backlog = Mapping[CandleLine, int]
 
 
 class CandleStore:
@@ -45,6 +51,7 @@ class CandleStore:
         *,
         retry_wait_ms: int,
         may_speak: Callable[[], bool],
+        on_through: Callable[[], None],
         complain: Callable[[Unreadable], None],
     ) -> None:
         self._core = core
@@ -52,6 +59,7 @@ class CandleStore:
         self._settings = settings
         self._retry_wait_ms = retry_wait_ms
         self._may_speak = may_speak
+        self._on_through = on_through
         self._complain = complain
         self._lines = {
             (symbol, interval): CandleLine(symbol, interval)
@@ -59,6 +67,9 @@ class CandleStore:
             for interval in intervals
         }
         self._reads = asyncio.Semaphore(READS_MAX)
+        self._appends = asyncio.Semaphore(settings.candle_appends_max)
+        self._under_way: dict[CandleLine, asyncio.Task[None]] = {}
+        self._failure: BaseException | None = None
         self.kept = 0
 
     @property
@@ -104,6 +115,8 @@ class CandleStore:
         await self._learn(doubtful, rejoin)
 
     async def _learn(self, lines: Iterable[CandleLine], rejoin: Rejoin) -> None:
+        # An answer that is still out must not be taken for that of a candle we learn of meanwhile.
+        await self._settle()
         chosen = tuple(lines)
         await self._read(chosen)
         for line in chosen:
@@ -121,32 +134,64 @@ class CandleStore:
         """The lines of some series of a symbol."""
         return [self._lines[symbol, interval] for interval in intervals]
 
-    async def put(self, ready: CandleReady) -> None:
-        """Keep a candle the core has released, and store its series if we may speak.
+    def put(self, ready: CandleReady) -> None:
+        """Keep a candle the core has released, and begin to store its series if we may speak.
 
         Raises:
-            BusUnavailable: it could not be stored for ``store_retry_ms_max``, or too many are kept.
+            BusUnavailable: too many are kept.
         """
         line = self._lines[ready.symbol, ready.interval]
         before = len(line)
         line.keep(ready)
         self.kept += len(line) - before
-        await self._drain(line)
+        self._begin(line)
         if self.kept > self._settings.kept_candles_max:
             raise BusUnavailable("too many candles kept; starting again reads them from REST")
 
-    async def drain(self) -> None:
-        """Store everything that is kept, as long as we may speak.
+    def drain(self) -> None:
+        """Begin to store everything that is kept, as far as we may speak.
 
         Raises:
             BusUnavailable: one could not be stored for ``store_retry_ms_max``.
         """
-        for line in self._lines.values():
-            await self._drain(line)
+        if self._failure is not None:
+            raise self._failure
+        if self.kept:
+            for line in self._lines.values():
+                self._begin(line)
+
+    def left_of(self, backlog: Backlog | None) -> Backlog:
+        """What of a backlog is still not stored; without one, everything that is kept by now."""
+        if backlog is None:
+            return {line: line.ends_ns for line in self._lines.values() if len(line)}
+        return {line: ends_ns for line, ends_ns in backlog.items() if line.begins_ns < ends_ns}
+
+    async def stop(self) -> None:
+        """Send nothing more; what was sent and not answered is read by whoever leads next."""
+        for task in self._under_way.values():
+            task.cancel()
+        await self._settle()
+
+    async def _settle(self) -> None:
+        if self._under_way:
+            await asyncio.wait(self._under_way.values())
+
+    def _begin(self, line: CandleLine) -> None:
+        if len(line) and line not in self._under_way and self._may_speak():
+            task = asyncio.create_task(self._drain(line), name=f"store-{line.symbol}")
+            self._under_way[line] = task
+            task.add_done_callback(lambda done: self._on_done(line, done))
+
+    def _on_done(self, line: CandleLine, task: asyncio.Task[None]) -> None:
+        del self._under_way[line]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = self._failure or error
+        self._on_through()
 
     async def _drain(self, line: CandleLine) -> None:
         while (ready := line.head) is not None and self._may_speak():
-            await self._store(line, ready)
+            async with self._appends:
+                await self._store(line, ready)
 
     async def _store(self, line: CandleLine, ready: CandleReady) -> None:
         """Store the head of a line; return when it is stored, by us or another, or we may not."""

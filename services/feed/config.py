@@ -66,6 +66,7 @@ class FeedConfig(ServiceConfig):
         lease_look_ms: how often a standby looks whether the lease is renewed.
         lease_request_timeout_ms: how long one reading or writing of the lease may take.
         store_retry_ms_max: how long a leader tries to store one candle before it gives up.
+        candle_appends_max: candles of different series sent to the broker and not answered yet.
         follow_interval_ms: how often a standby looks which of the candles it keeps are stored.
         kept_candles_max: candles that wait to be stored, by the leader or in case we become it.
         depth_streams: kinds of order book streams to listen to, such as ``depth@100ms``. Of the
@@ -143,6 +144,7 @@ class FeedConfig(ServiceConfig):
     lease_renew_ms: int = Field(300, ge=20)
     lease_look_ms: int = Field(200, ge=20)
     lease_request_timeout_ms: int = Field(300, ge=20)
+    candle_appends_max: int = Field(64, ge=1, le=1_024)
     follow_interval_ms: int = Field(2_000, ge=100)
     kept_candles_max: int = Field(100_000, ge=1)
     store_retry_ms_max: int = Field(1_800_000, ge=1)

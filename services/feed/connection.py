@@ -185,13 +185,22 @@ class Connection:
                     self._check_speaker(frame)
                 listener = self._listener
                 if listener.is_sure(data.event_ms) or listener.judge(data, self._time):
-                    self._tell(payload, frame)
+                    self.watch.hear(frame.stream)
+                    if listener.on_raw is not None:
+                        listener.on_raw(payload, frame)
+                    if not listener.on_frame(self.plan, frame):
+                        self._give_up()
                 return
             self._check_speaker(frame)
         except UnreadableError as error:
             self.unreadable += 1
             self._listener.on_unreadable(self.plan, bytes(payload), str(error))
             return
+        self._on_other(payload, frame)
+
+    def _on_other(self, payload: memoryview, frame: Frame) -> None:
+        """Do with a frame that is neither quote nor mark, and may be said, what it asks for."""
+        data = frame.data
         if data is None:
             self._on_answer(frame)
         elif type(data) is ShutdownEvent:
@@ -244,7 +253,10 @@ class Connection:
 
     def _pass_on(self, frame: Frame) -> None:
         if not self._listener.on_frame(self.plan, frame):
-            self.end("we cannot keep up: the inbox is full")
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self.end("we cannot keep up: the inbox is full")
 
     def _on_answer(self, frame: Frame) -> None:
         if frame.error is not None:

@@ -105,28 +105,30 @@ class FeedCore:
 
     # -- latest wins -----------------------------------------------------------------------------
 
-    def keep_quote(self, event: QuoteEvent) -> None:
-        """Keep a quote until it is taken; one that waits is replaced."""
+    def keep_quote(self, event: QuoteEvent) -> bool:
+        """Keep a quote until it is taken; returns whether none of its symbol waited."""
         symbol, event_ms = event.symbol, event.event_ms
         self.received["quote"] += 1
         is_rest = type(event) is RestQuote
         has_replaced = self._quotes.keep(symbol, event, event_ms, event.update_id, is_rest)
         if has_replaced is None:
             self.refused["quote_repeated"] += 1
-            return
+            return False
         if has_replaced:
             self.conflated["quote"] += 1
+        return not has_replaced
 
-    def keep_mark(self, event: MarkEvent) -> None:
-        """Keep a mark until it is taken; one that waits is replaced."""
+    def keep_mark(self, event: MarkEvent) -> bool:
+        """Keep a mark until it is taken; returns whether none of its symbol waited."""
         symbol, event_ms = event.symbol, event.event_ms
         self.received["mark"] += 1
         has_replaced = self._marks.keep(symbol, event, event_ms, 0, type(event) is RestMark)
         if has_replaced is None:
             self.refused["mark_repeated"] += 1
-            return
+            return False
         if has_replaced:
             self.conflated["mark"] += 1
+        return not has_replaced
 
     @property
     def has_kept(self) -> bool:

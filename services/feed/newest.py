@@ -7,16 +7,19 @@ same time as the stream it is not newer.
 
 from typing import Generic, TypeVar
 
-import msgspec
-
 E = TypeVar("E")
 
 
-class _Known(msgspec.Struct, frozen=True, gc=False):
-    event_ms: int
-    update_id: int
-    epoch: int
-    is_rest: bool
+class _Known:
+    """What is known of a symbol; one is changed with each word, since making one takes longer."""
+
+    __slots__ = ("epoch", "event_ms", "is_rest", "update_id")
+
+    def __init__(self, event_ms: int, update_id: int, epoch: int, is_rest: bool) -> None:
+        self.event_ms = event_ms
+        self.update_id = update_id
+        self.epoch = epoch
+        self.is_rest = is_rest
 
 
 class Newest(Generic[E]):
@@ -43,13 +46,17 @@ class Newest(Generic[E]):
             Whether it replaced one that waited; ``None`` for one that is not newer.
         """
         known = self._known.get(symbol)
-        if known is not None and event_ms <= known.event_ms:
-            if event_ms < known.event_ms or is_rest:
-                return None
-            is_comparable = known.epoch == self._epoch and not known.is_rest
-            if update_id == known.update_id or (is_comparable and update_id < known.update_id):
-                return None
-        self._known[symbol] = _Known(event_ms, update_id, self._epoch, is_rest)
+        if known is None:
+            self._known[symbol] = _Known(event_ms, update_id, self._epoch, is_rest)
+        else:
+            if event_ms <= known.event_ms:
+                if event_ms < known.event_ms or is_rest:
+                    return None
+                is_comparable = known.epoch == self._epoch and not known.is_rest
+                if update_id == known.update_id or (is_comparable and update_id < known.update_id):
+                    return None
+            known.event_ms, known.update_id = event_ms, update_id
+            known.epoch, known.is_rest = self._epoch, is_rest
         has_replaced = symbol in self._kept
         self._kept[symbol] = event
         return has_replaced

@@ -1,8 +1,9 @@
 """The one task that publishes, in the order things were heard.
 
 One task, because order is a promise: a clock message may only follow everything that precedes its
-time, and a candle only the candle before it. A candle is acknowledged by the broker before the next
-thing is said. Quotes and marks are published when the clock moves or their interval is over.
+time, and a candle only the candle before it. Candles are stored beside that (``candle_store``): the
+clock waits until those before it are acknowledged by the broker, quotes, marks and trades do not.
+Quotes and marks are published when the clock moves or their interval is over.
 
 Of several replicas one speaks, the holder of the lease. The others hear and reckon the same and
 keep their candles, so that they can go on at any moment.
@@ -26,7 +27,7 @@ from services.feed.announcements import (
     quote_message,
     trade_message,
 )
-from services.feed.candle_store import CandleStore
+from services.feed.candle_store import Backlog, CandleStore
 from services.feed.config import FeedConfig
 from services.feed.core import Effect, FeedCore
 from services.feed.events import (
@@ -108,6 +109,8 @@ class Publisher:
         self._live: dict[str, SocketPlan] = {}
         self._early: dict[str, Proof] = {}
         self._clock_due: ProvenTime | None = None
+        self._clock_later: ProvenTime | None = None
+        self._clock_waits_for: Backlog | None = None
         self._kept_due_ns = 0
         self._follow_due_ns = 0
         self._clock_heard_ns = self._said_until_ns = 0
@@ -116,7 +119,8 @@ class Publisher:
         self._wakes_at_s = 0.0
         self.candles = CandleStore(
             core, intervals, bus, settings,
-            retry_wait_ms=store_retry_wait_ms, may_speak=self.speaks, complain=complain,
+            retry_wait_ms=store_retry_wait_ms, may_speak=self.speaks,
+            on_through=inbox.wake, complain=complain,
         )  # fmt: skip
         self.dropped: dict[str, int] = {"quote": 0, "mark": 0, "trade": 0}
         self.withheld: dict[str, int] = {"quote": 0, "mark": 0, "trade": 0}
@@ -147,20 +151,22 @@ class Publisher:
         Raises:
             BusUnavailable: a candle could not be stored for ``store_retry_ms_max``.
         """
-        while True:
-            if not len(self._inbox):
-                await self._inbox.wait()
-            await self._change_role()
-            for _ in range(BATCH_ITEMS_MAX):
-                item = self._inbox.take()
-                if item is None:
-                    break
-                await self._handle(item)
-            if self.candles.kept:
-                await self.candles.drain()  # nothing is left but after a time of silence
-            await self._say_kept()
-            await self._say_clock()
-            await asyncio.sleep(0)
+        try:
+            while True:
+                if not len(self._inbox):
+                    await self._inbox.wait()
+                await self._change_role()
+                for _ in range(BATCH_ITEMS_MAX):
+                    item = self._inbox.take()
+                    if item is None:
+                        break
+                    await self._handle(item)
+                self.candles.drain()
+                await self._say_kept()
+                await self._say_clock()
+                await asyncio.sleep(0)
+        finally:
+            await self.candles.stop()
 
     # -- leading and following -------------------------------------------------------------------
 
@@ -283,14 +289,18 @@ class Publisher:
         proven = self._market_time.proven()
         if proven is None:
             return
-        self.proven = self._clock_due = proven
+        self.proven = proven
+        if self._clock_waits_for is None:
+            self._clock_due, self._clock_later = proven, None
+        else:
+            self._clock_later = proven  # else one would never be said while candles come
         if self._paper_clock is not None:
             self._paper_clock.grant(proven.now_ns, proven.speed, proven.limit_ns)
 
     async def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, CandleReady):
-                await self.candles.put(effect)
+                self.candles.put(effect)
             else:
                 self._ask(effect)
 
@@ -306,8 +316,7 @@ class Publisher:
         if not (self._core.has_kept and self.speaks()):
             return
         now_ns = monotonic_ns()
-        is_clock_next = self._clock_due is not None and not self._core.is_healing
-        if not is_clock_next and now_ns < self._kept_due_ns:
+        if not self._is_clock_next() and now_ns < self._kept_due_ns:
             self._wake_in(self._kept_due_ns - now_ns)
             return
         self._kept_due_ns = now_ns + self._settings.quote_publish_interval_ms_min * NS_PER_MS
@@ -352,12 +361,24 @@ class Publisher:
         self._core.published[kind] += 1
         return True
 
+    def _is_clock_next(self) -> bool:
+        """Whether every candle that precedes the clock is stored."""
+        if self._clock_due is None:
+            return False
+        if self._core.is_healing:
+            self._clock_waits_for = None  # what heals is released later, and precedes it too
+            return False
+        self._clock_waits_for = self.candles.left_of(self._clock_waits_for)
+        return not self._clock_waits_for
+
     async def _say_clock(self) -> None:
         """Pass on the time, once nothing that precedes it is left to say."""
         proven = self._clock_due
-        if proven is None or self._core.is_healing or self.candles.kept or not self.speaks():
+        if proven is None or not self._is_clock_next() or not self.speaks():
             return
-        self._clock_due = None
+        self._clock_due, self._clock_later, self._clock_waits_for = self._clock_later, None, None
+        if self._clock_due is not None:
+            self._inbox.wake()
         if proven.now_ns < self._clock_heard_ns:
             return  # a leader before us, or we, told more; our sockets will have told it soon
         message: MarketClock = clock_message(proven, wall_ns())

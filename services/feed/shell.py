@@ -183,7 +183,7 @@ class FeedShell:
         context.spawn(self._report.run(), "health-report")
         context.spawn(self._fallback.run(), "rest-fallback")
         if not self._is_paper:
-            context.spawn(self._tick(), "tick")
+            context.spawn(self.tick(), "tick")
         self._fitness.start()
         for stream in self._streams:
             context.spawn(stream.run(), f"socket-{stream.plan.name}")
@@ -213,12 +213,13 @@ class FeedShell:
         data = frame.data
         # Types compared, the most frequent first: see services/feed/connection.py.
         if type(data) is QuoteEvent:
-            self._core.keep_quote(data)
+            is_first = self._core.keep_quote(data)
         elif type(data) is MarkEvent:
-            self._core.keep_mark(data)
+            is_first = self._core.keep_mark(data)
         else:
             return self._on_other(plan, frame)
-        self._inbox.wake()
+        if is_first:  # for one that was replaced the publisher has been woken
+            self._inbox.wake()
         return True
 
     def _on_other(self, plan: SocketPlan, frame: Frame) -> bool:
@@ -327,7 +328,8 @@ class FeedShell:
         except BusError as error:
             log.warning("dead letter not stored", reason=item.reason, error=str(error))
 
-    async def _tick(self) -> None:
+    async def tick(self) -> None:
+        """Say our own time to the judge of event times and to the candles, outside paper."""
         while True:
             await asyncio.sleep(self._settings.tick_interval_ms / 1_000)
             self._times.look(self._context.clock.now_ns() // NS_PER_MS)

@@ -222,3 +222,14 @@ def test_backfill_leaves_the_rest_of_the_minutes_weight_to_others():
     assert gate.allows(150, 40)
     assert not gate.allows(1, 50)
     assert gate.allows(200, 60_000)
+
+
+def test_keeping_tells_whether_the_publisher_must_be_woken():
+    core = new_core()
+    assert core.keep_quote(quote(1, 1_000))
+    assert not core.keep_quote(quote(2, 1_001))  # the first one has woken it
+    core.take_kept()
+    assert not core.keep_quote(quote(2, 1_001))  # a repeat is nothing to say
+    assert core.keep_quote(quote(3, 1_002))
+    assert core.keep_mark(MarkEvent(1_000, "BTCUSDT", "1", "1"))
+    assert not core.keep_mark(MarkEvent(1_001, "BTCUSDT", "1", "1"))
