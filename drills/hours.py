@@ -13,6 +13,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -228,15 +229,18 @@ async def _wrong_built(
     truth = {row[0]: list(map(str, row[1:6])) for row in listed}
     for ns, bars in whole.items():
         traded = [bar for bar in bars if bar.trade_count]
+        theirs = truth.get(ns // NS_PER_MS)
         if not traded:
+            if theirs is None or Decimal(theirs[-1]):
+                found.append(f"{name}: minute {ns // NS_PER_MS} without a trade, not {theirs}")
             continue
         ours = (
             traded[0].open, max(bar.high for bar in traded), min(bar.low for bar in traded),
             traded[-1].close, sum(bar.volume for bar in traded),
         )  # fmt: skip
-        if [str(one) for one in ours] != truth.get(ns // NS_PER_MS):
+        if [str(one) for one in ours] != theirs:
             found.append(f"{name}: minute {ns // NS_PER_MS} is {ours}, not the venue's "
-                         f"{truth.get(ns // NS_PER_MS)}")  # fmt: skip
+                         f"{theirs}")  # fmt: skip
     return found
 
 
