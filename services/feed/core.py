@@ -107,10 +107,9 @@ class FeedCore:
 
     def keep_quote(self, event: QuoteEvent) -> bool:
         """Keep a quote until it is taken; returns whether none of its symbol waited."""
-        symbol, event_ms = event.symbol, event.event_ms
         self.received["quote"] += 1
-        is_rest = type(event) is RestQuote
-        has_replaced = self._quotes.keep(symbol, event, event_ms, event.update_id, is_rest)
+        is_rest, at_ms, number = type(event) is RestQuote, event.event_ms, event.update_id
+        has_replaced = self._quotes.keep(event.symbol, event, at_ms, number, is_rest)
         if has_replaced is None:
             self.refused["quote_repeated"] += 1
             return False

@@ -113,7 +113,7 @@ class SymbolHealth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Age of a symbol's newest data in milliseconds of market time; ``None`` if none came.
 
     Attributes:
-        is_stale: what is needed is too old, missing for long or told by REST, or its socket is down.
+        is_stale: what is needed is too old, missing for long or told by REST, or a socket is down.
         status: the venue's word on the symbol, such as TRADING; or UNKNOWN (not told yet), ABSENT
             (not listed) or UNREADABLE (its rules make no sense).
         refusal: why the symbol takes no new risk; empty where it does. Exits are not concerned.
