@@ -184,8 +184,6 @@ class FeedConfig(ServiceConfig):
                 "candle_lead_ms must be below kline_overdue_ms: else REST is asked for bars that"
                 " are not over, where our clock is ahead of the venue's"
             )
-        if self.quiet_ms_max >= self.silence_ms_max:
-            raise ValueError("quiet_ms_max must be below silence_ms_max, or nobody asks in time")
         if self.depth_levels_published > self.depth_levels_max:
             raise ValueError("depth_levels_published must not be above depth_levels_max")
         if self.depth_levels_published > self.depth_snapshot_levels:
