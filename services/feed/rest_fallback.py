@@ -88,39 +88,31 @@ class RestFallback:
         self.last_failure = ""
 
     async def run(self) -> None:
-        """Look once an interval, until cancelled; after failures less often."""
+        """Look once an interval, until cancelled; less often while nothing is answered at all."""
         wait_ms = self._settings.rest_fallback_interval_ms
         while True:
             await asyncio.sleep(wait_ms / 1_000)
-            try:
-                await self.look()
-            except VenueReadError as error:
-                self.failures += 1
-                self.last_failure = str(error)
-                log.warning("REST cannot stand in for a stream", error=str(error))
-                wait_ms = min(wait_ms * 2, self._settings.backfill_wait_max_ms)
-            else:
+            if await self.look():
                 wait_ms = self._settings.rest_fallback_interval_ms
+            else:
+                wait_ms = min(wait_ms * 2, self._settings.backfill_wait_max_ms)
 
-    async def look(self) -> None:
-        """Ask once for what is down now.
-
-        Raises:
-            VenueReadError: the venue did not answer one of the requests; the others were asked
-                all the same, and what they told is taken.
-        """
+    async def look(self) -> bool:
+        """Ask once for what is down now; returns False where nothing but failures came of it."""
         quotes = symbols_down(self._streams, "bookTicker")
         marks = symbols_down(self._streams, "markPrice")
         down = [stream.plan.candle_streams for stream in self._streams if not stream.is_up]
         if not quotes and not marks and not down:
-            return
+            return True
         self.rounds += 1
         failures: list[VenueReadError] = []
-        for mark in await self._marks(marks, failures):
+        marks_told = await self._marks(marks, failures)
+        quotes_told = await self._quotes(quotes, failures)
+        for mark in marks_told:
             event = mark_of(mark)
             if mark.mark_price > ZERO and self._judge(event):
                 self._core.keep_mark(event)
-        for row in await self._quotes(quotes, failures):
+        for row in quotes_told:
             quote = quote_of(row)
             if min(row.bid_price, row.ask_price) > ZERO and self._judge(quote):
                 self._core.keep_quote(quote)
@@ -131,8 +123,14 @@ class RestFallback:
             # The newest time that anything told: closed candles of the dead sockets may be due.
             every = tuple(pair for pairs in down for pair in pairs)
             self._inbox.put_latest("rest-time", RestTime(now_ns, every))
-        if failures:
-            raise failures[0]
+        self._count(failures)
+        return bool(marks_told or quotes_told or not failures)
+
+    def _count(self, failures: list[VenueReadError]) -> None:
+        self.failures += len(failures)
+        before, self.last_failure = self.last_failure, str(failures[0]) if failures else ""
+        if self.last_failure != before and failures:  # one that goes on is said once
+            log.warning("REST cannot stand in for a stream", error=self.last_failure)
 
     def _admits(self, cost: int) -> bool:
         is_admitted = self._backfill.admits(cost)

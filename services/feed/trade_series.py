@@ -151,13 +151,17 @@ class TradeSeries:
 
     def is_grave(self, now_ns: int, limit_ns: int) -> bool:
         """Whether candles are missing for longer than a limit, or more than that are lost."""
-        for bars in self.bars.values():
-            if bars.next_open_ns is None or not bars.has_released:
-                continue
-            is_late = now_ns - bars.next_open_ns - bars.length_ns > limit_ns
-            if (is_late and self.is_held) or self.gaps.is_grave(bars.next_open_ns, limit_ns):
-                return True
-        return False
+        starts = [one.next_open_ns for one in self.bars.values() if one.next_open_ns is not None]
+        # Not where a bar begins next: that of a long interval may lie far behind what was lost.
+        if self.gaps.is_grave(self._proven_ns or min(starts, default=0), limit_ns):
+            return True
+        if not self.is_held:
+            return False
+        return any(
+            now_ns - bars.next_open_ns - bars.length_ns > limit_ns
+            for bars in self.bars.values()
+            if bars.next_open_ns is not None and bars.has_released
+        )
 
     def resume(self, interval: str, close_ns: int, bar: Bar) -> None:
         """Go on after the last candle that was published before we started."""

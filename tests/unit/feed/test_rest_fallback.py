@@ -137,10 +137,21 @@ async def test_a_symbol_that_the_venue_refuses_costs_no_other_its_answer(route):
         return await answer_of(symbol)
 
     setattr(world.venue, call, refuse)
-    with pytest.raises(VenueReadError):
-        await world.fallback.look()
+    assert await world.fallback.look()  # the next round comes as soon as after any other
     assert len(world.core.take_kept()) == 3
+    assert (world.fallback.failures, "no such symbol" in world.fallback.last_failure) == (1, True)
     assert isinstance(world.inbox.take(), RestTime)
+
+
+async def test_where_nothing_is_answered_at_all_the_next_round_may_wait():
+    world = World(SYMBOLS[:2], ("public",))
+
+    async def refuse(_symbol):
+        raise VenueReadError("book_ticker", Unknown("bad gateway"))
+
+    world.venue.book_ticker = refuse
+    assert not await world.fallback.look()
+    assert world.fallback.failures == 2
 
 
 async def test_an_answer_about_another_symbol_is_not_believed():

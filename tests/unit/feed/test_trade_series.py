@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -229,6 +230,27 @@ def test_history_that_does_not_reach_back_gives_the_gap_up_and_says_so():
     effects += series.on_time(at(62_300))
     assert series.gaps.lost == 1
     assert [bar.open_ns for bar in bars(effects)] == [at(61_000)]
+
+
+@pytest.mark.parametrize("length_s", [1, 600])
+def test_trades_lost_for_too_long_are_grave_at_once_and_until_as_much_was_heard(length_s):
+    series, limit_ns = new_series({"bar": length_s * S}), 300 * S
+    for number in range(200):
+        series.on_trade(trade(number, number * 10_000))
+        series.on_time(at(number * 10_000), newest_id=number)
+    assert not series.is_grave(at(1_990_000), limit_ns)
+    series.on_disconnected()
+    (ask,) = series.on_connected()
+    lost_until_ms = 5_600_000
+    series.on_answer(answer(ask.from_id, [trade(5_000, lost_until_ms)]))
+    grave_s = []
+    for number in range(400):
+        ms = lost_until_ms + number * 1_000
+        series.on_trade(trade(5_000 + number, ms))
+        series.on_time(at(ms), newest_id=5_000 + number)
+        if series.is_grave(at(ms), limit_ns):
+            grave_s.append(number)
+    assert grave_s == list(range(300))
 
 
 def test_rest_that_lags_behind_the_stream_is_asked_again():
