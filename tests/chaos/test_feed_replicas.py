@@ -1,7 +1,6 @@
-"""Feeds that sleep, die in turn, start together or lose their broker: one speaks, all is heard."""
+"""Feeds that die in turn, start together or lose their broker: one speaks, all is heard."""
 
 import asyncio
-import os
 import signal
 import time
 
@@ -9,7 +8,7 @@ import pytest
 
 from libs.common.messages import subjects
 from libs.common.messages.market import MarketHealth
-from tests.integration.feed_replicas import GAP_MS_MAX, NS_PER_MS, SYMBOL, new_world, until
+from tests.integration.feed_replicas import NS_PER_MS, SYMBOL, new_world, until
 from tests.integration.test_feed_paper_exchange import end
 
 pytestmark = pytest.mark.chaos
@@ -19,20 +18,6 @@ pytestmark = pytest.mark.chaos
 async def world(tmp_path):
     async with new_world(tmp_path) as made:
         yield made
-
-
-async def test_a_leader_that_slept_past_its_lease_says_nothing_more(world):
-    leader, standby = await world.pair()
-    os.kill(leader[0].pid, signal.SIGSTOP)
-    await until(lambda: world.is_leading(standby), "the standby leads")
-    await world.until_stored(2)
-    os.kill(leader[0].pid, signal.SIGCONT)
-    await until(lambda: world.is_following(leader), "the sleeper stands by")
-    await world.until_stored(2)
-    await world.the_leader()
-    world.ear.check_order()
-    assert world.ear.widest_gap_ms() < GAP_MS_MAX
-    await world.check_candles()
 
 
 async def test_without_a_broker_nobody_speaks_and_afterwards_one_does(world):

@@ -1,5 +1,6 @@
 """Two feeds as processes: one speaks, none is missed. The longer stories: tests/chaos."""
 
+import os
 import signal
 import time
 
@@ -21,6 +22,20 @@ async def test_when_the_leader_is_killed_the_standby_goes_on_within_three_second
     world.feeds.remove(leader)
     await until(lambda: world.is_leading(standby), "the standby leads")
     await world.until_stored(2)
+    world.ear.check_order()
+    assert world.ear.widest_gap_ms() < GAP_MS_MAX
+    await world.check_candles()
+
+
+async def test_a_leader_that_slept_past_its_lease_says_nothing_more(world):
+    leader, standby = await world.pair()
+    os.kill(leader[0].pid, signal.SIGSTOP)
+    await until(lambda: world.is_leading(standby), "the standby leads")
+    await world.until_stored(2)
+    os.kill(leader[0].pid, signal.SIGCONT)
+    await until(lambda: world.is_following(leader), "the sleeper stands by")
+    await world.until_stored(2)
+    await world.the_leader()
     world.ear.check_order()
     assert world.ear.widest_gap_ms() < GAP_MS_MAX
     await world.check_candles()
