@@ -233,3 +233,11 @@ def test_keeping_tells_whether_the_publisher_must_be_woken():
     assert core.keep_quote(quote(3, 1_002))
     assert core.keep_mark(MarkEvent(1_000, "BTCUSDT", "1", "1"))
     assert not core.keep_mark(MarkEvent(1_001, "BTCUSDT", "1", "1"))
+
+
+def test_weight_asked_for_stays_booked_though_an_answer_came_before_it_was_counted():
+    gate = WeightGate(1_000)
+    assert all(gate.allows(100, 10) for _ in range(10))
+    gate.hear(100, 20)  # nine requests are still on their way
+    assert not gate.allows(100, 30)
+    assert gate.allows(100, 60_000)
