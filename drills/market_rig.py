@@ -57,6 +57,7 @@ class MarketRig:
         self.world = world
         self.witness = witness
         self.speed = speed
+        self.age_slack_ms = AGE_SLACK_MS
         self.newest_ns: dict[tuple[str, str], int] = {}
         self.agreed_ns: dict[str, int] = {}
         self.wrong: list[str] = []
@@ -101,7 +102,7 @@ class MarketRig:
                 if age_ms is None or heard_ns is None or one.is_stale:
                     continue
                 true_ms = (said.ts_event_ns - heard_ns) // NS_PER_MS
-                if true_ms > age_ms + AGE_SLACK_MS * self.speed:
+                if true_ms > age_ms + self.age_slack_ms * self.speed:
                     self.wrong.append(
                         f"{kind} of {one.symbol} told as {age_ms} ms old, {true_ms} ms in truth"
                     )

@@ -336,7 +336,7 @@ async def test_unreadable_frames_are_counted_kept_and_survived(world):
 
 
 async def test_a_silent_socket_is_noticed_and_replaced(world):
-    feed = await world.start_feed(silence_ms_max=600)
+    feed = await world.start_feed(silence_ms_max=600, quiet_ms_max=599)
     world.venue._beat.cancel()
 
     async def came_back():

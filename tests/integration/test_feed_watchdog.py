@@ -97,7 +97,7 @@ async def test_sockets_are_replaced_before_their_day_is_over_and_nothing_is_lost
 
 async def test_a_socket_that_is_down_makes_the_symbols_of_no_other_socket_stale(world):
     await world.start_feed(
-        SYMBOLS, ("1m",), streams_per_socket_max=3, silence_ms_max=500,
+        SYMBOLS, ("1m",), streams_per_socket_max=3, silence_ms_max=500, quiet_ms_max=200,
         quote_age_ms_max=120_000, mark_age_ms_max=120_000,
     )  # fmt: skip
     await world.until_candles(1)
