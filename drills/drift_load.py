@@ -17,6 +17,7 @@ from libs.common.messages.account import AccountState
 from libs.common.messages.journal import FillReceived
 from libs.common.model.order import OrderType, Side, TimeInForce
 from libs.common.runtime.clock import monotonic_ns
+from libs.common.runtime.venue_client import VenueReadError
 
 #: Market time by which a user event comes late.
 EVENT_LAG_MS = 1_500
@@ -119,8 +120,12 @@ async def _trade(rig: DriftRig, symbol: str, is_over: asyncio.Event) -> None:
     dice = random.Random(symbol)
     quantity = Decimal("0.020") if symbol == "BTCUSDT" else Decimal("0.400")
     while not is_over.is_set():
-        mark = await rig.mark_price(symbol)
-        held = await held_at_venue(rig, symbol)
+        try:
+            mark = await rig.mark_price(symbol)
+            held = await held_at_venue(rig, symbol)
+        except VenueReadError:  # the weight of this minute: it comes back
+            await asyncio.sleep(PAUSE_S)
+            continue
         if held > 2 * quantity:
             await rig.approve(
                 Side.SELL, is_exit=True, symbol=symbol, order_changes={"quantity": held}
