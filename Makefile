@@ -8,13 +8,13 @@ VENV = .venv/bin
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 
-.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance drill-containers fuzz clean
+.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz faults feed-hours pnl-run bench-feed bench-feed-memory drift drill-containers clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
 	@echo 'make run      trade on the built-in paper exchange until Ctrl-C (ARGS="--speed 20")'
 	@echo 'make test     every test (PYTEST_ARGS="tests/unit -k intent")'
-	@echo 'make chaos    kill every service in turn during a whole run, and judge the run'
+	@echo 'make chaos    kill every service in turn during a whole run, and leaders of the feed; judge both'
 	@echo 'make simulate run the services under seeded faults (SEEDS=2000, ARGS="--seed 7" for one story)'
 	@echo 'make simulate-mutants plant deliberate bugs and see each of them noticed'
 	@echo 'make check    format, lint, types, import contracts, house rules'
@@ -23,10 +23,16 @@ help:
 	@echo 'make bench    measure the pipeline (ARGS="--seconds 10")'
 	@echo 'make bench-orders  what a client costs an order, beside python-binance and aiohttp'
 	@echo 'make bench-guards  what a decision costs, beside eight Redis commands (needs redis-server)'
+	@echo 'make bench-feed    the feed beside python-binance and a bare picows + msgspec loop'
+	@echo 'make bench-feed-memory  the memory of the feed over an hour of market time (ARGS="--symbols 50")'
 	@echo 'make conformance  let clients that others wrote judge the paper exchange (ARGS="--client ccxt")'
 	@echo 'make bench-venue what the paper exchange bears: orders a second, subscribers'
 	@echo 'make bench-tape  replay tapes, and see that nothing is lost (ARGS="--path FILE")'
 	@echo 'make fuzz     ask the paper exchange 100,000 things, right and wrong (ARGS="--seed 7")'
+	@echo 'make faults   inject every fault of streams, answers and keys, and see each detected and healed'
+	@echo 'make feed-hours  six hours of market time under stream faults: candles equal the venue'
+	@echo 'make pnl-run  trade at random, and compare our profit and loss with the venue (ARGS="--seed 7 --steps 200")'
+	@echo 'make drift    do by hand all that can drift, and see it found and made good (ARGS="--only *stop*")'
 	@echo 'make drill-containers  start everything with docker compose, kill each part, and judge'
 	@echo 'make clean    remove .venv and every cache'
 	@echo 'PYTHON=python3.12 chooses the Python for .venv; otherwise the newest of 3.13, 3.12, 3.11.'
@@ -77,6 +83,15 @@ bench-orders: setup
 bench-guards: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.guard_cost $(ARGS)
 
+bench-feed: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.feed_flood $(ARGS)
+
+bench-feed-memory: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.feed_memory $(ARGS)
+
+pnl-run: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m drills.pnl $(ARGS)
+
 conformance: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m conformance $(ARGS)
 
@@ -86,6 +101,9 @@ bench-venue: setup
 bench-tape: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.tape_replay $(ARGS)
 
+drift: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m drills.drift $(ARGS)
+
 drill-containers: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m scripts.container_drill $(ARGS)
 
@@ -93,6 +111,12 @@ fuzz: setup
 	@PYTHONPATH=. $(SAFELY)/python -m fuzz requests $(ARGS)
 	@PYTHONPATH=. $(SAFELY)/python -m fuzz sockets $(ARGS)
 	@PYTHONPATH=. $(SAFELY)/python -m fuzz simulation $(ARGS)
+
+faults: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m drills faults $(ARGS)
+
+feed-hours: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m drills hours $(ARGS)
 
 clean:
 	rm -rf .venv .venv-conformance .venv-fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class FeedWorld:
         self, bus: Bus, bus_url: str, http: aiohttp.ClientSession, venue_port: int
     ) -> None:
         self.bus = bus
-        self._bus_url = bus_url
+        self.bus_url = bus_url
         self._http = http
         self.venue_url = f"http://127.0.0.1:{venue_port}"
         self._venue_port = venue_port
@@ -45,12 +45,23 @@ class FeedWorld:
         self._symbols: Sequence[str] = ()
 
     async def start_feed(
-        self, symbols: Sequence[str], intervals: Sequence[str], **settings: object
+        self,
+        symbols: Sequence[str],
+        intervals: Sequence[str],
+        *,
+        module: str = "services.feed",
+        also: Mapping[str, str] | None = None,
+        mode: str = "paper",
+        **settings: object,
     ) -> None:
-        """Start the feed and return once it listens."""
+        """Start the feed, or a module that wraps it, and return once it listens.
+
+        ``also`` is further environment of the process.
+        """
         self._symbols = symbols
         environment = {
-            "PORTCULLIS_BUS__URL": self._bus_url,
+            "PORTCULLIS_MODE": mode,
+            "PORTCULLIS_BUS__URL": self.bus_url,
             "PORTCULLIS_VENUE__REST_URL": self.venue_url,
             "PORTCULLIS_VENUE__STREAM_URL": f"ws://127.0.0.1:{self._venue_port}",
             "PORTCULLIS_SYMBOLS": json.dumps(list(symbols)),
@@ -61,14 +72,16 @@ class FeedWorld:
                 for name, value in settings.items()
             },
         }
-        self.feed, port = await _start("services.feed", "http listening", environment)
+        self.feed, port = await start_process(
+            module, "http listening", {**environment, **(also or {})}
+        )
         self._feed_url = f"http://127.0.0.1:{port}"
         await self.until(self.is_connected, "the feed is connected")
 
     async def end_feed(self, number: int = signal.SIGKILL) -> None:
         """End the feed."""
         if self.feed is not None:
-            await _end(self.feed, number)
+            await end_process(self.feed, number)
 
     async def sim(self, path: str, body: object = None, method: str = "POST") -> Any:
         """Ask a door of the simulation."""
@@ -134,7 +147,7 @@ class FeedWorld:
                 [c.open_ns // NS_PER_MS, *map(str, (c.open, c.high, c.low, c.close, c.volume))]
                 for c in candles
             ]
-            listed = await self._klines(symbol, interval, told[0][0], told[-1][0])
+            listed = await self.klines(symbol, interval, told[0][0], told[-1][0])
             if told != listed:
                 wrong = [row for row in told if row not in listed]
                 missing = [row for row in listed if row not in told]
@@ -144,9 +157,10 @@ class FeedWorld:
                 )
         return found
 
-    async def _klines(
+    async def klines(
         self, symbol: str, interval: str, first_ms: Any, last_ms: Any
     ) -> list[list[Any]]:
+        """What the venue lists, from the bar of one opening time to that of another."""
         rows: list[list[Any]] = []
         while not rows or rows[-1][0] < last_ms:
             query = {
@@ -178,15 +192,17 @@ class FeedWorld:
 
 
 @contextlib.asynccontextmanager
-async def feed_world(folder: Path, *options: str) -> AsyncIterator[FeedWorld]:
+async def feed_world(
+    folder: Path, *options: str, venue_module: str = "services.paper_exchange"
+) -> AsyncIterator[FeedWorld]:
     """The paper exchange with these options, and a broker of its own."""
     broker = Broker(folder / "broker")
     settings = BusConfig(url=await broker.start())
     bus = await Bus.connect(settings, "judge", lambda: None)
     await provision(bus, "paper", settings)
-    venue, port = await _start(
-        "services.paper_exchange", "listening", {}, "--port", "0",
-        "--limit=weight_per_minute_max=10000000", *options,
+    venue, port = await start_process(
+        venue_module, "listening", {}, *options, "--port", "0",
+        "--limit=weight_per_minute_max=10000000",
     )  # fmt: skip
     try:
         async with aiohttp.ClientSession() as http:
@@ -196,7 +212,7 @@ async def feed_world(folder: Path, *options: str) -> AsyncIterator[FeedWorld]:
             finally:
                 await world.end_feed()
     finally:
-        await _end(venue, signal.SIGKILL)
+        await end_process(venue, signal.SIGKILL)
         await bus.close()
         await broker.stop()
 
@@ -204,9 +220,10 @@ async def feed_world(folder: Path, *options: str) -> AsyncIterator[FeedWorld]:
 _drains: set[asyncio.Task[None]] = set()
 
 
-async def _start(
+async def start_process(
     module: str, announces: str, environment: dict[str, str], *arguments: str
 ) -> tuple[asyncio.subprocess.Process, int]:
+    """Start a Python module and return it with its port, once it says so in a line of JSON."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
         env={"PATH": os.environ["PATH"], **environment},
@@ -227,7 +244,8 @@ async def _start(
     return process, int(line["port"])
 
 
-async def _end(process: asyncio.subprocess.Process, number: int) -> None:
+async def end_process(process: asyncio.subprocess.Process, number: int) -> None:
+    """Send a signal and wait for the end."""
     if process.returncode is None:
         process.send_signal(number)
     async with asyncio.timeout(DEADLINE_S):

@@ -136,3 +136,13 @@ def cpu_seconds(process_id: int) -> float:
         return 0.0
     fields = stat.rpartition(")")[2].split()
     return (int(fields[STAT_USER]) + int(fields[STAT_SYSTEM])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(process_id: int) -> float:
+    """Resident memory of a process, in MB; 0 where the system does not tell."""
+    try:
+        status = Path(f"/proc/{process_id}/status").read_text()
+    except OSError:
+        return 0.0
+    kb = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(kb) / 1024

@@ -115,6 +115,7 @@ def _history(answer: Row) -> Iterator[str]:
         "at": "TIME (UTC)",
         "symbol": "SYMBOL",
         "cause": "CAUSE",
+        "strategy_id": "STRATEGY",
         "quantity": "QUANTITY",
         "price": "PRICE",
         "amount": "AMOUNT",
@@ -142,6 +143,21 @@ def _pnl(answer: Row) -> Iterator[str]:
         "net": f"NET {answer['quote_asset']}",
     }
     yield from table(rows, columns, "nothing traded")
+
+
+def _figures(answer: Row) -> Iterator[str]:
+    columns = {
+        "strategy_id": "STRATEGY",
+        "orders": "ORDERS",
+        "slippage_realized_bps": "SLIPPAGE BPS",
+        "slippage_predicted_bps": "PREDICTED BPS",
+        "round_trips": "ROUND TRIPS",
+        "hit_ratio": "HIT RATIO",
+        "outcomes": "WITH CONFIDENCE",
+        "calibration_error": "CALIBRATION ERROR",
+    }
+    yield f"the last {answer['window_ms'] // 3_600_000} hours"
+    yield from table(answer["figures"], columns, "nothing traded")
 
 
 def _budget(answer: Row) -> Iterator[str]:
@@ -224,6 +240,7 @@ _TABLES: dict[str, Callable[[Row], Iterator[str]]] = {
     "positions": _positions,
     "positions/history": _history,
     "pnl": _pnl,
+    "figures": _figures,
     "budget": _budget,
     "intents": _intents,
     "intent": _story,

@@ -1,6 +1,7 @@
 """The verbs that operate a running execution service, as options; what they do is in operate.py."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,7 @@ AccountOption = Annotated[
 ]
 LocalOption = Annotated[bool, typer.Option("--local", help="By the halt file: needs no service.")]
 
+_EPOCH = datetime.fromtimestamp(0, tz=UTC)
 READ_TIMEOUT_S = 25.0
 COMMAND_TIMEOUT_S = 10.0
 KILL_TIMEOUT_S = 60.0
@@ -231,7 +233,15 @@ def _positions(
         bool, typer.Option("--history", help="Every change with its cause, newest first.")
     ] = False,
     symbol: Annotated[str, typer.Option(help="The history of this symbol only.")] = "",
-    before: Annotated[int | None, typer.Option(help="The next page of the history.")] = None,
+    strategy: Annotated[str, typer.Option(help="The history of this strategy only.")] = "",
+    cause: Annotated[
+        str, typer.Option(help="fill, manual, funding, liquidation, adl, transfer...")
+    ] = "",
+    since: Annotated[
+        datetime | None, typer.Option(help="From this time on (UTC), this one included.")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(help="Up to this time (UTC).")] = None,
+    before: Annotated[str, typer.Option(help="The next page of the history.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500, help="Changes on a page.")] = 100,
     url: UrlOption = None,
     token_file: TokenOption = None,
@@ -247,8 +257,19 @@ def _positions(
     target = Target(url, token_file, data_dir, timeout)
     if not history:
         raise typer.Exit(show(target, "positions", as_json=as_json))
-    asked = {"symbol": symbol, "limit": limit, **({"before": before} if before else {})}
+    words = {"symbol": symbol, "strategy": strategy, "cause": cause, "before": before}
+    times = {"since_ns": since, "until_ns": until}
+    asked = {
+        "limit": limit,
+        **{name: word for name, word in words.items() if word},
+        **{name: _ns(moment) for name, moment in times.items() if moment is not None},
+    }
     raise typer.Exit(show(target, "positions/history", as_json=as_json, query=urlencode(asked)))
+
+
+def _ns(moment: datetime) -> int:
+    """Nanoseconds since 1970 of a time in UTC."""
+    return int((moment.replace(tzinfo=UTC) - _EPOCH).total_seconds()) * 1_000_000_000
 
 
 def _pnl(
@@ -296,5 +317,8 @@ def add_to(app: typer.Typer) -> None:
     app.command("orders")(_reading("orders", "Orders, stops and targets that have not ended."))
     app.command("positions")(_positions)
     app.command("pnl")(_pnl)
+    app.command("figures")(
+        _reading("figures", "How well each strategy trades: slippage, hit ratio, calibration.")
+    )
     app.command("budget")(_reading("budget", "What the venue's own limits leave."))
     app.command("intent")(_intent)

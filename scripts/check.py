@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
     words: str
 
 
-FOLDERS = ("libs", "services", "cli", "sim", "bench", "fuzz", "scripts")
+FOLDERS = ("libs", "services", "cli", "sim", "bench", "drills", "fuzz", "scripts")
 # The clients that drivers drive are installed in environments of their own, out of mypy's sight.
 HARNESS = tuple(sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("conformance/*.py")))
 TYPED = (*(name for name in FOLDERS if next((ROOT / name).rglob("*.py"), None)), *HARNESS)

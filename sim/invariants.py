@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from services.paper_exchange.money.funding import FUNDING_FEE
+from services.paper_exchange.money.insurance import INSURANCE_CLEAR
 from sim.guard_invariants import FENCE_NS, OWN_STRATEGIES, GuardCheck
 from sim.journal_view import ENDED, NEVER_PLACED, JournalView, OrderRead
 from sim.settings import EPOCH_NS, EXECUTION, RISK, SYMBOLS
@@ -46,6 +48,7 @@ class Judge:
         return [
             *self._unfinished_intents(),
             *self._differences(),
+            *self._income(),
             *self._unprotected(),
             *(f"LIVE {node.name} is down" for node in world.nodes if node.life is None),
         ]
@@ -72,6 +75,18 @@ class Judge:
         for order in view.orders.values():
             if (order.status not in ENDED) != (order.client_order_id in open_there):
                 yield f"I3 order {order.client_order_id} is {order.status} here and not there"
+
+    def _income(self) -> Iterator[str]:
+        """P9: what was earned and paid, by cause and symbol, is the venue's to the last digit."""
+        theirs: dict[tuple[str, str], Decimal] = {}
+        for row in self._world.venue.account.income:
+            key = row.income_type, row.symbol
+            theirs[key] = theirs.get(key, ZERO) + row.amount
+        ours = self._view.income
+        for key in sorted(ours.keys() | theirs.keys()):
+            mine, yours = ours.get(key, ZERO), theirs.get(key, ZERO)
+            if mine != yours:
+                yield f"P9 {' '.join(key)}: ours {mine}, the venue's {yours}"
 
     def _unprotected(self) -> Iterator[str]:
         """P8: a position whose entries all wanted a stop has one working at the venue."""
@@ -250,7 +265,11 @@ class Judge:
         total = venue.exchange.ledger.total()
         if total:
             yield f"I14 the venue's ledger sums to {total}"
-        wallet = DEPOSIT
+        wallet = DEPOSIT + sum(  # what a liquidation leaves goes to the insurance fund, or comes
+            row.amount
+            for row in venue.account.income
+            if row.income_type in (INSURANCE_CLEAR, FUNDING_FEE)
+        )
         for symbol in SYMBOLS:
             held = ZERO
             for trade in venue.account.trades.get(symbol, ()):

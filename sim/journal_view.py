@@ -17,6 +17,7 @@ ATTEMPTS_MAX = 15
 """Nothing that goes well, and nothing that fails for good, is tried so often."""
 ENDED = frozenset({"FILLED", "CANCELED", "EXPIRED", "REJECTED", "NOT_PLACED"})
 NEVER_PLACED = frozenset({"REJECTED", "NOT_PLACED"})
+_MONEY = frozenset({"FillReceived", "IncomeReceived", "BalanceObserved"})
 _RANK = {"RECORDED": 0, "UNKNOWN": 1, "OPEN": 2, "PARTIALLY_FILLED": 3}
 
 
@@ -47,6 +48,7 @@ class JournalView:
         self.refused: dict[str, str] = {}
         self.positions: dict[str, Decimal] = {}
         self.wallet: Decimal | None = None
+        self.income: dict[tuple[str, str], Decimal] = {}
         self.trading: list[tuple[int, str, str]] = []
         self.events: list[tuple[int, int, dict[str, Any]]] = []
         self.counts: Counter[str] = Counter()
@@ -56,6 +58,7 @@ class JournalView:
         self._read = 0
         self._head = "0" * 64
         self._trades: set[tuple[str, int]] = set()
+        self._incomes: set[tuple[str, ...]] = set()
         self._by_venue_id: dict[int, OrderRead] = {}
 
     def read_on(self, journal: list[Stored]) -> None:
@@ -82,10 +85,8 @@ class JournalView:
             if intent_id in self.refused:
                 self.faults.append(f"I2 intent {intent_id} was refused twice")
             self.refused[intent_id] = event["reason"]
-        elif kind == "FillReceived":
-            self._fill(event)
-        elif kind == "BalanceObserved":
-            self.wallet = Decimal(event["wallet_balance"])
+        elif kind in _MONEY:
+            self._fold_money(event)
         elif kind == "TradingStateChanged":
             self.trading.append((stored_ns, event["state"], event["actor"]))
         elif kind == "AlgoOrderRecorded":
@@ -101,6 +102,25 @@ class JournalView:
                 self.algos[event["client_algo_id"]] = (known[0], event["status"])
         elif event.get("client_order_id") in self.orders:
             self._move(self.orders[event["client_order_id"]], event)
+
+    def _fold_money(self, event: dict[str, Any]) -> None:
+        if event["event"] == "FillReceived":
+            self._fill(event)
+        elif event["event"] == "IncomeReceived":
+            self._receive(event)
+        else:
+            self.wallet = Decimal(event["wallet_balance"])
+
+    def _receive(self, event: dict[str, Any]) -> None:
+        """Count a row of income, once however often it is told."""
+        kind, symbol = event["income_type"], event["symbol"]
+        key = (kind, event["transaction_id"], symbol, event["asset"])
+        if key not in self._incomes:
+            self._incomes.add(key)
+            self._earn(kind, symbol, Decimal(event["amount"]))
+
+    def _earn(self, kind: str, symbol: str, amount: Decimal) -> None:
+        self.income[kind, symbol] = self.income.get((kind, symbol), ZERO) + amount
 
     def _record(self, order: OrderRead) -> None:
         if order.client_order_id in self.orders:
@@ -118,6 +138,8 @@ class JournalView:
         if key in self._trades:
             self.faults.append(f"I10 fill {key} was journaled twice")
         self._trades.add(key)
+        self._earn("REALIZED_PNL", event["symbol"], Decimal(event["venue_realized_pnl"]))
+        self._earn("COMMISSION", event["symbol"], -Decimal(event["commission"]))
         quantity = Decimal(event["quantity"])
         order = self.orders.get(event["client_order_id"])
         if order is None:

@@ -16,6 +16,7 @@ from sim.broker import Broker
 from sim.loop import NS_PER_S, VirtualLoop
 from sim.settings import EPOCH_NS, INTERVAL, INTERVAL_MS
 from sim.venue import Venue
+from sim.vouching import vouch_for
 
 NS_PER_MS = 1_000_000
 TICK_NS = 3 * NS_PER_S // 2
@@ -82,6 +83,8 @@ class MarketFeed:
             self._say_mark(series, now_ns)
             if self._updates % (INTERVAL_MS * NS_PER_MS // TICK_NS) == 0:
                 self._close_candle(series)
+        health = vouch_for(self.series, now_ns)
+        self._broker.fan_out(subjects.MARKET_HEALTH, encode(health))
         self._venue.sockets.deliver()
         self._loop.after((self._updates + 1) * TICK_NS - self._loop.now_ns, self._tick)
 

@@ -12,7 +12,7 @@ from sim.bugs import BUGS
 from sim.plan import plan_of
 from sim.run import run_plan
 
-SEEDS_MAX = 1_000
+SEEDS_MAX = 2_000
 
 
 class Caught(NamedTuple):

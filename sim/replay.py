@@ -40,6 +40,7 @@ from services.execution.view import account_view
 from services.risk.config import RiskConfig
 from services.risk.core import Board, Refusal, decide
 from services.signal.core import Series, fold
+from sim.vouching import vouch_for
 
 ACCOUNT = "replay"
 ASSET = "USDT"
@@ -146,6 +147,7 @@ class Replay:
 
     def _judge(self, intent: Intent, candle: Candle) -> None:
         now_ns = candle.close_ns
+        self._board.hear_health(vouch_for((intent.symbol,), now_ns), 0)
         view = account_view(
             self.state,
             account=ACCOUNT,

@@ -87,14 +87,21 @@ def run_plan(plan: Plan, *, with_story: bool = False) -> Outcome:
     gc.disable()  # a killed life must not be tidied up in the middle of another's step
     try:
         outcome = _run(plan, [] if with_story else None)
-        with warnings.catch_warnings(), patch.object(sys, "unraisablehook", _ignored):
-            warnings.simplefilter("ignore")  # what lives on when its world ends, complains
+        with _complaints_ignored():
             gc.collect()
     finally:
         gc.unfreeze()
         if was_collecting:
             gc.enable()
     return outcome
+
+
+@contextmanager
+def _complaints_ignored() -> Iterator[None]:
+    """What lives on when its world ends complains: a task cut off, a coroutine never begun."""
+    with warnings.catch_warnings(), patch.object(sys, "unraisablehook", _ignored):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _ignored(_: object) -> None:
@@ -106,7 +113,8 @@ def _run(plan: Plan, story: list[str] | None) -> Outcome:
     judge = Judge(world)
     with ports_replaced(world):
         violations = judge.verdict(_converge(world, judge))
-        world.loop.close()
+        with _complaints_ignored():
+            world.loop.close()
     return Outcome(
         seed=plan.seed,
         violations=tuple(violations),

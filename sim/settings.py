@@ -67,6 +67,7 @@ EXECUTION = ExecutionConfig(
     filters_age_ms_max=12_000,
     filters_refresh_ms=8_000,
     query_lag_ms=1_500,
+    income_interval_ms=15_000,
     settings_retry_ms=2_000,
     reconnect_wait_ms=200,
     reconnect_wait_ms_max=2_000,
@@ -107,6 +108,7 @@ SIGNAL = SignalConfig(
 
 RECONCILER = ReconcilerConfig(
     interval_ms=8_000,
+    income_lag_ms=6_000,
     retry_wall_ms=1_000,
     retry_wall_ms_max=4_000,
     state_wait_wall_ms_max=3_000,

@@ -39,7 +39,6 @@ class SimSocket:
         self.is_open = True
         self.is_stalled = False
         self.latest_ns = 0
-        self.last_frame_monotonic = 0.0
         self.frames = 0
         self.callback_errors = 0
         self._sockets = sockets

@@ -24,6 +24,7 @@ from services.paper_exchange.demo_keys import (
 from services.paper_exchange.exchange import Exchange
 from services.paper_exchange.market.book import Book
 from services.paper_exchange.market.instruments import exchange_info, select_instruments
+from services.paper_exchange.money.funding import settle_symbol_funding
 from services.paper_exchange.state.orders import CANCELED
 from services.paper_exchange.trading.placement import place_order
 from services.paper_exchange.wire.authentication import ApiKey, Permission
@@ -354,6 +355,13 @@ class Venue:
         self.sockets.deliver()
 
     # -- what others do on the account -----------------------------------------------------------
+
+    def fund(self) -> None:
+        """Every open position pays or receives, as it does every few hours."""
+        for symbol in self.books:
+            settle_symbol_funding(self.exchange, symbol, self.now_ns())
+        self.sockets.deliver()
+        self.note("funding")
 
     def place_by_hand(self, symbol: str, side: str, quantity: str, *, is_reducing: bool) -> bool:
         """A person (or the venue's deleveraging) trades on the account, past us."""

@@ -48,6 +48,8 @@ from sim.settings import (
 from sim.venue import Venue
 
 JOURNAL_SUBJECT = subjects.journal(ACCOUNT)
+FUNDING_NS = (17 * NS_PER_S, 31 * NS_PER_S, 46 * NS_PER_S)
+"""Whoever holds a position then, pays or receives."""
 LIMITS = venue_limits(COMMON)
 DEAF_NS = (EXECUTION.mark_age_ms_max + 700) * NS_PER_MS
 """A mark so old decides nothing, and a record takes one publication's timeout at most."""
@@ -147,6 +149,9 @@ class World:
         self.nodes = [*self.executors, self.risk, self.signal, self.reconciler]
         for node in self.nodes:
             loop.after(self.dice.randrange(NS_PER_S), node.begin)
+
+        for due_ns in FUNDING_NS:
+            loop.after(due_ns, self.venue.fund)
 
     def _executor(self, name: str) -> Node:
         return Node(self, name, "execution", EXECUTION, _start_execution)

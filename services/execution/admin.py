@@ -20,7 +20,7 @@ from libs.common.messages.journal import JournalRecord, TradingStateChanged
 from libs.common.model.ids import check_intent_id
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.clock import Clock, wall_ns
+from libs.common.runtime.clock import NS_PER_MS, Clock, wall_ns
 from libs.common.runtime.errors import BusError, BusUnavailable
 from libs.common.runtime.http_problem import Problem
 from libs.common.runtime.log import get_logger
@@ -31,7 +31,8 @@ from services.execution.admin_fold import KILLS
 from services.execution.commands import CommandDesk, CommandRefused
 from services.execution.config import ExecutionConfig
 from services.execution.gate import Gate
-from services.execution.history import changes_of
+from services.execution.history import Wanted
+from services.execution.history_pages import read_page
 from services.execution.kill import KillDesk
 from services.execution.kill_local import LocalHalt
 from services.execution.lookout import Lookout
@@ -42,8 +43,6 @@ log = get_logger(__name__)
 #: Beyond the time a kill is given: to journal its end.
 KILL_ANSWER_WAIT_S = 5.0
 INTENTS_LISTED_MAX = 200
-#: Records that one page of history may read; most of them tell of no change.
-RECORDS_READ_MAX = 4_096
 _HALTING = (Verb.HALT, Verb.CANCEL_ALL)
 
 Body = dict[str, Any]
@@ -233,34 +232,32 @@ class AdminDesk:
         state, marks = self._gate.state, self._lookout.marks
         return {"positions": admin_view.position_rows(state, marks, self._now_ns())}
 
-    async def history(self, symbol: str, before: int | None, limit: int) -> Body:
+    async def history(self, wanted: Wanted, before: str, limit: int) -> Body:
         """Changes of positions and wallet with their causes, newest first, a page at a time.
-
-        A page ends after ``limit`` changes or ``RECORDS_READ_MAX`` records, whatever comes first.
 
         Raises:
             Problem: the journal could not be read.
         """
-        found: list[Body] = []
-        next_before: int | None = None
-        read = 0
         try:
-            async for place, record in self._stories.past(before):
-                found += changes_of(record, self._gate.state, symbol)
-                read += 1
-                if len(found) >= limit or read >= RECORDS_READ_MAX:
-                    next_before = place
-                    break
+            return await read_page(self._stories, self._gate.state, wanted, before, limit)
         except UndecodableError as error:
             raise Problem(500, "journal", str(error)) from None
         except BusUnavailable as error:
             raise Problem(503, "journal-away", str(error)) from None
-        return {"changes": found, "next_before": next_before}
 
     def pnl(self, days_max: int) -> Body:
         """Profit and loss of the newest days, exact and apart by asset."""
         state = self._gate.state
         return {"quote_asset": state.quote_asset, "pnl": admin_view.pnl_rows(state, days_max)}
+
+    def figures(self) -> Body:
+        """How well each strategy trades."""
+        window_ms = self._settings.figures_window_ms
+        since_ns = self._now_ns() - window_ms * NS_PER_MS
+        return {
+            "window_ms": window_ms,
+            "figures": admin_view.figure_rows(self._gate.state, since_ns),
+        }
 
     def budget(self) -> Body:
         """What the venue's limits leave, and what it forbade."""

@@ -52,20 +52,22 @@ def fault_of(command: Command) -> str:
     if command.verb is Verb.UNLOCK:
         return _guard_fault(command.target)
     if command.verb is Verb.CANCEL_ORPHAN:
-        return _orphan_fault(command.target)
+        return _order_fault(command.target, "only an order with an id of ours may be cancelled")
     if command.verb is Verb.ADOPT and not command.target:
-        return "adopt needs the symbol whose position is adopted"
+        return "adopt needs the symbol whose position is adopted, or SYMBOL:ID of an order"
     if command.target and command.verb not in (Verb.FLATTEN, Verb.ADOPT):
         return f"{command.verb} takes no target"
+    if command.verb is Verb.ADOPT and ":" in command.target:
+        return _order_fault(command.target, "only an order with an id of ours is ours to adopt")
     if command.target and not _SYMBOL.fullmatch(command.target):
         return "the symbol must be 1 to 32 capital letters, digits or underscores"
     return ""
 
 
-def _orphan_fault(target: str) -> str:
+def _order_fault(target: str, why: str) -> str:
     symbol, _, client_id = target.partition(":")
     if not _SYMBOL.fullmatch(symbol) or not is_derived_id(client_id):
-        return "an orphan is named SYMBOL:ID, and only an order with an id of ours may be cancelled"
+        return f"an order is named SYMBOL:ID, and {why}"
     return ""
 
 

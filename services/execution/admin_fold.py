@@ -2,8 +2,9 @@
 
 from libs.common.messages.account import Verb
 from libs.common.messages.audit_events import KillProven, OperatorActed, PositionAdopted
-from libs.common.model.money import round_money
+from libs.common.model.money import ZERO, round_money
 from libs.common.model.position import Position
+from services.execution.fold_pnl import BY_HAND, hold
 from services.execution.fold_protection import watch
 from services.execution.state import PendingKill, State
 
@@ -32,6 +33,10 @@ def apply_operator(state: State, event: OperatorActed | KillProven, now_ns: int)
 def apply_adoption(state: State, event: PositionAdopted, now_ns: int) -> None:
     """Fold a position as the venue holds it; an entry that is thereby closed is owed no stop."""
     before = state.positions.get(event.symbol) or Position(symbol=event.symbol)
+    if before.quantity != event.quantity:
+        state.trade_book.give_up(event.symbol)
+    if before.quantity * event.quantity <= ZERO and event.quantity:
+        hold(state, event.symbol, BY_HAND, now_ns)
     state.positions[event.symbol] = Position(
         symbol=event.symbol,
         quantity=event.quantity,

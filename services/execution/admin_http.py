@@ -18,9 +18,12 @@ from libs.common.runtime.http_tokens import Holder, Scope
 from libs.common.runtime.service import Context
 from services.execution.admin import AdminDesk
 from services.execution.config import ExecutionConfig
+from services.execution.history import Wanted
+from services.execution.history_pages import PLACE_PATTERN
 
 KEY_LENGTH_MAX = 200
 HISTORY_LIMIT_MAX = 500
+NS_MAX = 1 << 62
 
 
 class Wish(BaseModel):
@@ -74,6 +77,7 @@ class AdminFront:
         router = APIRouter(prefix="/v1")
         self._add_commands(router, doors)
         self._add_reads(router, doors)
+        self._add_accounts(router, doors)
         return router
 
     def _add_commands(self, router: APIRouter, doors: Doors) -> None:
@@ -132,24 +136,6 @@ class AdminFront:
             """Positions as the journal knows them, at the newest mark."""
             return _json(self.desk.positions())
 
-        @router.get("/positions/history", tags=["reads"], dependencies=may_read)
-        async def history(
-            symbol: Annotated[str, Query(pattern="^[A-Z0-9_]{0,32}$")] = "",
-            before: Annotated[int | None, Query(ge=1, le=1 << 62)] = None,
-            limit: Annotated[int, Query(ge=1, le=HISTORY_LIMIT_MAX)] = 100,
-        ) -> Response:
-            """Every change of position and wallet with its cause, newest first.
-
-            ``next_before`` is the ``before`` of the next page; null after the last one. A page may
-            hold more than ``limit`` where one record of the journal tells of several changes.
-            """
-            return _json(await self.desk.history(symbol, before, limit))
-
-        @router.get("/pnl", tags=["reads"], dependencies=may_read)
-        async def pnl(days: Annotated[int, Query(ge=1, le=DAYS_KEPT)] = 7) -> Response:
-            """Profit and loss by UTC day, symbol and strategy; amounts by asset."""
-            return _json(self.desk.pnl(days))
-
         @router.get("/budget", tags=["reads"], dependencies=may_read)
         async def budget() -> Response:
             """What the venue's own limits leave."""
@@ -164,6 +150,44 @@ class AdminFront:
         async def story(intent_id: str) -> Response:
             """The whole story of an intent, from risk's verdict to its fills, however old."""
             return _json(await self.desk.story(intent_id))
+
+    def _add_accounts(self, router: APIRouter, doors: Doors) -> None:
+        """What was earned, lost and paid, and how well it was traded."""
+        may_read = [Depends(doors.need(Scope.READ))]
+
+        @router.get("/positions/history", tags=["reads"], dependencies=may_read)
+        async def history(
+            symbol: Annotated[str, Query(pattern="^[A-Z0-9_]{0,32}$")] = "",
+            strategy: Annotated[str, Query(pattern="^[A-Za-z0-9_.:-]{0,128}$")] = "",
+            cause: Annotated[str, Query(pattern="^[a-z_]{0,64}$")] = "",
+            since_ns: Annotated[int, Query(ge=0, le=NS_MAX)] = 0,
+            until_ns: Annotated[int | None, Query(ge=0, le=NS_MAX)] = None,
+            before: Annotated[str, Query(pattern=PLACE_PATTERN)] = "",
+            limit: Annotated[int, Query(ge=1, le=HISTORY_LIMIT_MAX)] = 100,
+        ) -> Response:
+            """Every change of position and wallet with its cause, newest first.
+
+            ``next_before`` is the ``before`` of the next page, null after the last one; a page may
+            be short, or empty, and not the last. Times are the venue's, ``until_ns`` not included.
+            """
+            wanted = Wanted(
+                symbol=symbol,
+                strategy_id=strategy,
+                cause=cause,
+                since_ns=since_ns,
+                until_ns=until_ns,
+            )
+            return _json(await self.desk.history(wanted, before, limit))
+
+        @router.get("/figures", tags=["reads"], dependencies=may_read)
+        async def figures() -> Response:
+            """How well each strategy trades: slippage, hit ratio, calibration; null: not known."""
+            return _json(self.desk.figures())
+
+        @router.get("/pnl", tags=["reads"], dependencies=may_read)
+        async def pnl(days: Annotated[int, Query(ge=1, le=DAYS_KEPT)] = 7) -> Response:
+            """Profit and loss by UTC day, symbol and strategy; amounts by asset."""
+            return _json(self.desk.pnl(days))
 
 
 def _json(body: dict[str, Any], status: int = 200) -> Response:

@@ -5,13 +5,17 @@ Pure: the folded state and what is known besides it, as plain JSON values. Money
 
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from libs.common.messages.guard_events import Guard
 from libs.common.model.money import plain
 from libs.common.model.pnl import Amounts
 from services.execution.config import ExecutionConfig
 from services.execution.question import NS_PER_MS, MarkSeen
+from services.execution.round_trips import figures
 from services.execution.state import AlgoOrderState, OrderState, State
 
 NS_PER_S = 1_000_000_000
@@ -227,6 +231,17 @@ def pnl_rows(state: State, days_max: int) -> list[dict[str, Any]]:
             "net": plain(row.net(state.quote_asset)),
         }
         for day, row in state.pnl.rows(days_max)
+    ]
+
+
+def figure_rows(state: State, since_ns: int) -> list[dict[str, Any]]:
+    """How well each strategy traded since a time; null where there is nothing to tell it from."""
+    return [
+        {
+            name: plain(value) if isinstance(value, Decimal) else value
+            for name, value in msgspec.structs.asdict(one).items()
+        }
+        for one in figures(state.trade_book, state.quote_asset, since_ns)
     ]
 
 

@@ -28,7 +28,7 @@ from services.execution.consequences import (
 )
 from services.execution.core import NOTHING, Decision
 from services.execution.fold import VENUE_MARGIN_REASON
-from services.execution.fold_pnl import has_income
+from services.execution.fold_pnl import has_income, holder_of, told_strategies
 from services.execution.question import NS_PER_MS
 from services.execution.state import OrderState, State, ended_for_nothing
 
@@ -154,12 +154,19 @@ def decide_fills(state: State, fills: list[FillReceived]) -> Decision:
             continue
         named = fill.client_order_id or ours.get(fill.venue_order_id, "")
         fresh[(fill.symbol, fill.trade_id)] = msgspec.structs.replace(fill, client_order_id=named)
-    return Decision(events=tuple(fresh.values()))
+    return Decision(events=tuple(told_strategies(state, fresh.values())))
 
 
 def decide_income(state: State, rows: list[IncomeReceived]) -> Decision:
     """Record the rows of income that are not in the journal yet."""
-    fresh = {row.key: row for row in rows if not has_income(state, row)}
+    fresh = {
+        row.key: msgspec.structs.replace(
+            row,
+            strategy_id=holder_of(state, row.symbol, row.ts_income_ns) if row.symbol else None,
+        )
+        for row in rows
+        if not has_income(state, row)
+    }
     return Decision(events=tuple(fresh.values()))
 
 

@@ -41,7 +41,13 @@ class ExecutionConfig(ServiceConfig):
             else the journal is read again first: a process that stood still must not send.
         order_lease_ms: a recorded order of another process is left to it this long.
         halt_drain_wall_ms: a halt waits this long for answers under way before it is journaled.
+        fill_wait_ms: what tells of a fill (an answer, or one half of the stream's two words) is
+            believed for so long before what is missing is read by REST.
         order_silence_ms_max: an open order of which nothing was heard for so long is asked after.
+        reconciled_age_wall_ms_max: without a clean comparison for so long nothing is entered; three
+            times the reconciler's period by default.
+        figures_window_ms: orders and round trips that ended within it count for the figures of
+            strategies (30 days by default), the newest 1,000 at most.
         income_interval_ms: the list of income is read this often, and after each word of it.
         stop_grace_ms: an entry's stop must be acknowledged this soon after its first fill.
         protection_retry_ms: between two attempts at a stop or target of one entry.
@@ -91,10 +97,13 @@ class ExecutionConfig(ServiceConfig):
     account_age_ms_max: int = Field(10_000, ge=100)
     account_refresh_ms: int = Field(5_000, ge=100)
     positions_interval_ms: int = Field(900_000, ge=1_000)
+    reconciled_age_wall_ms_max: int = Field(2_700_000, ge=1_000)
+    figures_window_ms: int = Field(2_592_000_000, ge=60_000)
     income_interval_ms: int = Field(900_000, ge=1_000)
     settings_retry_ms: int = Field(10_000, ge=1_000)
     filters_age_ms_max: int = Field(3_600_000, ge=1_000)
     filters_refresh_ms: int = Field(1_800_000, ge=1_000)
+    filters_retry_ms: int = Field(60_000, ge=1_000)
     mark_age_ms_max: int = Field(5_000, ge=100)
     resume_age_ms_max: int = Field(60_000, ge=1_000)
 

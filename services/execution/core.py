@@ -167,6 +167,7 @@ def _record(
         verdicts=verdicts,
         writer=facts.writer,
         expires_at_ns=expires_at_ns(question),
+        slippage_predicted_bps=body.slippage_predicted_bps,
     )
 
 

@@ -1,5 +1,7 @@
 """What the gate decides with, as the venue states it: settings, filters, balance, clock."""
 
+from zoneinfo import ZoneInfo
+
 from libs.common.messages.audit_events import PositionObserved, PositionsObserved
 from libs.common.messages.journal import BalanceObserved, InstrumentsLoaded, LeverageAsserted
 from libs.common.runtime.clock import NS_PER_MS, Clock
@@ -7,7 +9,6 @@ from libs.common.runtime.config import CommonConfig, Mode
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.venue.outcomes import Accepted, describe
-from libs.common.venue.payloads import PayloadError
 from services.execution.answers import decide_balance
 from services.execution.arming import Arming
 from services.execution.config import ExecutionConfig
@@ -15,6 +16,7 @@ from services.execution.core import Decision
 from services.execution.gate import Gate
 from services.execution.income import IncomeDesk
 from services.execution.reads import Reads
+from services.execution.rules import rules_of
 
 log = get_logger(__name__)
 
@@ -42,12 +44,19 @@ class Figures:
         self._asserted_at_ns = 0
         self._positions_at_ns = 0
         self._journaled: dict[str, LeverageAsserted] = {}
-        self.income = IncomeDesk(gate, self._reads, clock, settings)
+        zone = ZoneInfo(common.day_time_zone)
+        self.income = IncomeDesk(gate, self._reads, clock, settings, zone)
 
     async def refresh_filters_if_old(self) -> None:
-        """Load the filters again well before they are too old to trade on."""
+        """Load the filters again well before they are too old to trade on.
+
+        Sooner while a symbol does not trade: an exit waits for the word that it does again.
+        """
         age_ns = self._clock.now_ns() - self._gate.state.instruments_at_ns
-        if abs(age_ns) >= self._settings.filters_refresh_ms * NS_PER_MS:
+        age_ms_max = self._settings.filters_refresh_ms
+        if not all(one.is_trading for one in self._gate.state.instruments.values()):
+            age_ms_max = min(age_ms_max, self._settings.filters_retry_ms)
+        if abs(age_ns) >= age_ms_max * NS_PER_MS:
             await self.load_filters()
 
     async def assert_settings(self) -> None:
@@ -105,26 +114,26 @@ class Figures:
     async def load_filters(self) -> None:
         """Journal the venue's rules for our symbols.
 
+        A symbol whose rules cannot be read takes no entry, and no other symbol pays for it.
+
         Raises:
             VenueReadError: the venue did not answer.
         """
         asked_at_ns = self._clock.now_ns()
         info = await self._reads.exchange_info()
-        wanted = set(self._common.symbols)
-        try:
-            found = tuple(item.to_instrument() for item in info.symbols if item.symbol in wanted)
-        except PayloadError as error:
-            self._arming.failed("filters", str(error))
-            return
-        missing = wanted - {item.symbol for item in found}
-        if missing:
-            self._arming.failed("filters", f"the venue does not list {sorted(missing)}")
-            return
+        found, refused = rules_of(self._common.symbols, info, self._gate.state.instruments)
+        for symbol, why in refused.items():
+            log.warning("symbol without filters", symbol=symbol, why=why)
+        if not found or len(refused) == len(set(self._common.symbols)):
+            self._arming.failed("filters", "; ".join(refused.values()))
+            if not found:
+                return
+        else:
+            self._arming.passed("filters")
         event = InstrumentsLoaded(instruments=found, loaded_at_ns=asked_at_ns)
         await self._gate.transact(
             lambda: Decision(events=(event,)), causation_id="filters", correlation_id="filters"
         )
-        self._arming.passed("filters")
 
     async def refresh_balance_if_old(self) -> None:
         """Upkeep: ask for the balance long before the figure is too old to decide with.

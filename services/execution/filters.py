@@ -9,6 +9,7 @@ from libs.common.model.intent import Intent
 from libs.common.model.money import ZERO, is_multiple, plain, round_down, round_up
 from libs.common.model.order import OrderRequest, OrderType, Side
 from libs.common.model.verdict import Reason, Verdict
+from services.execution.rules import UNREADABLE
 
 
 def quantise(order: OrderRequest, instrument: Instrument) -> OrderRequest:
@@ -26,14 +27,15 @@ def quantise(order: OrderRequest, instrument: Instrument) -> OrderRequest:
     return msgspec.structs.replace(order, quantity=round_down(order.quantity, step), price=price)
 
 
-def check_status(instrument: Instrument) -> Verdict:
-    """The venue trades the symbol."""
+def check_status(order: OrderRequest, instrument: Instrument) -> Verdict:
+    """The venue trades the symbol. An exit passes where only its new rules cannot be read."""
+    passed = instrument.is_trading or (order.reduce_only and instrument.status == UNREADABLE)
     return Verdict(
         check="filter_status",
-        passed=instrument.is_trading,
+        passed=passed,
         limit="TRADING",
         observed=instrument.status,
-        reason=None if instrument.is_trading else Reason.FILTER_STATUS,
+        reason=None if passed else Reason.FILTER_STATUS,
     )
 
 

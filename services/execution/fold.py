@@ -48,7 +48,7 @@ from libs.common.model.verdict import Reason, Verdict
 from services.execution.admin_fold import KILLS, apply_adoption, apply_operator
 from services.execution.config import RATE_WINDOW_MS_MAX
 from services.execution.fold_guards import apply_guard
-from services.execution.fold_pnl import book_fill, book_income, claim_pnl
+from services.execution.fold_pnl import book_fill, book_income, claim_pnl, measure
 from services.execution.fold_protection import (
     apply_protection,
     claim_fill,
@@ -188,6 +188,7 @@ def _apply_recorded(state: State, event: OrderRecorded, now_ns: int) -> None:
         timestamp_ms=event.timestamp_ms,
         recv_window_ms=event.recv_window_ms,
         expires_at_ns=event.expires_at_ns,
+        slippage_predicted_bps=event.slippage_predicted_bps,
         writer=event.writer,
         verdicts_risk=event.verdicts_risk,
         recorded_at_ns=now_ns,
@@ -251,6 +252,7 @@ def _apply_outcome(state: State, event: OrderOutcome, now_ns: int) -> None:
             _end_without_trace(state, order, OrderStatus.CANCELED, now_ns)
         case OrderBecameUnknown():
             _move(state, order, OrderStatus.UNKNOWN, now_ns)
+    measure(state, order, now_ns)
     watch(state, order.symbol, now_ns)
 
 
@@ -323,8 +325,10 @@ def _apply_fill(state: State, event: FillReceived, now_ns: int) -> None:
     order = state.orders.get(event.client_order_id)
     if order is not None:
         order.filled_quantity += event.quantity
+        order.filled_cost += event.quantity * event.price
         _raise_cumulative(order, order.filled_quantity, now_ns)
         order.answered_at_ns = order.answered_at_ns or now_ns
+        measure(state, order, now_ns)
     elif not claim_fill(state, event):
         key = f"{event.symbol}:{event.venue_order_id}"
         state.unclaimed[key] = state.unclaimed.pop(key, ZERO) + event.quantity

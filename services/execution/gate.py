@@ -19,7 +19,7 @@ from libs.common.runtime.metrics import JOURNAL_APPEND_SECONDS, JOURNAL_CONFLICT
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision
 from services.execution.fold import apply, forget
-from services.execution.state import State
+from services.execution.state import STATE_SHAPE, State
 
 log = get_logger(__name__)
 
@@ -60,7 +60,7 @@ class Gate:
             BusUnavailable: the broker did not answer.
         """
         await self.journal.check_head()
-        saved = await self.journal.load_snapshot()
+        saved = await self.journal.load_snapshot(STATE_SHAPE)
         if saved is not None:
             try:
                 self.state = decode_struct(saved, State, SNAPSHOT_BYTES_MAX)
@@ -176,7 +176,7 @@ class Gate:
         async with self._lock:
             forget(self.state, self._clock.now_ns(), self._settings.idempotency_ms)
             self._snapshot_number = self.journal.number
-            await self.journal.save_snapshot(self.state)
+            await self.journal.save_snapshot(self.state, STATE_SHAPE)
 
     async def was_decided(self, intent_id: str) -> bool:
         """Whether the journal, however old, holds a decision on the intent.

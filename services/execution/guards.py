@@ -186,7 +186,7 @@ def check_filters(question: Question) -> tuple[Verdict, ...]:
         return ()  # filters_age has refused already
     open_orders = sum(held.symbol == order.symbol for held in question.state.open_orders())
     verdicts = (
-        check_status(instrument),
+        check_status(order, instrument),
         check_price(order, instrument),
         check_quantity(order, instrument),
         *check_protection(question.body.intent, order, instrument),

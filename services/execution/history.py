@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from libs.common.messages.income_events import IncomeReceived
 from libs.common.messages.journal import FillReceived, JournalRecord
 from libs.common.model.ids import is_ours
 from libs.common.model.money import plain
 from libs.common.model.pnl import IncomeKind, kind_of_income
 from services.execution.forced import forced_kind
-from services.execution.state import State
+from services.execution.state import OrderState, State
 
 _INCOME_CAUSES = {
     IncomeKind.FUNDING: "funding",
@@ -18,20 +20,51 @@ _INCOME_CAUSES = {
 }
 
 
-def changes_of(record: JournalRecord, state: State, symbol: str = "") -> Iterator[dict[str, Any]]:
-    """The changes that one record tells, the newest first.
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which changes to tell; everything is told where nothing is said.
+
+    Attributes:
+        symbol: of this one only, and not of what concerns none.
+        strategy_id: of this one only.
+        cause: with this one only.
+        since_ns, until_ns: venue times, the first included and the last not.
+    """
+
+    symbol: str = ""
+    strategy_id: str = ""
+    cause: str = ""
+    since_ns: int = 0
+    until_ns: int | None = None
+
+    def has(self, change: dict[str, Any]) -> bool:
+        """Whether a change is one of them."""
+        asked = ("symbol", "strategy_id", "cause")
+        is_named = all(getattr(self, name) in ("", change[name]) for name in asked)
+        at_ns = change["at_ns"]
+        is_within = self.since_ns <= at_ns and (self.until_ns is None or at_ns < self.until_ns)
+        return is_named and is_within
+
+
+ALL = Wanted()
+
+
+def changes_of(
+    record: JournalRecord, state: State, wanted: Wanted = ALL
+) -> Iterator[dict[str, Any]]:
+    """The changes that one record tells, the newest first, each with its place in the record.
 
     Args:
         state: knows the orders of fills that were read from a list that does not name them.
-        symbol: tell of this one only; empty for all, and for what concerns none.
     """
-    for event in reversed(record.events):
+    for index in range(len(record.events) - 1, -1, -1):
+        event = record.events[index]
         if not isinstance(event, FillReceived | IncomeReceived):
             continue
-        if symbol and event.symbol != symbol:
-            continue
         told = _fill(event, state) if isinstance(event, FillReceived) else _income(event)
-        yield {"journal_number": record.number, "symbol": event.symbol, **told}
+        place = {"journal_number": record.number, "journal_index": index, "symbol": event.symbol}
+        change = {**place, **told}
+        if wanted.has(change):
+            yield change
 
 
 def cause_of_fill(event: FillReceived, state: State) -> str:
@@ -44,16 +77,36 @@ def cause_of_fill(event: FillReceived, state: State) -> str:
         return kind
     if event.client_order_id:
         return "fill" if is_ours(event.client_order_id) else "manual"
+    if _order_of(event, state) is not None:
+        return "fill"
+    is_stop = state.algo_order_of(event.symbol, event.venue_order_id, "") is not None
+    return "fill" if is_stop else "unknown"
+
+
+def strategy_of_fill(event: FillReceived, state: State) -> str | None:
+    """Whose it was, empty by hand; ``None`` where that is not known (any more).
+
+    What was not known when it was journaled may have turned out since then.
+    """
+    if event.strategy_id is not None:
+        return event.strategy_id
+    order = _order_of(event, state)
+    return None if order is None else order.intent.strategy_id
+
+
+def _order_of(event: FillReceived, state: State) -> OrderState | None:
     names = (event.symbol, event.venue_order_id)
-    known = {(order.symbol, order.venue_order_id) for order in state.orders.values()}
-    known |= {(algo.symbol, algo.venue_order_id) for algo in state.algo_orders.values()}
-    return "fill" if names in known else "unknown"
+    for order in state.orders.values():
+        if names == (order.symbol, order.venue_order_id):
+            return order
+    return None
 
 
 def _fill(event: FillReceived, state: State) -> dict[str, Any]:
     return {
         "at_ns": event.ts_trade_ns,
         "cause": cause_of_fill(event, state),
+        "strategy_id": strategy_of_fill(event, state),
         "quantity": plain(event.quantity * event.side.sign),
         "price": plain(event.price),
         "amount": plain(event.venue_realized_pnl),
@@ -70,6 +123,7 @@ def _income(event: IncomeReceived) -> dict[str, Any]:
     return {
         "at_ns": event.ts_income_ns,
         "cause": _INCOME_CAUSES.get(kind, event.income_type.lower()),
+        "strategy_id": event.strategy_id,
         "quantity": "0",
         "price": "",
         "amount": plain(event.amount),

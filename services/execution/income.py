@@ -6,6 +6,8 @@ later than the word, and a word may be lost: hence the further attempts, and the
 then.
 """
 
+from datetime import tzinfo
+
 from libs.common.messages.income_events import IncomeReceived
 from libs.common.model.pnl import NS_PER_DAY, TOLD_BY_FILLS
 from libs.common.runtime.clock import NS_PER_MS, Clock
@@ -16,6 +18,7 @@ from services.execution.answers import decide_income
 from services.execution.config import ExecutionConfig
 from services.execution.gate import Gate
 from services.execution.reads import Reads
+from services.execution.trading_day import day_start_ns
 
 log = get_logger(__name__)
 
@@ -24,7 +27,10 @@ WITHOUT_INCOME = frozenset({"ORDER", "MARGIN_TRANSFER", "MARGIN_TYPE_CHANGE", "W
 ROWS_PER_PAGE = 1_000
 #: Every read begins this long before the newest row known, for rows that were booked late.
 OVERLAP_MS = 600_000
-#: A row that was announced is asked for so often, after waits that double from the first.
+#: So far back where the reconciler names a row that we have not: its own window, by default.
+OVERLAP_OF_MISSED_MS = 6 * 3_600_000
+#: A row that was announced is asked for so often, after waits that double from the first; so are
+#: the waits between reads that fail, for without any the day is not known.
 ATTEMPTS_MAX = 6
 ATTEMPT_WAIT_MS = 1_000
 
@@ -46,15 +52,20 @@ def read_income(row: Income) -> IncomeReceived | None:
 class IncomeDesk:
     """Keeps the journal's income equal to the venue's."""
 
-    def __init__(self, gate: Gate, reads: Reads, clock: Clock, settings: ExecutionConfig) -> None:
+    def __init__(
+        self, gate: Gate, reads: Reads, clock: Clock, settings: ExecutionConfig, zone: tzinfo
+    ) -> None:
         self._gate = gate
         self._reads = reads
         self._clock = clock
         self._settings = settings
+        self._zone = zone
         self._read_at_ns = 0
         self._read_until_ms = 0
         self._wanted_from_ms = 0
-        self._attempts = 0
+        self._attempts = self._failures = 0
+        self._is_row_missed = False
+        self.is_read = False  # in this process's life, to the end: only then is the day known
 
     def hear(self, event: AccountUpdate) -> None:
         """The stream said that the balance changed: its row is wanted where there will be one."""
@@ -65,6 +76,11 @@ class IncomeDesk:
     def suspect(self) -> None:
         """Words of the stream may have been missed: read at the next tick."""
         self._read_at_ns = 0
+
+    def suspect_late_row(self) -> None:
+        """The list has a row that we have not: it came later than every overlap."""
+        self._is_row_missed = True
+        self.suspect()
 
     async def read_if_due(self) -> None:
         """Read the list where a row was announced, and now and then in any case.
@@ -77,11 +93,15 @@ class IncomeDesk:
         wait_ms = self._settings.income_interval_ms
         if self._wanted_from_ms:
             wait_ms = min(wait_ms, ATTEMPT_WAIT_MS << self._attempts)
+        if self._failures:
+            wait_ms = min(wait_ms, ATTEMPT_WAIT_MS << self._failures)
         if abs(now_ns - self._read_at_ns) < wait_ms * NS_PER_MS:
             return
         self._read_at_ns = now_ns
         wanted_ms = self._wanted_from_ms
+        self._failures = min(self._failures + 1, ATTEMPTS_MAX)
         newest_ms = await self._read(now_ns)
+        self.is_read, self._failures = True, 0
         if wanted_ms != self._wanted_from_ms:  # another one was announced meanwhile
             return
         self._attempts += 1
@@ -93,6 +113,8 @@ class IncomeDesk:
     async def _read(self, now_ns: int) -> int:
         """Journal what is news; returns the venue's time (ms) of the newest row of income."""
         start_ms = self._start_ms(now_ns)
+        if self._is_row_missed:
+            start_ms = min(start_ms, now_ns // NS_PER_MS - OVERLAP_OF_MISSED_MS)
         newest_ms = 0
         while True:
             page = await self._reads.income(start_ms=start_ms, limit=ROWS_PER_PAGE)
@@ -102,14 +124,19 @@ class IncomeDesk:
             last_ms = max((row.time_ms for row in page), default=start_ms)
             self._read_until_ms = max(self._read_until_ms, min(last_ms, now_ns // NS_PER_MS))
             if len(page) < ROWS_PER_PAGE or last_ms < start_ms:
+                self._is_row_missed = False
                 return newest_ms
             start_ms = last_ms if last_ms > start_ms else start_ms + 1
 
     def _start_ms(self, now_ns: int) -> int:
-        """From what is known; of an account never read before, from the beginning of the day."""
+        """From what is known; of an account never read before, from the beginning of the day.
+
+        The venue's day and the time zone's: whichever began first.
+        """
         known_ms = max(self._gate.state.income_at_ns // NS_PER_MS, self._read_until_ms)
         if not known_ms:
-            return now_ns // NS_PER_DAY * NS_PER_DAY // NS_PER_MS
+            venue_ns = now_ns // NS_PER_DAY * NS_PER_DAY
+            return min(venue_ns, day_start_ns(self._zone, now_ns)) // NS_PER_MS
         return known_ms - OVERLAP_MS
 
     async def _journal(self, rows: list[IncomeReceived]) -> None:

@@ -35,6 +35,7 @@ from services.execution.answers import (
 )
 from services.execution.config import ExecutionConfig
 from services.execution.core import Facts, absence_is_provable, decide_absence, may_send
+from services.execution.fill_names import name_fills
 from services.execution.gate import Gate
 from services.execution.lookout import Lookout
 from services.execution.reads import Reads
@@ -345,7 +346,9 @@ class OrderDesk:
                 start_ms=since_ms if from_id is None else None,
                 limit=TRADES_PER_PAGE,
             )
-            await self.journal_fills([read_fill(trade) for trade in page], f"trades-{symbol}")
+            fills = [read_fill(trade) for trade in page]
+            fills = await name_fills(self._reads, self._gate.state, fills)
+            await self.journal_fills(fills, f"trades-{symbol}")
             next_id = max((trade.trade_id for trade in page), default=0) + 1
             is_stuck = from_id is not None and next_id <= from_id
             if len(page) < TRADES_PER_PAGE or is_stuck:

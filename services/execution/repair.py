@@ -1,8 +1,8 @@
 """Carries out what the reconciler (or a person) asks for so that both sides agree again.
 
-None of it trades: a position is adopted, never traded away; only an order that carries an id of
-ours is cancelled; settings are asserted as at every start. What is not done, because the venue did
-not answer or because an order is in flight, is asked for again by the next comparison.
+None of it trades: a position or the terms of an order are adopted, never traded away; only an order
+that carries an id of ours is cancelled; settings are asserted as at every start. What is not done,
+because the venue did not answer or an order is in flight, the next comparison asks for again.
 """
 
 import asyncio
@@ -11,14 +11,16 @@ from typing import Any
 
 from libs.common.messages.account import Command, Verb
 from libs.common.messages.audit_events import OrphanCanceled, PositionAdopted
-from libs.common.messages.journal import JournalEvent
+from libs.common.messages.journal import JournalEvent, OrderModified
 from libs.common.model.money import ZERO
+from libs.common.model.order import OrderType
 from libs.common.model.position import Position
 from libs.common.runtime.clock import Clock
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.venue.outcomes import describe
+from libs.common.venue.payloads import VenueOrder
 from services.execution.core import NOTHING, Decision
 from services.execution.figures import Figures
 from services.execution.gate import Gate
@@ -28,6 +30,8 @@ from services.execution.state import State
 
 log = get_logger(__name__)
 
+#: Repairs under way and waiting; what does not fit the next comparison asks for again.
+REPAIRS_WAITING_MAX = 100
 #: How client ids of conditional orders begin.
 ALGO_PREFIX = "pa-"
 
@@ -51,6 +55,19 @@ def decide_adoption(state: State, adopted: PositionAdopted, known: list[int]) ->
     if is_news and may_adopt(state, adopted.symbol) and _trades(state, adopted.symbol) == known:
         return Decision(events=(adopted,))
     return NOTHING
+
+
+def decide_terms(state: State, found: VenueOrder) -> Decision:
+    """Record price and quantity of an open limit order as the venue has them, unless known so."""
+    order = state.orders.get(found.client_order_id)
+    if order is None or order.status.is_terminal or order.order.order_type is not OrderType.LIMIT:
+        return NOTHING
+    if (found.quantity, found.price) == (order.quantity, order.order.price):
+        return NOTHING
+    changed = OrderModified(
+        client_order_id=found.client_order_id, quantity=found.quantity, price=found.price
+    )
+    return Decision(events=(changed,))
 
 
 def is_orphan(state: State, client_id: str) -> bool:
@@ -86,17 +103,26 @@ class RepairDesk:
         self._clock = clock
         self._spawn = spawn
         self._turn = asyncio.Lock()
+        self._waiting: set[tuple[str, str]] = set()
 
     def begin(self, command: Command) -> None:
-        """Set off what a command that is on record asks for."""
-        self._spawn(self._do(command), f"repair-{command.message_id}")
+        """Set off what a command that is on record asks for, unless the same is to be done anyway.
+
+        A comparison asks again while a slow repair lasts; repairs must not pile up behind it.
+        """
+        what = (command.verb, command.target)
+        if what not in self._waiting and len(self._waiting) < REPAIRS_WAITING_MAX:
+            self._waiting.add(what)
+            self._spawn(self._do(command), f"repair-{command.message_id}")
 
     async def _do(self, command: Command) -> None:
-        async with self._turn:
-            try:
+        try:
+            async with self._turn:
                 await self.repair(command)
-            except (BusError, VenueReadError) as error:
-                log.warning("repair not done", what=command.verb, error=str(error))
+        except (BusError, VenueReadError) as error:
+            log.warning("repair not done", what=command.verb, error=str(error))
+        finally:
+            self._waiting.discard((command.verb, command.target))
 
     async def repair(self, command: Command) -> None:
         """Do it.
@@ -115,7 +141,10 @@ class RepairDesk:
 
     async def _adopt(self, command: Command) -> None:
         """First read the trades: they explain most differences, and keep the profit exact."""
-        symbol = command.target
+        symbol, _, client_order_id = command.target.partition(":")
+        if client_order_id:
+            await self._adopt_order(command, symbol, client_order_id)
+            return
         await self._orders.fetch_fills(symbol)
         known = _trades(self._gate.state, symbol)
         asked_at_ns = self._clock.now_ns()
@@ -134,6 +163,16 @@ class RepairDesk:
         )
         if decision.events:
             log.warning("position adopted", symbol=symbol, quantity=str(adopted.quantity))
+
+    async def _adopt_order(self, command: Command, symbol: str, client_order_id: str) -> None:
+        """What was changed by hand counts from now on; what it fills is protected as before."""
+        found = await self._venue.query_order(symbol, client_order_id)
+        if found is None:
+            return
+        decision = await self._journal(command, lambda: decide_terms(self._gate.state, found))
+        if decision.events:
+            log.warning("order adopted as changed", client_order_id=client_order_id)
+        await self._orders.update(found)
 
     async def _cancel_orphan(self, command: Command) -> None:
         symbol, _, client_id = command.target.partition(":")

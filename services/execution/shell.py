@@ -9,19 +9,18 @@ import secrets
 from typing import Any
 
 from libs.common.messages import subjects
-from libs.common.messages.account import ReconcileReport
-from libs.common.messages.codec import UndecodableError, decode, encode
+from libs.common.messages.account import ASKED_BY_ITSELF, ReconcileReport
+from libs.common.messages.codec import UndecodableError, decode
 from libs.common.messages.guard_events import LatchKind
 from libs.common.messages.market import Mark
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.bus import Delivery
-from libs.common.runtime.clock import NS_PER_MS, wait_until_set, wall_ns
+from libs.common.runtime.clock import NS_PER_MS, wait_until_set
 from libs.common.runtime.config import Mode
 from libs.common.runtime.errors import BusError, BusUnavailable
 from libs.common.runtime.health import Level
 from libs.common.runtime.journal import WRITER_HEADER
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.metrics import ORDERS_OPEN, ORDERS_UNKNOWN, TRADING_STATE
 from libs.common.runtime.provisioning import (
     command_consumer,
     execution_consumer,
@@ -47,15 +46,17 @@ from services.execution.orders import OrderDesk
 from services.execution.protection_desk import ProtectionDesk
 from services.execution.reads import PatientReads
 from services.execution.reports import Reports
+from services.execution.telling import AccountTeller
 from services.execution.upkeep import Upkeep
 from services.execution.user_stream import (
     UserStream,
     count_forced_fill,
+    is_changed_by_others,
     read_balance,
     read_order_update,
     read_stream_fill,
 )
-from services.execution.view import account_view
+from services.execution.vouched import CHECK, Vouched
 
 log = get_logger(__name__)
 
@@ -92,7 +93,7 @@ class Execution:
         self._connect_stream = connect_stream
         self._dice = dice or random.Random()  # noqa: S311 - spreads reconnects, guards nothing
         self._arming = Arming()
-        self._changed, self._heard = asyncio.Event(), asyncio.Event()
+        self._heard = asyncio.Event()
         self._started_at_ns = 0
         self._is_stopping = False
         self._latches_kept: set[LatchKind] = set()
@@ -115,10 +116,7 @@ class Execution:
         self._figures = Figures(
             self._gate, venue, clock, self._arming, context.common, settings, reads
         )
-        asks = self._request_reconciliation
-        self._operators = OperatorRoom(
-            context, venue, self._gate, self._desk, self._lookout, self._figures, asks
-        )
+        self._operators = self._make_operators()
         self._commands = self._operators.commands
         self.admin = self._operators.admin
         self._gaps = GapCloser(
@@ -131,6 +129,8 @@ class Execution:
             context.common.symbols,
             settings,
         )
+        self._vouched = self._make_vouched()
+        self._teller = self._make_teller()
         self._upkeep = self._make_upkeep()
         self._approvals = ApprovalDesk(
             context.bus,
@@ -142,6 +142,37 @@ class Execution:
             settings,
             account,
             approval_key,
+        )
+
+    def _make_operators(self) -> OperatorRoom:
+        return OperatorRoom(
+            self._context,
+            self._venue,
+            self._gate,
+            self._desk,
+            self._lookout,
+            self._figures,
+            self._request_reconciliation,
+        )
+
+    def _make_teller(self) -> AccountTeller:
+        return AccountTeller(
+            self._bus,
+            self._gate,
+            self._gaps,
+            self._arming,
+            self._figures,
+            self._clock,
+            self._common,
+            self._settings,
+        )
+
+    def _make_vouched(self) -> Vouched:
+        return Vouched(
+            self._arming,
+            self._gaps.suspect,
+            self._figures.income.suspect_late_row,
+            self._settings.reconciled_age_wall_ms_max,
         )
 
     def _make_upkeep(self) -> Upkeep:
@@ -174,6 +205,7 @@ class Execution:
             await self._bus.subscribe(subjects.mark(symbol), self._on_mark)
         await self._bus.subscribe(subjects.reconcile_report(account), self._on_report)
         await self._bus.subscribe(subjects.journal(account), self._on_journal)
+        await self._teller.listen()
         await self._desk.doubt_orphans()
         stream = UserStream(
             self._venue,
@@ -186,7 +218,7 @@ class Execution:
             dice=self._dice,
             connect=self._connect_stream,
         )
-        context.spawn(self._publish_state(), "state")
+        context.spawn(self._teller.run(self._report_health), "state")
         context.spawn(self._follow_journal(), "follow-journal")
         checks = ArmingChecks(
             self._bus,
@@ -244,7 +276,7 @@ class Execution:
 
     def _on_change(self) -> None:
         self._keep_latches()
-        self._changed.set()
+        self._teller.notice()
         self._protection.notice()
 
     # -- facts from outside ----------------------------------------------------------------------
@@ -272,17 +304,8 @@ class Execution:
 
     async def _on_report(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         report = decode(payload, ReconcileReport)
-        if report.ts_event_ns < self._started_at_ns:
-            return
-        waited_for = [item for item in report.discrepancies if not item.is_tolerated]
-        confirmed = [item for item in waited_for if item.is_confirmed]
-        if not waited_for:
-            self._arming.passed("reconciled")
-            return
-        self._gaps.suspect(f"{len(waited_for)} discrepancies in cycle {report.cycle}")
-        if confirmed:
-            found = ", ".join(f"{item.kind} {item.subject}" for item in confirmed)
-            self._arming.failed("reconciled", found)
+        if report.ts_event_ns >= self._started_at_ns:
+            self._vouched.hear(report)
 
     async def _on_command(self, delivery: Delivery) -> None:
         await self._commands.hear(delivery.subject, delivery.payload, delivery.stream_sequence)
@@ -296,6 +319,8 @@ class Execution:
             update = read_order_update(event.order)
             if update is not None:
                 await self._desk.journal_update(update)
+            if is_changed_by_others(self._gate.state, event.order):
+                await self._request_reconciliation()
         elif isinstance(event, AlgoUpdate):
             await self._protection.hear(event)
         elif isinstance(event, AccountUpdate):
@@ -303,46 +328,22 @@ class Execution:
             if balance is not None:
                 await self._figures.journal_balance(balance)
             self._figures.income.hear(event)
+        self._gaps.hear(event)
 
     # -- what happens by itself ------------------------------------------------------------------
 
     async def _ask_reconciler(self) -> None:
         while True:
-            if any(reason.startswith("reconciled") for reason in self._arming.unarmed):
+            self._vouched.notice_silence()
+            if self._arming.is_failing(CHECK):
                 try:
-                    await self._request_reconciliation()
+                    await self._request_reconciliation(ASKED_BY_ITSELF)
                 except BusUnavailable as error:
                     log.warning("reconciler not asked", error=str(error))
             await asyncio.sleep(RECONCILE_REQUEST_INTERVAL_S)
 
-    async def _request_reconciliation(self) -> None:
-        await self._bus.publish(subjects.reconcile_request(self._common.account), b"{}")
-
-    async def _publish_state(self) -> None:
-        """Say what we know on every change, and at least once a second of wall time."""
-        subject = subjects.account_state(self._common.account)
-        while True:
-            self._report_health()
-            view = account_view(
-                self._gate.state,
-                account=self._common.account,
-                journal_sequence=self._gate.journal.number,
-                unarmed=self._arming.unarmed,
-                now_ns=self._clock.now_ns(),
-                published_ns=wall_ns(),
-                user_stream_ups=self._gaps.closed_total,
-            )
-            try:
-                await self._bus.publish(subject, encode(view))
-            except BusUnavailable as error:
-                log.warning("state not published", error=str(error))
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(
-                    self._changed.wait(), self._settings.state_interval_wall_ms / 1000
-                )
-            except TimeoutError:
-                continue
+    async def _request_reconciliation(self, words: bytes = b"{}") -> None:
+        await self._bus.publish(subjects.reconcile_request(self._common.account), words)
 
     def _report_health(self) -> None:
         state, unarmed = self._gate.state, self._arming.unarmed
@@ -359,11 +360,6 @@ class Execution:
             f"nothing can be appended, so nothing is sent: {fault}" if fault else "",
         )
         self._operators.report_health()
-        for one in TradingState:
-            TRADING_STATE.labels(one).set(one is state.trading_state)
-        statuses = [order.status for order in state.open_orders()]
-        ORDERS_OPEN.set(len(statuses))
-        ORDERS_UNKNOWN.set(sum(status == "UNKNOWN" for status in statuses))
 
     def status(self) -> dict[str, Any]:
         """The body of /v1/status."""

@@ -4,6 +4,7 @@
 alone, so that a restart, a replica and an offline reader arrive at the same state.
 """
 
+import hashlib
 from bisect import insort
 from decimal import Decimal
 
@@ -19,11 +20,14 @@ from libs.common.model.pnl import PnlBook
 from libs.common.model.position import Position
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
+from services.execution.round_trips import TradeBook
 
 #: Who halts an account that nobody has armed yet.
 BOOT = "boot"
 #: The strategy that closes what could not be protected; nobody outside may go by this name.
 PROTECTION = "protection"
+#: Raised by hand where the fold comes to mean something else by the same fields.
+FOLD_VERSION = 1
 #: Trade ids remembered per symbol; everything below the oldest of them counts as seen.
 TRADES_REMEMBERED_MAX = 2_000
 
@@ -42,6 +46,9 @@ class OrderState(msgspec.Struct, kw_only=True):
         stop_attempts, target_attempts: how many were recorded, for the next one's id.
         protection_failed: its stop could not be placed; the position is to be closed.
         closings: orders recorded to close what could not be protected.
+        filled_cost: quote currency of the fills journaled.
+        slippage_predicted_bps: what risk expected; ``None`` where it did not say.
+        is_measured: its slippage is in the book.
     """
 
     client_order_id: str
@@ -71,6 +78,9 @@ class OrderState(msgspec.Struct, kw_only=True):
     target_attempts: int = 0
     protection_failed: bool = False
     closings: int = 0
+    filled_cost: Decimal = ZERO
+    slippage_predicted_bps: Decimal | None = None
+    is_measured: bool = False
 
     @property
     def intent_id(self) -> str:
@@ -212,6 +222,14 @@ class PendingKill(msgspec.Struct, frozen=True, kw_only=True):
     began_at_ns: int
 
 
+class Opening(msgspec.Struct, kw_only=True):
+    """Whose position it is from a venue time on: of the strategy whose order opened it."""
+
+    since_ns: int
+    strategy_id: str
+    venue_order_id: int
+
+
 class UnclaimedPnl(msgspec.Struct, kw_only=True):
     """What was booked as by hand for fills of one venue order on one UTC day."""
 
@@ -220,6 +238,7 @@ class UnclaimedPnl(msgspec.Struct, kw_only=True):
     fills: int = 0
     realized_pnl: Decimal = ZERO
     commission: Decimal = ZERO
+    cost: Decimal = ZERO
 
 
 class SeenTrades(msgspec.Struct, kw_only=True):
@@ -250,9 +269,11 @@ class State(msgspec.Struct, kw_only=True):
         unclaimed: fills of orders whose venue id is not known to be ours, by symbol and venue id.
         unclaimed_pnl: how they were booked, by the same names.
         quote_asset: the currency of prices, profit and balance, as the venue names it.
-        holders: the strategy that opened the position held last, by symbol.
+        openings: who opened the positions held lately, by symbol, the newest last.
+        trade_book: round trips and slippage, for the figures of strategies.
         incomes: rows of income folded lately, and when they were booked.
         income_at_ns: when the newest of them was booked.
+        income_floor_ns: what was booked before it counts as folded.
         operator_keys: Idempotency-Keys honoured, and when.
         kills: cancel-all and flatten under way, by key.
         kill_remains: what the last of them left behind; empty if it was complete.
@@ -288,9 +309,11 @@ class State(msgspec.Struct, kw_only=True):
     unclaimed_pnl: dict[str, list[UnclaimedPnl]] = {}
     pnl: PnlBook = msgspec.field(default_factory=PnlBook)
     quote_asset: str = ""
-    holders: dict[str, str] = {}
+    openings: dict[str, list[Opening]] = {}
+    trade_book: TradeBook = msgspec.field(default_factory=TradeBook)
     incomes: dict[str, int] = {}
     income_at_ns: int = 0
+    income_floor_ns: int = 0
     operator_keys: dict[str, int] = {}
     kills: dict[str, PendingKill] = {}
     kill_remains: str = ""
@@ -352,3 +375,13 @@ def ended_for_nothing(order: OrderState, status: OrderStatus, cumulative_quantit
     rests = order.order.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
     expired = status is OrderStatus.EXPIRED and not rests
     return (status is OrderStatus.REJECTED or expired) and filled == ZERO
+
+
+def _shape_of(kind: type[msgspec.Struct]) -> str:
+    """A name for the layout of a struct and of everything inside it, and for its meaning."""
+    schema = msgspec.json.encode(msgspec.json.schema(kind), order="deterministic")
+    return f"{FOLD_VERSION}-{hashlib.sha256(schema).hexdigest()[:12]}"
+
+
+#: Another shape of snapshot is not read: where fields have defaults it would decode, and lie.
+STATE_SHAPE = _shape_of(State)

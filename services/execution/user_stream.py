@@ -16,6 +16,7 @@ from libs.common.runtime.config import CommonConfig
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import FORCED_FILLS, STREAM_CONNECTED, STREAM_RECONNECTS
+from libs.common.runtime.secret import Secret
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.runtime.websocket import Closed, Connect, Socket, WebSocketError, connect
 from libs.common.venue.outcome_table import Reason
@@ -34,11 +35,14 @@ from libs.common.venue.user_payloads import (
 )
 from services.execution.config import ExecutionConfig
 from services.execution.forced import forced_kind
+from services.execution.state import State
 from services.execution.venue_words import read_update
 
 log = get_logger(__name__)
 
 FIRST_REQUEST_ID = 1
+#: The word for a change of price or quantity of an open order.
+AMENDMENT = "AMENDMENT"
 #: A keepalive that fails for another reason than the key itself is tried again, this often and
 #: this soon; a key lives 60 minutes and is prolonged every 50 at the latest.
 KEEPALIVE_ATTEMPTS_MAX = 5
@@ -93,6 +97,17 @@ def count_forced_fill(update: OrderUpdate) -> None:
             quantity=str(update.last_quantity),
             price=str(update.last_price),
         )
+
+
+def is_changed_by_others(state: State, update: OrderUpdate) -> bool:
+    """Whether price or quantity of an order of ours were changed, and not to what we asked for.
+
+    Our own change may be told before its answer has come: whoever is asked then finds nothing.
+    """
+    order = state.orders.get(update.client_order_id)
+    if order is None or update.execution != AMENDMENT:
+        return False
+    return (update.quantity, update.price) != (order.quantity, order.order.price)
 
 
 def read_balance(event: AccountUpdate, asset: str) -> BalanceObserved | None:
@@ -184,6 +199,7 @@ class UserStream:
         watchers: list[asyncio.Task[None]] = []
         try:
             await self._confirm(socket)
+            await self._assert_key(listen_key)
             await self._on_up()
             self._was_up = True
             STREAM_CONNECTED.labels("user").set(1)
@@ -206,6 +222,12 @@ class UserStream:
             await asyncio.wait_for(self._confirmed.wait(), CONFIRM_TIMEOUT_MS / 1000)
         except TimeoutError:
             raise StreamLostError("the user stream does not answer") from None
+
+    async def _assert_key(self, listen_key: Secret) -> None:
+        """A key that ended before its socket was up is never told of: ask which one lives."""
+        living = await self._venue.create_listen_key()
+        if living.reveal() != listen_key.reveal():
+            raise ListenKeyEndedError("the listen key ended before its stream was up")
 
     async def _watch(self, socket: Socket) -> None:
         """Ask whether anybody is there whenever nothing was heard for a while.

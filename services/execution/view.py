@@ -1,5 +1,7 @@
 """The account as others see it: a read model of the folded state."""
 
+from datetime import UTC, tzinfo
+
 from libs.common.messages.account import (
     AccountState,
     AlgoOrderView,
@@ -11,9 +13,10 @@ from libs.common.messages.account import (
     TradesView,
 )
 from libs.common.model.money import ZERO
-from libs.common.model.pnl import NS_PER_DAY, Amounts, utc_day
+from libs.common.model.pnl import Amounts
 from libs.common.model.position import Position
 from services.execution.state import SeenTrades, State
+from services.execution.trading_day import day_start_ns
 
 #: Trades of a symbol that are told; the reconciler asks the venue for as many.
 TRADES_TOLD_MAX = 20
@@ -28,8 +31,15 @@ def account_view(
     now_ns: int,
     published_ns: int,
     user_stream_ups: int = 0,
+    zone: tzinfo = UTC,
+    income_is_known: bool = True,
 ) -> AccountState:
-    """The read model after ``journal_sequence`` records."""
+    """The read model after ``journal_sequence`` records.
+
+    Args:
+        zone: where the day of ``pnl_day`` begins and ends.
+        income_is_known: false while the venue's list of income was not read; no day is told then.
+    """
     identity = f"{account}-{journal_sequence}"
     return AccountState(
         message_id=identity,
@@ -63,6 +73,7 @@ def account_view(
                 reduce_only=order.reduce_only,
                 status=order.status,
                 recorded_at_ns=order.recorded_at_ns,
+                price=order.order.price,
             )
             for order in state.open_orders()
         ),
@@ -75,7 +86,7 @@ def account_view(
             if symbol in state.margin_types
         ),
         trades=tuple(_trades(symbol, seen) for symbol, seen in sorted(state.trades.items())),
-        pnl_day=pnl_day(state, now_ns),
+        pnl_day=pnl_day(state, now_ns, zone) if income_is_known else None,
     )
 
 
@@ -131,15 +142,15 @@ def _position_view(state: State, position: Position) -> PositionView:
     )
 
 
-def pnl_day(state: State, now_ns: int) -> PnlDay | None:
-    """What the UTC day brought so far; ``None`` before the quote currency is known."""
+def pnl_day(state: State, now_ns: int, zone: tzinfo = UTC) -> PnlDay | None:
+    """What a zone's day brought so far; ``None`` before the quote currency is known."""
     asset = state.quote_asset
     if not asset:
         return None
-    day = utc_day(now_ns)
-    total = state.pnl.total(day)
+    start_ns = day_start_ns(zone, now_ns)
+    total = state.pnl.since(start_ns)
     return PnlDay(
-        day_start_ns=day * NS_PER_DAY,
+        day_start_ns=start_ns,
         realized_pnl=total.realized_pnl,
         commission=total.commission.get(asset, ZERO),
         funding=total.funding.get(asset, ZERO),

@@ -4,7 +4,15 @@ from decimal import Decimal, InvalidOperation
 
 from libs.common.messages.market import Candle, Mark, MarketClock, Quote, Trade
 from services.feed.bars import ZERO, Bar
-from services.feed.events import NS_PER_MS, MarkEvent, QuoteEvent, TradeEvent, UnreadableError
+from services.feed.events import (
+    FIGURE_MAX,
+    NS_PER_MS,
+    MarkEvent,
+    QuoteEvent,
+    RestQuote,
+    TradeEvent,
+    UnreadableError,
+)
 from services.feed.market_time import ProvenTime
 from services.feed.trade_series import CandleReady, trade_id_of
 
@@ -17,7 +25,8 @@ def quote_message(event: QuoteEvent, wall_ns: int) -> Quote:
     Raises:
         UnreadableError: a price or quantity is no number, or cannot be one.
     """
-    message_id = f"{event.symbol}-q-{event.update_id}"
+    told = f"rest-{event.event_ms}" if isinstance(event, RestQuote) else str(event.update_id)
+    message_id = f"{event.symbol}-q-{told}"
     return Quote(
         message_id=message_id,
         causation_id=message_id,
@@ -129,6 +138,10 @@ def _number(text: str, what: str, *, is_signed: bool = False) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         raise UnreadableError(f"{what} is not a number") from None
-    if not value.is_finite() or (value < ZERO and not is_signed):
+    if (
+        not value.is_finite()
+        or not -FIGURE_MAX <= value <= FIGURE_MAX
+        or (value < ZERO and not is_signed)
+    ):
         raise UnreadableError(f"{what} cannot be {text[:40]}")
     return value

@@ -53,6 +53,7 @@ class MarketStream:
         self._connection: Connection | None = None
         self._frames_before = self._unreadable_before = 0
         self._ends_ns = self._next_attempt_ns = 0
+        self._down_since_ns = self._heard_ns = monotonic_ns()
         self.attempts = 0
         self.replaced = 0
         self.stalls = 0
@@ -75,17 +76,31 @@ class MarketStream:
 
     @property
     def silent_ns(self) -> int:
-        """Wall time since the last frame; 0 while not connected."""
-        return monotonic_ns() - self._connection.last_frame_ns if self._connection else 0
+        """Wall time since the last frame of any connection, or since the start."""
+        connection = self._connection
+        heard_ns = self._heard_ns if connection is None else connection.last_frame_ns
+        return monotonic_ns() - heard_ns
 
     def ages_ns(self) -> dict[str, int]:
-        """Per stream, how long ago it was last heard, in market time."""
-        return self._watch.ages_ns()
+        """Per stream, how long ago it was last heard, in market time; wall time while down."""
+        down_ns = 0 if self.is_up else self.silent_ns
+        return {name: age_ns + down_ns for name, age_ns in self._watch.ages_ns().items()}
 
     @property
     def stalled(self) -> list[str]:
         """Streams that are silent for longer than they may be."""
         return self._watch.stalled()
+
+    def unserved(self) -> tuple[str, ...]:
+        """The streams that have been down for so long that REST has to stand in for them."""
+        settings = self._settings
+        after_ns = settings.rest_fallback_after_ms * NS_PER_MS
+        if not self.is_up:
+            is_long = monotonic_ns() - self._down_since_ns > after_ns
+            return self.plan.streams if is_long else ()
+        if self.silent_ns > settings.quiet_ms_max * NS_PER_MS + after_ns:
+            return self.plan.streams  # it was asked whether it lives, and has not answered
+        return tuple(self._watch.unheard())
 
     async def run(self) -> None:
         """Keep the socket up until cancelled."""
@@ -112,7 +127,7 @@ class MarketStream:
             log.warning("attempts used up, waiting", socket=self.plan.name, wait_ns=wait_ns)
             await asyncio.sleep(wait_ns / NS_PER_S)
         self.attempts += 1
-        STREAM_RECONNECTS.labels(self.plan.name).inc()
+        STREAM_RECONNECTS.labels(self.plan.name).inc(self.attempts > 1)
         watch = self._watch if proves_time else StreamWatch(self._ages_ns_max)
         connection = Connection(
             self.plan, self._url, self._settings, self._listener, watch, proves_time=proves_time
@@ -125,13 +140,19 @@ class MarketStream:
         self._connection = connection
         connection.watch = self._watch
         connection.proves_time = True
-        self._watch.begin(self._time_of(connection))
-        life_ns = self._settings.life_ms_max * NS_PER_MS
-        self._ends_ns = self._time_of(connection) + int(
-            life_ns * (1 - LIFE_JITTER * self._dice.random())
-        )
+        self._ends_ns = 0
+        self._begin_life(connection)
         STREAM_CONNECTED.labels(self.plan.name).set(1)
         log.info("market socket up", socket=self.plan.name, streams=len(self.plan.streams))
+
+    def _begin_life(self, connection: Connection) -> None:
+        """Count its life and its streams' silence from the first time that is known, not from 0."""
+        now_ns = self._time_of(connection)
+        if not now_ns:
+            return  # the paper venue answers a subscription before it says what time it is
+        self._watch.begin(now_ns)
+        life_ns = self._settings.life_ms_max * NS_PER_MS
+        self._ends_ns = now_ns + int(life_ns * (1 - LIFE_JITTER * self._dice.random()))
 
     async def _retire(self, connection: Connection | None) -> None:
         """Close what counted until now, and say so."""
@@ -139,12 +160,14 @@ class MarketStream:
             return
         self._connection = None
         self._forget(connection)
+        self._down_since_ns = monotonic_ns()
         STREAM_CONNECTED.labels(self.plan.name).set(0)
         connection.over.set()
         self._listener.on_down(self.plan)
         await connection.close()
 
     def _forget(self, connection: Connection) -> None:
+        self._heard_ns = connection.last_frame_ns
         self._frames_before += connection.frames
         self._unreadable_before += connection.unreadable
 
@@ -177,6 +200,8 @@ class MarketStream:
             return ""
         if not connection.first_told_ns and self._is_paper:
             return ""
+        if not self._ends_ns:
+            self._begin_life(connection)
         if now_ns >= self._ends_ns:
             return "its day is nearly over"
         stalled = [] if connection.source_ended else self._watch.stalled()

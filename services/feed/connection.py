@@ -1,6 +1,8 @@
 """One connection to the venue's streams, from handshake to end; made once and thrown away.
 
 The reader runs inside the socket's callback: it reads the frame and passes it on, and never waits.
+On its way types are compared, because ``isinstance`` with a class of msgspec that does not fit
+takes as long as a quarter of decoding a quote.
 """
 
 import asyncio
@@ -11,13 +13,29 @@ import msgspec
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns
 from libs.common.runtime.websocket import Closed, Socket, WebSocketError, connect
 from services.feed.config import FeedConfig
-from services.feed.events import ClockEvent, Frame, ShutdownEvent, UnreadableError, read_frame
-from services.feed.plan import SocketPlan
+from services.feed.event_times import SocketTime
+from services.feed.events import (
+    ClockEvent,
+    ContractEvent,
+    Frame,
+    KlineEvent,
+    MarketEvent,
+    MarkEvent,
+    QuoteEvent,
+    ShutdownEvent,
+    UnreadableError,
+    read_frame,
+)
+from services.feed.plan import SocketPlan, speeches
 from services.feed.stream_watch import StreamWatch
 
 
 class Listener:
-    """What a stream tells its owner; every call happens on the loop and must not wait."""
+    """What a stream tells its owner; every call happens on the loop and must not wait.
+
+    ``judge`` says whether an event's time is believed; one that is not goes no further. ``is_sure``
+    believes at once, of quotes, marks and open bars alone, what need not be judged.
+    """
 
     def __init__(
         self,
@@ -26,12 +44,16 @@ class Listener:
         on_up: Callable[[SocketPlan], None],
         on_down: Callable[[SocketPlan], None],
         on_raw: Callable[[memoryview, Frame], None] | None = None,
+        judge: Callable[[MarketEvent, SocketTime], bool] = lambda *_: True,
+        is_sure: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self.on_frame = on_frame
         self.on_unreadable = on_unreadable
         self.on_up = on_up
         self.on_down = on_down
         self.on_raw = on_raw
+        self.judge = judge
+        self.is_sure = is_sure
 
 
 class Connection:
@@ -55,6 +77,8 @@ class Connection:
         self._listener = listener
         self.watch = watch
         self.proves_time = proves_time
+        self._speeches = speeches(plan)
+        self._time = SocketTime()
         self._socket: Socket | None = None
         self._pending: set[int] = set()
         self._request_id = 0
@@ -153,24 +177,73 @@ class Connection:
         self.last_frame_ns = monotonic_ns()
         try:
             frame = read_frame(payload)
+            data = frame.data
+            if type(data) is QuoteEvent or type(data) is MarkEvent:
+                # Nearly every frame: what holds for it is asked here, and first what is cheapest.
+                speech = self._speeches.get(frame.stream)
+                if speech is None or speech.event is not type(data) or speech.symbol != data.symbol:
+                    self._check_speaker(frame)
+                listener = self._listener
+                if listener.is_sure(data.event_ms) or listener.judge(data, self._time):
+                    self.watch.hear(frame.stream)
+                    if listener.on_raw is not None:
+                        listener.on_raw(payload, frame)
+                    if not listener.on_frame(self.plan, frame):
+                        self._give_up()
+                return
+            self._check_speaker(frame)
         except UnreadableError as error:
             self.unreadable += 1
             self._listener.on_unreadable(self.plan, bytes(payload), str(error))
             return
+        self._on_other(payload, frame)
+
+    def _on_other(self, payload: memoryview, frame: Frame) -> None:
+        """Do with a frame that is neither quote nor mark, and may be said, what it asks for."""
         data = frame.data
         if data is None:
             self._on_answer(frame)
-        elif isinstance(data, ShutdownEvent):
+        elif type(data) is ShutdownEvent:
             self.end("the venue announced its shutdown")
-        elif isinstance(data, ClockEvent):
+        elif type(data) is ClockEvent:
             self._on_clock(frame, data)
-        else:
-            self.watch.hear(frame.stream)
-            if self._listener.on_raw is not None:
-                self._listener.on_raw(payload, frame)
+        elif type(data) is ContractEvent:
             self._pass_on(frame)
+        elif (
+            type(data) is KlineEvent
+            and not data.bar.is_closed
+            and self._listener.is_sure(data.event_ms)
+        ) or self._listener.judge(data, self._time):
+            self._tell(payload, frame)
+
+    def _tell(self, payload: memoryview, frame: Frame) -> None:
+        """Pass on what was read and is believed."""
+        self.watch.hear(frame.stream)
+        listener = self._listener
+        if listener.on_raw is not None:
+            listener.on_raw(payload, frame)
+        self._pass_on(frame)
+
+    def _check_speaker(self, frame: Frame) -> None:
+        """Refuse what a stream cannot say: another's data would be believed for ever.
+
+        Raises:
+            UnreadableError: the data is not of the stream's symbol, kind or interval.
+        """
+        data, speech = frame.data, self._speeches.get(frame.stream)
+        if data is None or type(data) is ClockEvent or type(data) is ShutdownEvent:
+            return
+        if type(data) is ContractEvent:
+            return
+        if speech is None:
+            raise UnreadableError(f"a stream nobody asked for: {frame.stream[:40]}")
+        if type(data) is not speech.event or data.symbol != speech.symbol:
+            raise UnreadableError(f"{frame.stream[:40]} told of {data.symbol[:40]}")
+        if type(data) is KlineEvent and data.bar.interval != speech.interval:
+            raise UnreadableError(f"{frame.stream[:40]} told of {data.bar.interval[:10]}")
 
     def _on_clock(self, frame: Frame, clock: ClockEvent) -> None:
+        self._time.hear(clock)
         self.told_ns, self.source_ended = clock.now_ns, clock.source_ended
         if self.is_live:
             self.first_told_ns = self.first_told_ns or clock.now_ns
@@ -180,7 +253,10 @@ class Connection:
 
     def _pass_on(self, frame: Frame) -> None:
         if not self._listener.on_frame(self.plan, frame):
-            self.end("we cannot keep up: the inbox is full")
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self.end("we cannot keep up: the inbox is full")
 
     def _on_answer(self, frame: Frame) -> None:
         if frame.error is not None:

@@ -4,21 +4,34 @@ Pure: events and times go in, effects come out. Quotes and marks are kept, the n
 symbol, until the shell takes them; trades and candles pass one by one.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from libs.common.messages.market import SymbolHealth
+from libs.common.messages.market import CandleOrigin, SymbolHealth
 from services.feed.bars import Bar
-from services.feed.events import NS_PER_MS, KlineEvent, MarkEvent, QuoteEvent, TradeEvent
+from services.feed.events import (
+    NS_PER_MS,
+    KlineEvent,
+    MarkEvent,
+    QuoteEvent,
+    RestMark,
+    RestQuote,
+    TradeEvent,
+)
 from services.feed.intervals import VENUE_INTERVALS, interval_ns
-from services.feed.kline_series import AskKlines, KlinesAnswer, KlineSeries
+from services.feed.kline_series import AskKlines, KlinesAnswer, KlineSeries, Revised
+from services.feed.newest import Newest
 from services.feed.trade_series import AskTrades, CandleReady, TradesAnswer, TradeSeries
 
-Effect = CandleReady | AskTrades | AskKlines
+Effect = CandleReady | AskTrades | AskKlines | Revised
 Answer = TradesAnswer | KlinesAnswer
+#: By kind. Not a Counter, which takes three times as long to count a message.
+Counts = defaultdict[str, int]
 
+#: A bar is told as closed at most this long before its end.
+EARLY_NS = 1_000_000_000
 #: Trades of a symbol by which a repeated one is known.
 TRADES_REMEMBERED_MAX = 4_096
 
@@ -31,81 +44,90 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     warmup_bars: int = 0
     quote_age_ms_max: int = 10_000
     mark_age_ms_max: int = 10_000
+    gap_ms_max: int = 300_000
+    trade_proof_wait_ms: int | None = None
 
 
 class _Ages:
-    """Event time of the newest message of each kind of one symbol; 0 before the first."""
+    """Event time of the newest message of each kind that was said of a symbol; 0: none was."""
 
-    __slots__ = ("mark_ms", "quote_ms", "trade_ms")
+    __slots__ = ("is_quote_rest", "mark_ms", "quote_ms", "trade_ms")
 
     def __init__(self) -> None:
         self.quote_ms = self.mark_ms = self.trade_ms = 0
+        self.is_quote_rest = False
 
 
 class FeedCore:
     """The state of the feed for all symbols.
 
     ``received``, ``published``, ``conflated`` and ``refused`` count messages per kind, so that
-    every one that came in can be accounted for.
+    every one that came in can be accounted for; ``from_rest`` counts the published ones that REST
+    told.
     """
 
     def __init__(self, symbols: Iterable[str], intervals: Sequence[str], limits: Limits) -> None:
         self.symbols = tuple(symbols)
         self._limits = limits
-        own = {name: interval_ns(name) for name in intervals if name not in VENUE_INTERVALS}
-        grace_ns = limits.candle_close_grace_ms * NS_PER_MS
-        self.trades = {name: TradeSeries(name, own, grace_ns) for name in self.symbols}
+        self._built = {name: interval_ns(name) for name in intervals if name not in VENUE_INTERVALS}
+        self.trades = {name: self._new_trades(name) for name in self.symbols}
         self.klines = {
-            (symbol, name): KlineSeries(
-                symbol,
-                name,
-                interval_ns(name),
-                overdue_ns=limits.kline_overdue_ms * NS_PER_MS,
-                warmup_bars=limits.warmup_bars,
-            )
+            (symbol, name): self._new_klines(symbol, name)
             for symbol in self.symbols
             for name in intervals
             if name in VENUE_INTERVALS
         }
-        self._quotes: dict[str, QuoteEvent] = {}
-        self._marks: dict[str, MarkEvent] = {}
-        self._newest_quotes: dict[str, int] = {}
-        self._newest_marks: dict[str, int] = {}
+        self._quotes: Newest[QuoteEvent] = Newest()
+        self._marks: Newest[MarkEvent] = Newest()
         self._told_trades: dict[str, dict[int, None]] = {name: {} for name in self.symbols}
         self._ages = {name: _Ages() for name in self.symbols}
         self.last_candles: dict[tuple[str, str], Bar] = {}
-        self.received: Counter[str] = Counter()
-        self.published: Counter[str] = Counter()
-        self.conflated: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()
+        self.received: Counts = defaultdict(int)
+        self.published: Counts = defaultdict(int)
+        self.conflated: Counts = defaultdict(int)
+        self.refused: Counts = defaultdict(int)
+        self.from_rest: Counts = defaultdict(int)
+
+    def _new_trades(self, symbol: str) -> TradeSeries:
+        grace_ns = self._limits.candle_close_grace_ms * NS_PER_MS
+        wait_ms = self._limits.trade_proof_wait_ms
+        wait_ns = None if wait_ms is None else wait_ms * NS_PER_MS
+        return TradeSeries(symbol, self._built, grace_ns, proof_wait_ns=wait_ns)
+
+    def _new_klines(self, symbol: str, interval: str) -> KlineSeries:
+        return KlineSeries(
+            symbol,
+            interval,
+            interval_ns(interval),
+            overdue_ns=self._limits.kline_overdue_ms * NS_PER_MS,
+            warmup_bars=self._limits.warmup_bars,
+        )
 
     # -- latest wins -----------------------------------------------------------------------------
 
-    def keep_quote(self, event: QuoteEvent) -> None:
-        """Keep a quote until it is taken; one that waits is replaced."""
-        symbol = event.symbol
+    def keep_quote(self, event: QuoteEvent) -> bool:
+        """Keep a quote until it is taken; returns whether none of its symbol waited."""
         self.received["quote"] += 1
-        if event.update_id <= self._newest_quotes.get(symbol, -1):
+        is_rest, at_ms, number = type(event) is RestQuote, event.event_ms, event.update_id
+        has_replaced = self._quotes.keep(event.symbol, event, at_ms, number, is_rest)
+        if has_replaced is None:
             self.refused["quote_repeated"] += 1
-            return
-        self._newest_quotes[symbol] = event.update_id
-        if symbol in self._quotes:
+            return False
+        if has_replaced:
             self.conflated["quote"] += 1
-        self._quotes[symbol] = event
-        self._ages[symbol].quote_ms = event.event_ms
+        return not has_replaced
 
-    def keep_mark(self, event: MarkEvent) -> None:
-        """Keep a mark until it is taken; one that waits is replaced."""
-        symbol = event.symbol
+    def keep_mark(self, event: MarkEvent) -> bool:
+        """Keep a mark until it is taken; returns whether none of its symbol waited."""
+        symbol, event_ms = event.symbol, event.event_ms
         self.received["mark"] += 1
-        if event.event_ms <= self._newest_marks.get(symbol, -1):
+        has_replaced = self._marks.keep(symbol, event, event_ms, 0, type(event) is RestMark)
+        if has_replaced is None:
             self.refused["mark_repeated"] += 1
-            return
-        self._newest_marks[symbol] = event.event_ms
-        if symbol in self._marks:
+            return False
+        if has_replaced:
             self.conflated["mark"] += 1
-        self._marks[symbol] = event
-        self._ages[symbol].mark_ms = event.event_ms
+        return not has_replaced
 
     @property
     def has_kept(self) -> bool:
@@ -114,10 +136,23 @@ class FeedCore:
 
     def take_kept(self) -> list[QuoteEvent | MarkEvent]:
         """Hand out every quote and mark that waits."""
-        taken: list[QuoteEvent | MarkEvent] = [*self._quotes.values(), *self._marks.values()]
-        self._quotes.clear()
-        self._marks.clear()
-        return taken
+        return [*self._quotes.take(), *self._marks.take()]
+
+    def put_back(self, events: Iterable[QuoteEvent | MarkEvent]) -> None:
+        """Keep again what was taken and not said, unless a newer one came."""
+        for event in events:
+            if isinstance(event, QuoteEvent):
+                self._quotes.put_back(event.symbol, event)
+            else:
+                self._marks.put_back(event.symbol, event)
+
+    def on_said(self, event: QuoteEvent | MarkEvent) -> None:
+        """It was published: what is only heard makes nobody's data younger."""
+        ages = self._ages[event.symbol]
+        if isinstance(event, QuoteEvent):
+            ages.quote_ms, ages.is_quote_rest = event.event_ms, type(event) is RestQuote
+        else:
+            ages.mark_ms = event.event_ms
 
     # -- one by one ------------------------------------------------------------------------------
 
@@ -137,30 +172,56 @@ class FeedCore:
         self._ages[event.symbol].trade_ms = event.event_ms
         return self.trades[event.symbol].on_trade(event)
 
+    def on_refused_trade(self, symbol: str) -> Sequence[Effect]:
+        """A trade came whose time is not believed."""
+        return self.trades[symbol].on_refused_trade()
+
+    def on_late_kline(self, event: KlineEvent) -> Sequence[Effect]:
+        """A bar came whose time is long over: it may be one we published, told differently."""
+        series = self.klines.get((event.symbol, event.bar.interval))
+        return () if series is None else series.on_late_kline(event)
+
     def on_kline(self, event: KlineEvent) -> Sequence[Effect]:
-        """Take a bar of a kline stream; one of an interval we did not ask for is refused."""
+        """Take a bar of a kline stream; one nobody asked for, or closed too early, is refused."""
         series = self.klines.get((event.symbol, event.bar.interval))
         if series is None:
             self.refused["kline"] += 1
             return ()
+        if event.bar.open_ms * NS_PER_MS + series.length_ns > event.event_ms * NS_PER_MS + EARLY_NS:
+            self.refused["kline_ahead"] += 1
+            return ()
         return series.on_kline(event)
 
     def on_time(
-        self, streams: Iterable[tuple[str, str]], proven_ns: int, *, source_ended: bool = False
+        self,
+        streams: Iterable[tuple[str, str]],
+        proven_ns: int,
+        *,
+        newest_trades: Mapping[str, int] | None = None,
+        source_ended: bool = False,
     ) -> list[Effect]:
-        """A socket has told everything up to a market time, of these (symbol, kind) streams."""
-        effects: list[Effect] = []
+        """A socket has told these (symbol, kind) streams up to a time, and what is newest."""
+        newest, effects = newest_trades or {}, list[Effect]()
         for symbol, kind in streams:
             if kind == "trade":
-                effects += self.trades[symbol].on_time(proven_ns, source_ended=source_ended)
+                effects += self.trades[symbol].on_time(
+                    proven_ns, newest_id=newest.get(symbol, 0), source_ended=source_ended
+                )
             elif series := self.klines.get((symbol, kind)):
                 effects += series.on_time(proven_ns, source_ended=source_ended)
         return effects
 
+    def on_rest_time(self, streams: Iterable[tuple[str, str]], now_ns: int) -> list[Effect]:
+        """These streams are down, and REST says that it is this late: ask for closed candles."""
+        effects: list[Effect] = []
+        for stream in streams:
+            if series := self.klines.get(stream):
+                effects += series.on_time(now_ns, is_from_rest=True)
+        return effects
+
     def on_connected(self, streams: Iterable[tuple[str, str]]) -> list[Effect]:
         """A socket is up and subscribed to these streams; a venue may count from new numbers."""
-        self._newest_quotes.clear()
-        self._newest_marks.clear()
+        self._quotes.begin_epoch()
         effects: list[Effect] = []
         for symbol, kind in streams:
             if kind == "trade":
@@ -178,23 +239,63 @@ class FeedCore:
                 series.on_disconnected()
 
     def on_answer(self, answer: Answer) -> Sequence[Effect]:
-        """REST has answered a question."""
+        """REST has answered a question; of a series that began anew since, nobody asked it."""
         if isinstance(answer, TradesAnswer):
-            return self.trades[answer.symbol].on_answer(answer)
-        return self.klines[answer.symbol, answer.interval].on_answer(answer)
+            trades = self.trades[answer.symbol]
+            return trades.on_answer(answer) if trades.awaits(answer) else ()
+        klines = self.klines[answer.symbol, answer.interval]
+        return klines.on_answer(answer) if klines.awaits(answer) else ()
 
     def on_stored(self, ready: CandleReady) -> None:
         """A candle is safely published."""
         self.published["candle"] += 1
+        if ready.bar.origin is CandleOrigin.REST:
+            self.from_rest["candle"] += 1
         self.last_candles[ready.symbol, ready.interval] = ready.bar
 
     def resume(self, symbol: str, interval: str, last: Bar) -> None:
         """Go on after the last candle published before we started."""
         self.last_candles[symbol, interval] = last
         if (series := self.klines.get((symbol, interval))) is not None:
-            series.resume(last.close_ns, last.close)
+            series.resume(last)
         else:
             self.trades[symbol].resume(interval, last.close_ns, last)
+
+    def siblings(self, symbol: str, interval: str) -> tuple[str, ...]:
+        """The intervals that begin anew together: those built from the same trades."""
+        return (interval,) if (symbol, interval) in self.klines else tuple(self._built)
+
+    def next_open_ns(self, symbol: str, interval: str) -> int | None:
+        """Where a series goes on; ``None`` if it has released no candle yet."""
+        if (series := self.klines.get((symbol, interval))) is not None:
+            return series.next_open_ns if series.has_released else None
+        bars = self.trades[symbol].bars[interval]
+        return bars.next_open_ns if bars.has_released else None
+
+    def begin_anew(
+        self, symbol: str, interval: str, last: Mapping[str, Bar], *, is_live: bool
+    ) -> Sequence[Effect]:
+        """Forget what a series and its siblings hold, and go on after candles another stored.
+
+        Args:
+            last: the last stored candle of each of these intervals that has one.
+            is_live: whether their stream is subscribed.
+        """
+        if (before := self.klines.get((symbol, interval))) is not None:
+            klines = self.klines[symbol, interval] = self._new_klines(symbol, interval)
+            klines.gaps = before.gaps
+            klines.gaps.fill()  # whoever stored the last candle knew what was missing
+            klines.resume(last[interval])
+            if is_live:
+                klines.on_connected()
+            return ()
+        gaps = self.trades[symbol].gaps
+        gaps.fill()
+        trades = self.trades[symbol] = self._new_trades(symbol)
+        trades.gaps = gaps
+        for name, bar in last.items():
+            trades.resume(name, bar.close_ns, bar)
+        return trades.on_connected() if is_live else ()
 
     # -- what is known of ourselves --------------------------------------------------------------
 
@@ -204,6 +305,24 @@ class FeedCore:
         return any(one.is_healing for one in self.trades.values()) or any(
             one.is_healing for one in self.klines.values()
         )
+
+    @property
+    def _series(self) -> tuple[TradeSeries | KlineSeries, ...]:
+        return (*self.trades.values(), *self.klines.values())
+
+    def gaps(self) -> dict[str, tuple[int, int]]:
+        """Per symbol: how many gaps were found in its candles, and how many were filled."""
+        found: dict[str, tuple[int, int]] = {}
+        for series in self._series:
+            before = found.get(series.symbol, (0, 0))
+            found[series.symbol] = (before[0] + series.gaps.found, before[1] + series.gaps.filled)
+        return found
+
+    def grave_gaps(self, now_ns: int) -> list[str]:
+        """Symbols whose candles are missing, or lost, for longer than ``gap_ms_max``."""
+        limit_ns = self._limits.gap_ms_max * NS_PER_MS
+        grave = {series.symbol for series in self._series if series.is_grave(now_ns, limit_ns)}
+        return [symbol for symbol in self.symbols if symbol in grave]
 
     @property
     def trades_held(self) -> int:
@@ -227,17 +346,15 @@ class FeedCore:
                     **self._last(symbol, name),
                     "late": bars.late,
                     "duplicates": bars.duplicates,
-                    "gaps": series.gaps,
-                    "gaps_filled": series.gaps_filled,
-                    "gaps_lost": series.gaps_lost,
+                    "unheard": series.unheard,
+                    **series.gaps.report(),
                 }
         for (symbol, name), klines in self.klines.items():
             report[f"{symbol} {name}"] = {
                 **self._last(symbol, name),
                 "repeats": klines.repeats,
-                "gaps": klines.gaps,
-                "gaps_filled": klines.gaps_filled,
-                "gaps_lost": klines.gaps_lost,
+                "revised": klines.revised,
+                **klines.gaps.report(),
             }
         return report
 
@@ -247,16 +364,22 @@ class FeedCore:
             return {"last_open_ns": None, "last_close": None}
         return {"last_open_ns": bar.open_ns, "last_close": str(bar.close)}
 
-    def health(self, now_ns: int | None, *, is_connected: bool) -> tuple[SymbolHealth, ...]:
-        """Age of each symbol's data at a market time; ``None`` while that is not known."""
-        return tuple(self._health(name, now_ns, is_connected) for name in self.symbols)
+    def health(self, now_ns: int | None, *, down: Collection[str] = ()) -> tuple[SymbolHealth, ...]:
+        """Age of each symbol's data at a market time (``None``: not known).
 
-    def _health(self, symbol: str, now_ns: int | None, is_connected: bool) -> SymbolHealth:
+        ``down``: symbols of sockets that are down. They are stale, as is one whose newest quote
+        REST told: once a round is enough for exits, not for entries.
+        """
+        unfit = {*down} if now_ns is None else {*down, *self.grave_gaps(now_ns)}
+        return tuple(self._health(one, now_ns, is_whole=one not in unfit) for one in self.symbols)
+
+    def _health(self, symbol: str, now_ns: int | None, *, is_whole: bool) -> SymbolHealth:
         ages = self._ages[symbol]
         quote = _age_ms(ages.quote_ms, now_ns)
         mark = _age_ms(ages.mark_ms, now_ns)
         is_fresh = (
-            is_connected
+            is_whole
+            and not ages.is_quote_rest
             and quote is not None
             and mark is not None
             and quote <= self._limits.quote_age_ms_max

@@ -6,6 +6,7 @@ fields without notice. Times are milliseconds since 1970.
 """
 
 from decimal import Decimal
+from typing import Protocol, final
 
 import msgspec
 from msgspec import field
@@ -14,6 +15,33 @@ NS_PER_MS = 1_000_000
 ZERO = Decimal(0)
 #: Trades by insurance fund and auto-deleveraging are no market prints.
 MARKET_EXECUTION = "MARKET"
+#: No price, quantity or volume lies beyond. What does is finite, and yet adding it up or writing it
+#: out may fail; it would end every replica at the same moment, since all of them hear it.
+FIGURE_MIN, FIGURE_MAX = Decimal("1E-18"), Decimal("1E+18")
+
+
+class Barlike(Protocol):
+    """A bar, whoever tells it."""
+
+    @property
+    def open(self) -> Decimal:
+        """Price in quote currency, as the next three."""
+
+    @property
+    def high(self) -> Decimal:
+        """The highest."""
+
+    @property
+    def low(self) -> Decimal:
+        """The lowest."""
+
+    @property
+    def close(self) -> Decimal:
+        """The last."""
+
+    @property
+    def volume(self) -> Decimal:
+        """Base units traded."""
 
 
 class UnreadableError(ValueError):
@@ -41,6 +69,14 @@ class MarkEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="markP
     index_price: str = field(name="i")
     funding_rate: str = field(name="r", default="")
     next_funding_ms: int = field(name="T", default=0)
+
+
+class RestQuote(QuoteEvent, frozen=True, gc=False, tag_field="e", tag="restQuote"):
+    """A quote that REST told; its time is REST's, and it has no update id (0)."""
+
+
+class RestMark(MarkEvent, frozen=True, gc=False, tag_field="e", tag="restMark"):
+    """A mark price that REST told; its time is REST's."""
 
 
 class TradeEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="trade"):
@@ -83,22 +119,44 @@ class KlineEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="klin
     bar: KlineBody = field(name="k")
 
 
-class DepthEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="depthUpdate"):
-    """An order book change; counted and recorded, not read."""
+class DepthEvent(msgspec.Struct, frozen=True, tag_field="e", tag="depthUpdate"):
+    """An order book change: updates ``first_id`` to ``last_id``, after ``previous_id``.
+
+    Levels are price and the quantity that stands there now; zero takes the level away.
+    """
+
+    event_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    first_id: int = field(name="U")
+    last_id: int = field(name="u")
+    previous_id: int = field(name="pu")
+    bids: tuple[tuple[Decimal, Decimal], ...] = field(name="b")
+    asks: tuple[tuple[Decimal, Decimal], ...] = field(name="a")
+
+
+@final
+class ContractEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="contractInfo"):
+    """Something about a symbol has changed: a hint to read what."""
 
     event_ms: int = field(name="E")
     symbol: str = field(name="s")
 
 
+@final
 class ClockEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="simClock"):
-    """A grant of the paper venue: all its data up to ``now_ns`` was sent on this socket before."""
+    """A grant of the paper venue: its data up to ``now_ns`` was sent on this socket before.
+
+    ``newest_trades`` names each symbol's newest trade by then, so that one kept back shows.
+    """
 
     now_ns: int = field(name="n")
     speed: Decimal = field(name="v")
     limit_ns: int | None = field(name="l")
     source_ended: bool = field(name="z")
+    newest_trades: dict[str, int] = field(name="t")
 
 
+@final
 class ShutdownEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="serverShutdown"):
     """The venue is about to close the connection."""
 
@@ -112,7 +170,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     ``result`` is the list of our subscriptions where we asked for it.
     """
 
-    data: MarketEvent | ClockEvent | ShutdownEvent | None = None
+    data: MarketEvent | ContractEvent | ClockEvent | ShutdownEvent | None = None
     stream: str = ""
     result: tuple[str, ...] | None = None
     id: int | None = None
@@ -134,29 +192,69 @@ def read_frame(payload: bytes | memoryview) -> Frame:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError(str(error)) from error
     data = frame.data
-    if data is None and frame.id is None and frame.error is None:
-        raise UnreadableError("neither data nor an answer to a request")
-    if isinstance(data, TradeEvent):
-        if not (data.price.is_finite() and data.quantity.is_finite()):
-            raise UnreadableError("a trade with a number that is not finite")
-        if data.price <= ZERO or data.quantity < ZERO:
-            raise UnreadableError("a trade with a price or quantity that cannot be")
-    elif isinstance(data, KlineEvent):
+    if type(data) is QuoteEvent or type(data) is MarkEvent:
+        return frame  # still text, and by far the most of what comes
+    if data is None:
+        if frame.id is None and frame.error is None:
+            raise UnreadableError("neither data nor an answer to a request")
+    elif type(data) is KlineEvent:
         check_bar(data.bar)
+        if data.bar.trade_count < 0:
+            raise UnreadableError("a bar with a negative count")
+    elif type(data) is TradeEvent:
+        check_trade(data)
+    elif type(data) is DepthEvent:
+        check_levels(data)
     elif isinstance(data, ClockEvent) and not (data.speed.is_finite() and data.speed > ZERO):
         raise UnreadableError("a clock that does not go")
     return frame
 
 
-def check_bar(bar: KlineBody) -> None:
+def check_trade(trade: TradeEvent) -> None:
+    """Refuse a trade whose numbers cannot be.
+
+    Raises:
+        UnreadableError: saying which rule it breaks.
+    """
+    if not (trade.price.is_finite() and trade.quantity.is_finite()):
+        raise UnreadableError("a trade with a number that is not finite")
+    if not (FIGURE_MIN <= trade.price <= FIGURE_MAX and ZERO <= trade.quantity <= FIGURE_MAX):
+        raise UnreadableError("a trade with a price or quantity that cannot be")
+
+
+def check_levels(event: DepthEvent) -> None:
+    """Refuse an order book change that no book can hold.
+
+    Raises:
+        UnreadableError: saying which rule it breaks.
+    """
+    if event.first_id > event.last_id:
+        raise UnreadableError("an order book change whose ids run backwards")
+    for levels in (event.bids, event.asks):
+        for price, quantity in levels:
+            if not (price.is_finite() and quantity.is_finite()):
+                raise UnreadableError("a price level with a number that is not finite")
+            if not (FIGURE_MIN <= price <= FIGURE_MAX and ZERO <= quantity <= FIGURE_MAX):
+                raise UnreadableError("a price level that cannot be")
+
+
+def check_bar(bar: Barlike) -> None:
     """Refuse a bar whose numbers do not make one.
 
     Raises:
         UnreadableError: saying which rule it breaks.
     """
-    if not all(n.is_finite() for n in (bar.open, bar.high, bar.low, bar.close, bar.volume)):
+    first, high, low, last = bar.open, bar.high, bar.low, bar.close
+    # Written out: bars that are still open come many times a second and are checked as well.
+    if not (
+        first.is_finite()
+        and high.is_finite()
+        and low.is_finite()
+        and last.is_finite()
+        and bar.volume.is_finite()
+    ):
         raise UnreadableError("a bar with a number that is not finite")
-    if not ZERO < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
-        raise UnreadableError("a bar whose prices contradict one another")
-    if bar.volume < ZERO or bar.trade_count < 0:
-        raise UnreadableError("a bar with a negative volume or count")
+    if not (FIGURE_MIN <= low <= first <= high <= FIGURE_MAX and low <= last <= high):
+        raise UnreadableError("a bar whose prices contradict one another, or cannot be")
+    if not ZERO <= bar.volume <= FIGURE_MAX:
+        raise UnreadableError("a bar with a volume that cannot be")

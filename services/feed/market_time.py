@@ -31,6 +31,11 @@ class MarketTime:
         """The socket is gone: what it proved is still true, but it proves nothing more."""
         self._frames[socket] = None
 
+    @property
+    def newest_ns(self) -> int:
+        """The newest time that any socket has told and still stands by; 0 while none does."""
+        return max((one.now_ns for one in self._frames.values() if one is not None), default=0)
+
     def proven(self) -> ProvenTime | None:
         """The time that all sockets prove, never less than before; ``None`` until all spoke."""
         frames = [frame for frame in self._frames.values() if frame is not None]

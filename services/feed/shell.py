@@ -2,54 +2,60 @@
 
 import asyncio
 import random
-from collections import Counter
-from typing import Any
+from collections.abc import Sequence
 
-from libs.common.messages import subjects
-from libs.common.messages.codec import UndecodableError, decode, encode
-from libs.common.messages.market import Candle, MarketHealth
 from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, PaperClock, monotonic_ns, wall_ns
 from libs.common.runtime.credentials import load_secret, venue_limits
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.health import Level
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.metrics import (
-    FEED_GAPS,
-    FEED_GAPS_FILLED,
-    MARKET_CONFLATED,
-    MARKET_PUBLISHED,
-    MARKET_RECEIVED,
-)
 from libs.common.runtime.service import Context
-from libs.common.runtime.trace import new_trace_headers
 from libs.common.runtime.venue_client import VenueClient
-from services.feed.announcements import SOURCE, bar_of
+from libs.common.runtime.venue_transport import VenueCall
 from services.feed.backfill import Backfill
 from services.feed.backoff import AttemptBudget
 from services.feed.binance_stream import MarketStream
 from services.feed.config import FeedConfig
 from services.feed.connection import Listener
 from services.feed.core import FeedCore, Limits
+from services.feed.event_times import BEHIND, EventTimes, SocketTime
 from services.feed.events import (
     ClockEvent,
+    ContractEvent,
     DepthEvent,
     Frame,
     KlineEvent,
+    MarketEvent,
     MarkEvent,
     QuoteEvent,
+    RestMark,
+    RestQuote,
     TradeEvent,
 )
-from services.feed.inbox import Inbox, Proof, SocketDown, SocketUp, Tick, Unreadable
-from services.feed.kline_series import AskKlines
+from services.feed.fitness import Fitness
+from services.feed.inbox import Inbox, Proof, RefusedTrade, SocketDown, SocketUp, Tick, Unreadable
+from services.feed.kline_series import AskKlines, Revised
+from services.feed.lease_keeper import LeaseKeeper
 from services.feed.plan import SocketPlan, plan_sockets
 from services.feed.publisher import Publisher
 from services.feed.recorder import Recorder
+from services.feed.rest_fallback import RestFallback
+from services.feed.self_report import Parts, SelfReport
 from services.feed.trade_series import AskTrades
 
 log = get_logger(__name__)
 
 #: Bytes of an unreadable frame that are kept with its dead letter.
 FRAME_BYTES_KEPT_MAX = 4_096
+_KINDS: dict[type, str] = {
+    QuoteEvent: "quote",
+    RestQuote: "quote",
+    MarkEvent: "mark",
+    RestMark: "mark",
+    TradeEvent: "trade",
+    KlineEvent: "kline",
+    DepthEvent: "depth",
+}
 
 
 class FeedShell:
@@ -59,11 +65,12 @@ class FeedShell:
         common, settings = context.common, context.settings
         self._context = context
         self._settings = settings
-        self._core = FeedCore(common.symbols, common.candle_intervals, _limits(settings))
         self._inbox = Inbox(settings.inbox_messages_max)
-        self._symbols = frozenset(common.symbols)
+        self._times = EventTimes(settings.ahead_ms_max, settings.behind_ms_max)
         paper_clock = context.clock if isinstance(context.clock, PaperClock) else None
         self._is_paper = paper_clock is not None
+        limits = _limits(settings, is_paper=self._is_paper)
+        self._core = FeedCore(common.symbols, common.candle_intervals, limits)
         plans = plan_sockets(
             common.symbols,
             common.candle_intervals,
@@ -76,143 +83,237 @@ class FeedShell:
             if settings.record_folder is not None
             else None
         )
-        listener = Listener(
-            self._on_frame,
-            self._on_unreadable,
-            lambda plan: self._inbox.put(SocketUp(plan)),
-            lambda plan: self._inbox.put(SocketDown(plan)),
-            self._record if self._recorder is not None else None,
-        )
         budget = AttemptBudget(settings.attempts_max, settings.attempts_window_ms)
         self._streams = [
             MarketStream(
-                plan, common.venue.stream_url, settings, budget, dice, listener,
+                plan, common.venue.stream_url, settings, budget, dice, self._listener(),
                 is_paper=self._is_paper,
             )
             for plan in plans
         ]  # fmt: skip
-        self._venue = VenueClient(
-            common.venue.rest_url,
-            self._venue_ns,
-            api_key=None
-            if settings.api_key_file is None
-            else load_secret(common, "feed.api_key_file", settings.api_key_file).reveal(),
-            limits=venue_limits(common),
-            on_call=lambda call: self._backfill.on_call(call),  # noqa: PLW0108 - made below
-        )
+        self._venue = self._new_venue()
         self._backfill = Backfill(self._venue, settings, dice, context.clock)
+        self._lease = LeaseKeeper(context.bus, settings, self._inbox.wake)
+        self._fitness = Fitness(context, self._venue, dice, self._recorder)
         self._publisher = Publisher(
             self._core,
             self._inbox,
             context.bus,
             settings,
             plans,
+            intervals=common.candle_intervals,
+            voice=self._lease,
             paper_clock=paper_clock,
             store_retry_wait_ms=common.bus.redelivery_wait_ms,
             ask=self._ask,
             complain=self._complain,
         )
-        self._questions = 0
+        self._fitness.depth.may_speak = self._publisher.speaks
+        self._fallback = RestFallback(
+            self._venue,
+            self._backfill,
+            self._core,
+            self._inbox,
+            settings,
+            self._streams,
+            judge=self._judge_rest,
+            candle_ns=self._candle_ns,
+        )
+        self._report = self._new_report()
         self._letters_minute = 0
         self._letters_left = settings.dead_letters_per_minute_max
-        self._counted: dict[str, Counter[str]] = {}
-        self.unreadable = 0
+
+    def _listener(self) -> Listener:
+        return Listener(
+            self._on_frame,
+            self._on_unreadable,
+            self._on_up,
+            self._on_down,
+            self._record_frame if self._recorder is not None else None,
+            self._judge,
+            self._times.is_sure,
+        )
+
+    def _new_venue(self) -> VenueClient:
+        common, key_file = self._context.common, self._settings.api_key_file
+        key = None if key_file is None else load_secret(common, "feed.api_key_file", key_file)
+        return VenueClient(
+            common.venue.rest_url,
+            self._venue_ns,
+            api_key=None if key is None else key.reveal(),
+            limits=venue_limits(common),
+            on_call=self._on_call,
+        )
+
+    def _new_report(self) -> SelfReport:
+        return SelfReport(
+            Parts(
+                context=self._context,
+                core=self._core,
+                inbox=self._inbox,
+                streams=self._streams,
+                publisher=self._publisher,
+                lease=self._lease,
+                backfill=self._backfill,
+                recorder=self._recorder,
+                times=self._times,
+                fallback=self._fallback,
+                fitness=self._fitness,
+            )
+        )
+
+    @property
+    def streams(self) -> Sequence[MarketStream]:
+        """The sockets, one for each plan; nobody listens before they are run."""
+        return self._streams
 
     async def start(self) -> None:
-        """Recover the last candles and begin to listen.
+        """Recover the last candles, and begin to listen and to strive for the lease.
 
         Raises:
             BusUnavailable: the broker did not answer; starting again is the cure.
         """
         context = self._context
-        context.status = self.status
+        context.status = self._report.status
         context.health.set("sockets", Level.FAIL, "not subscribed yet")
         context.on_stop.append(self._stop)
-        await self._recover()
+        await self._publisher.start()
+        context.spawn(self._lease.run(), "lease")
         context.spawn(self._publisher.run(), "publisher")
-        context.spawn(self._report(), "health-report")
+        context.spawn(self._report.run(), "health-report")
+        context.spawn(self._fallback.run(), "rest-fallback")
         if not self._is_paper:
-            context.spawn(self._tick(), "tick")
+            context.spawn(self.tick(), "tick")
+        self._fitness.start()
         for stream in self._streams:
             context.spawn(stream.run(), f"socket-{stream.plan.name}")
 
-    async def _recover(self) -> None:
-        """Go on after the last candle of each series that the broker has."""
-        for symbol in self._core.symbols:
-            for interval in self._context.common.candle_intervals:
-                subject = subjects.candle(interval, symbol)
-                stored = await self._context.bus.read_last(subjects.MARKET_STREAM, subject)
-                if stored is None or stored.data is None:
-                    continue
-                try:
-                    candle = decode(stored.data, Candle)
-                except UndecodableError as error:
-                    await self._context.dead_letter(subject, stored.data, str(error))
-                    continue
-                self._core.resume(symbol, interval, bar_of(candle))
-                log.info("resuming", symbol=symbol, interval=interval, after=candle.message_id)
-
     async def _stop(self) -> None:
+        await self._lease.leave()
         if self._recorder is not None:
             self._recorder.close()
         await self._venue.close_connection()
+
+    def _on_call(self, call: VenueCall) -> None:
+        self._backfill.on_call(call)
+        self._fitness.depth.on_call(call)
+
+    def _on_up(self, plan: SocketPlan) -> None:
+        self._inbox.put(SocketUp(plan))
+        if self._recorder is not None:
+            self._recorder.on_reconnected(plan.streams)
+
+    def _on_down(self, plan: SocketPlan) -> None:
+        self._inbox.put(SocketDown(plan))
+        self._fitness.depth.on_down(plan)
 
     # -- the reader's side: nothing here waits ---------------------------------------------------
 
     def _on_frame(self, plan: SocketPlan, frame: Frame) -> bool:
         data = frame.data
-        if isinstance(data, ClockEvent):
+        # Types compared, the most frequent first: see services/feed/connection.py.
+        if type(data) is QuoteEvent:
+            is_first = self._core.keep_quote(data)
+        elif type(data) is MarkEvent:
+            is_first = self._core.keep_mark(data)
+        else:
+            return self._on_other(plan, frame)
+        if is_first:  # for one that was replaced the publisher has been woken
+            self._inbox.wake()
+        return True
+
+    def _on_other(self, plan: SocketPlan, frame: Frame) -> bool:
+        data = frame.data
+        if type(data) is KlineEvent:
+            self._core.received["kline"] += 1
+            return self._inbox.offer(data) if data.bar.is_closed else True
+        if type(data) is TradeEvent:
+            self._core.received["trade"] += 1
+            return self._inbox.offer(data)
+        if type(data) is DepthEvent:
+            self._core.received["depth"] += 1
+            self._fitness.depth.offer(frame.stream, data)
+        elif type(data) is ClockEvent:
             if self._is_paper:
                 return self._inbox.offer(Proof(plan, data))
             self._on_unreadable(plan, b"", "a clock frame outside the paper world")
+        elif type(data) is ContractEvent:
+            self._fitness.reader.hint(data.symbol)
+        return True
+
+    def _judge(self, data: MarketEvent, socket: SocketTime) -> bool:
+        """Whether an event's time is believed; one that is not is counted and told to its series.
+
+        Market time is what the event's own socket told, in the paper world; elsewhere our clock's.
+        """
+        now_ms, speed = socket.now_ms, socket.speed
+        if not self._is_paper:
+            now_ms, speed = self._context.clock.now_ns() // NS_PER_MS, 1
+        if now_ms is None:
             return True
-        if not isinstance(data, QuoteEvent | TradeEvent | KlineEvent | MarkEvent | DepthEvent):
+        why = self._times.judge(data.event_ms, now_ms, speed=speed)
+        if not why and isinstance(data, TradeEvent):
+            why = self._times.judge(data.trade_ms, now_ms, speed=speed)
+        if not why:
             return True
-        if data.symbol not in self._symbols:
-            self._on_unreadable(plan, b"", f"a symbol nobody asked for: {data.symbol[:40]}")
-            return True
-        if isinstance(data, QuoteEvent):
-            self._core.keep_quote(data)
-            self._inbox.wake()
-            return True
-        if isinstance(data, MarkEvent):
-            self._core.keep_mark(data)
-            self._inbox.wake()
-            return True
-        if isinstance(data, DepthEvent):
-            self._core.received["depth"] += 1
-            return True
-        self._core.received["trade" if isinstance(data, TradeEvent) else "kline"] += 1
-        if isinstance(data, KlineEvent) and not data.bar.is_closed:
-            return True
-        return self._inbox.offer(data)
+        self._core.refused[f"{_KINDS[type(data)]}_{why}"] += 1
+        if isinstance(data, TradeEvent):
+            self._inbox.put_latest(f"refused-{data.symbol}", RefusedTrade(data.symbol))
+        elif isinstance(data, KlineEvent) and why == BEHIND:
+            for effect in self._core.on_late_kline(data):
+                if isinstance(effect, Revised):
+                    self._ask(effect)
+        return False
+
+    def _judge_rest(self, data: MarketEvent) -> bool:
+        now_ms = None if self._is_paper else self._context.clock.now_ns() // NS_PER_MS
+        why = self._times.judge_rest(data.event_ms, now_ms)
+        if why:
+            self._core.refused[f"{_KINDS[type(data)]}_{why}"] += 1
+        return not why
+
+    def _candle_ns(self) -> int:
+        """How far candles may go where no socket proves it."""
+        if self._is_paper:
+            return self._times.newest_ms * NS_PER_MS
+        lead_ms = self._settings.candle_lead_ms
+        return self._times.candle_ns(self._context.clock.now_ns(), lead_ms)
 
     def _on_unreadable(self, plan: SocketPlan, payload: bytes, reason: str) -> None:
         self._complain(Unreadable(f"venue.{plan.name}", payload[:FRAME_BYTES_KEPT_MAX], reason))
 
-    def _record(self, payload: memoryview, frame: Frame) -> None:
+    def _record_frame(self, payload: memoryview, frame: Frame) -> None:
         assert self._recorder is not None, "called where there is one"
         self._recorder.write(wall_ns(), payload, frame)
 
     # -- questions and complaints ----------------------------------------------------------------
 
-    def _ask(self, question: AskTrades | AskKlines) -> None:
-        FEED_GAPS.labels(question.symbol).inc()
-        self._questions += 1
-        log.info("asking REST", question=repr(question))
+    def _ask(self, question: AskTrades | AskKlines | Revised) -> None:
+        if isinstance(question, Revised):
+            log.warning(
+                "a closed candle was told differently; what was published stays",
+                symbol=question.symbol,
+                interval=question.interval,
+                open_ns=question.published.open_ns,
+                published=repr(question.published),
+                told=repr(question.told),
+            )
+            return
+        self._report.questions_open += 1
+        if not (isinstance(question, AskTrades) and question.is_proof):
+            log.info("asking REST", question=repr(question))
         self._context.spawn(self._answer(question), f"backfill-{question.symbol}")
 
     async def _answer(self, question: AskTrades | AskKlines) -> None:
         try:
             answer = await self._backfill.answer(question)
         finally:
-            self._questions -= 1
-        FEED_GAPS_FILLED.labels(question.symbol).inc()
+            self._report.questions_open -= 1
         self._inbox.put(answer)
 
     def _complain(self, item: Unreadable) -> None:
         """Count it, and keep a letter of it unless too many came this minute."""
-        self.unreadable += 1
+        self._report.unreadable += 1
         minute = monotonic_ns() // (60 * NS_PER_S)
         if minute != self._letters_minute:
             self._letters_minute = minute
@@ -227,147 +328,27 @@ class FeedShell:
         except BusError as error:
             log.warning("dead letter not stored", reason=item.reason, error=str(error))
 
-    # -- what we say of ourselves ----------------------------------------------------------------
-
-    async def _tick(self) -> None:
+    async def tick(self) -> None:
+        """Say our own time to the judge of event times and to the candles, outside paper."""
         while True:
             await asyncio.sleep(self._settings.tick_interval_ms / 1_000)
-            self._inbox.put(Tick(self._context.clock.now_ns()))
-
-    async def _report(self) -> None:
-        """Say how old the data is, twice a second."""
-        number = 0
-        while True:
-            number += 1
-            self._set_health()
-            self._count_metrics()
-            try:
-                payload = encode(self._market_health(number))
-                await self._context.bus.publish(
-                    subjects.MARKET_HEALTH, payload, new_trace_headers()
-                )
-            except BusError:
-                pass  # without a broker there is nobody to hear it; the bus check says so
-            await asyncio.sleep(self._settings.health_interval_ms / 1_000)
-
-    def _market_health(self, number: int) -> MarketHealth:
-        now_ns = self._now_ns()
-        message_id = f"health-{number}-{wall_ns()}"
-        return MarketHealth(
-            message_id=message_id,
-            causation_id=message_id,
-            correlation_id=message_id,
-            ts_event_ns=now_ns or 0,
-            ts_published_ns=wall_ns(),
-            source=SOURCE,
-            is_connected=self._is_connected,
-            symbols=self._core.health(now_ns, is_connected=self._is_connected),
-            received=dict(self._core.received),
-            published=dict(self._core.published),
-            conflated=dict(self._core.conflated),
-        )
-
-    @property
-    def _is_connected(self) -> bool:
-        return all(stream.is_up for stream in self._streams)
+            self._times.look(self._context.clock.now_ns() // NS_PER_MS)
+            if now_ns := self._candle_ns():
+                self._inbox.put_latest("tick", Tick(now_ns))
 
     def _venue_ns(self) -> int:
         """The venue's time, whose minutes its weight is counted in; ours until it is known."""
         clock = self._context.clock
         return clock.now_ns() if clock.is_set else wall_ns()
 
-    def _now_ns(self) -> int | None:
-        """Market time as the sockets prove it; a guess ahead would age data that is on its way."""
-        if not self._is_paper:
-            return self._context.clock.now_ns()
-        proven = self._publisher.proven
-        return None if proven is None else proven.now_ns
 
-    def _set_health(self) -> None:
-        down = [stream.plan.name for stream in self._streams if not stream.is_up]
-        self._context.health.set(
-            "sockets",
-            Level.FAIL if down else Level.PASS,
-            f"down: {', '.join(down)}" if down else "",
-        )
-        now_ns = self._now_ns()
-        ahead = self._core.series_ahead(now_ns) if now_ns is not None else []
-        if ahead:
-            text = (
-                f"stored candles are newer than market time ({', '.join(ahead)}): empty the store"
-            )
-            self._context.health.set("candles", Level.FAIL, text)
-        elif self._core.is_healing:
-            failure = self._backfill.last_failure
-            text = f"a gap is being filled by REST; {failure}".rstrip("; ")
-            self._context.health.set("candles", Level.WARN, text)
-        else:
-            self._context.health.set("candles", Level.PASS)
-
-    def _count_metrics(self) -> None:
-        """Bring the metrics up to the counters; per message it would cost more than the message."""
-        for name, counts, metric in (
-            ("received", self._core.received, MARKET_RECEIVED),
-            ("published", self._core.published, MARKET_PUBLISHED),
-            ("conflated", self._core.conflated, MARKET_CONFLATED),
-        ):
-            before = self._counted.get(name, Counter())
-            for kind, count in counts.items():
-                metric.labels(kind).inc(count - before[kind])
-            self._counted[name] = Counter(counts)
-
-    def status(self) -> dict[str, Any]:
-        """The body of ``/v1/status``."""
-        now_ns = self._now_ns()
-        core = self._core
-        return {
-            "is_connected": self._is_connected,
-            "market_time_ns": now_ns,
-            "inbox": {"waiting": len(self._inbox), "refused": self._inbox.refused},
-            "received": dict(core.received),
-            "published": dict(core.published),
-            "conflated": dict(core.conflated),
-            "refused": dict(core.refused),
-            "dropped": dict(self._publisher.dropped),
-            "unreadable": self.unreadable,
-            "is_healing": core.is_healing,
-            "questions_open": self._questions,
-            "backfill": {
-                "requests": self._backfill.requests,
-                "failures": self._backfill.failures,
-                "last_failure": self._backfill.last_failure,
-            },
-            "sockets": [
-                {
-                    "name": stream.plan.name,
-                    "is_up": stream.is_up,
-                    "streams": len(stream.plan.streams),
-                    "attempts": stream.attempts,
-                    "frames": stream.frames,
-                    "unreadable": stream.unreadable,
-                    "silent_ms": stream.silent_ns // NS_PER_MS,
-                    "stalled": stream.stalled,
-                    "stalls": stream.stalls,
-                    "replaced": stream.replaced,
-                    "last_why": stream.last_why,
-                }
-                for stream in self._streams
-            ],
-            "symbols": core.health(now_ns, is_connected=self._is_connected),
-            "series": core.series_report(),
-            "recording": (
-                {"lines": self._recorder.lines, "dropped": self._recorder.dropped}
-                if self._recorder is not None
-                else None
-            ),
-        }
-
-
-def _limits(settings: FeedConfig) -> Limits:
+def _limits(settings: FeedConfig, *, is_paper: bool) -> Limits:
     return Limits(
         candle_close_grace_ms=settings.candle_close_grace_ms,
         kline_overdue_ms=settings.kline_overdue_ms,
         warmup_bars=settings.warmup_bars,
         quote_age_ms_max=settings.quote_age_ms_max,
         mark_age_ms_max=settings.mark_age_ms_max,
+        gap_ms_max=settings.gap_ms_max,
+        trade_proof_wait_ms=None if is_paper else settings.trade_proof_wait_ms,
     )

@@ -21,6 +21,7 @@ class StreamWatch:
     def __init__(self, age_ns_max: Mapping[str, int]) -> None:
         self._age_ns_max = age_ns_max
         self._heard_ns: dict[str, int] = {}
+        self._last_ns: dict[str, int] = {}
         self._doublings: dict[str, int] = {}
         self._recent: set[str] = set()
         self._now_ns = 0
@@ -31,12 +32,13 @@ class StreamWatch:
         self._now_ns = now_ns
         self._recent.clear()
         self._heard_ns = dict.fromkeys(self._age_ns_max, now_ns)
+        self._last_ns = {**self._heard_ns, **self._last_ns}
 
     def mark(self, now_ns: int) -> None:
         """It is this late: what was noted since the last time was heard by now."""
         self._now_ns = max(now_ns, self._now_ns)
         for stream in self._recent:
-            self._heard_ns[stream] = self._now_ns
+            self._heard_ns[stream] = self._last_ns[stream] = self._now_ns
             self._doublings.pop(stream, None)
         self._recent.clear()
 
@@ -49,6 +51,10 @@ class StreamWatch:
             > age_ns_max << self._doublings.get(stream, 0)
         ]
 
+    def unheard(self) -> list[str]:
+        """The streams that are stalled, or were and have not been heard since."""
+        return list({**self._doublings, **dict.fromkeys(self.stalled())})
+
     def forgive(self, streams: list[str]) -> None:
         """A new connection is tried for these; should they stay silent, wait longer next time."""
         for stream in streams:
@@ -57,5 +63,5 @@ class StreamWatch:
             )
 
     def ages_ns(self) -> dict[str, int]:
-        """How long ago each stream was last heard, or the connection subscribed."""
-        return {stream: self._now_ns - heard for stream, heard in self._heard_ns.items()}
+        """How long ago each stream was last heard on any connection, or first subscribed."""
+        return {stream: self._now_ns - heard for stream, heard in self._last_ns.items()}

@@ -9,22 +9,34 @@ MINUTE_MS = 60_000
 
 
 class WeightGate:
-    """The used weight as the venue last told it; all times are market time in milliseconds."""
+    """The used weight as the venue last told it; all times are market time in milliseconds.
+
+    What the venue told may leave out requests of ours that were on their way: of what it told and
+    what we asked for in the same minute the larger counts.
+    """
 
     def __init__(self, weight_max: int) -> None:
         self._weight_max = weight_max
         self._minute = -1
-        self._used = 0
+        self._used = self._asked = 0
 
     def hear(self, used: int, now_ms: int) -> None:
         """Take what an answer said."""
-        self._minute, self._used = now_ms // MINUTE_MS, used
+        self._turn(now_ms)
+        self._used = used
 
-    def allows(self, cost: int, now_ms: int) -> bool:
-        """Whether a request of this weight may go now; it is booked until the answer tells."""
-        if now_ms // MINUTE_MS != self._minute:
-            self._minute, self._used = now_ms // MINUTE_MS, 0
-        if self._used + cost > self._weight_max:
+    def allows(self, cost: int, now_ms: int, *, share: float = 1) -> bool:
+        """Whether a request of this weight may go now; it is booked until the minute is over.
+
+        ``share``: the part of the allowance it may use up; what can wait leaves the rest to others.
+        """
+        self._turn(now_ms)
+        if max(self._used, self._asked) + cost > self._weight_max * share:
             return False
         self._used += cost
+        self._asked += cost
         return True
+
+    def _turn(self, now_ms: int) -> None:
+        if now_ms // MINUTE_MS != self._minute:
+            self._minute, self._used, self._asked = now_ms // MINUTE_MS, 0, 0

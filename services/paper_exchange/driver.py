@@ -78,7 +78,10 @@ class Driver:
         self._bend = bend
 
     def clock_frame(self) -> dict[str, object]:
-        """Return the clock as a stream payload: market time, speed, limit, end of the source."""
+        """Return the clock as a stream payload: market time, speed, limit, end of the source.
+
+        It names the newest trade of each symbol, so that a listener sees one that was kept back.
+        """
         now_ns = self._clock.now_ns()
         return {
             "e": "simClock",
@@ -87,6 +90,7 @@ class Driver:
             "v": f"{self._clock.speed:f}",
             "l": self._clock.limit_ns,
             "z": self.source_ended,
+            "t": self._market.newest_trades(),
         }
 
     def publish_clock(self) -> None:

@@ -7,7 +7,7 @@ cannot be read on, the venue stops too and says why.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
 from random import Random
@@ -46,7 +46,7 @@ from services.paper_exchange.faults.rules import Faults
 from services.paper_exchange.faults.scenarios import read_scenario
 from services.paper_exchange.faults.stream_faults import StreamFaults
 from services.paper_exchange.kept_state import KeptState, keeper
-from services.paper_exchange.market.instruments import select_instruments
+from services.paper_exchange.market.instruments import Instrument, select_instruments, spoiled
 from services.paper_exchange.market.market import Market, MarketUpdate, UpdateKind
 from services.paper_exchange.market.reports import MarketView
 from services.paper_exchange.money.deleveraging import risk_of
@@ -167,6 +167,7 @@ class PaperExchange:
             lambda: self.exchange.conditions.clock_offset_ms,
             lambda symbol: open_interest(self.exchange, symbol),
             lambda symbol: risk_of(self.exchange, symbol),
+            self._listing,
         )
         add_demo_account(self.exchange, settings, start_ns)
         if self._kept is not None and not self._has_kept_up:
@@ -198,6 +199,12 @@ class PaperExchange:
             self.event_faults,
             self.disturbance,
         )
+
+    def _listing(self, instruments: Iterable[Instrument]) -> Iterable[Instrument]:
+        conditions = self.exchange.conditions
+        if not (conditions.zero_tick_symbols or conditions.odd_symbols):
+            return instruments
+        return spoiled(instruments, conditions.zero_tick_symbols, conditions.odd_symbols)
 
     def on_market(self, update: MarketUpdate) -> None:
         """Tell the exchange what the market did, and customers what came of it."""

@@ -17,16 +17,23 @@ ORDER_LISTS = 2
 #: The account's modes, and leverage and margin type of all symbols.
 SETTINGS_WEIGHT = 5 + 5
 TRADES_OF_A_SYMBOL_WEIGHT = 5
+INCOME_PAGE_WEIGHT = 30
 
 
 def look_weight(
-    symbols: int, *, is_whole: bool, has_settings: bool = False, trades_symbols: int = 0
+    symbols: int,
+    *,
+    is_whole: bool,
+    has_settings: bool = False,
+    trades_symbols: int = 0,
+    income_pages: int = 0,
 ) -> int:
-    """What one look costs: open orders of all symbols, or of so many; settings; trades."""
+    """What one look costs: open orders of all symbols, or of so many; settings; trades; income."""
     orders = ORDERS_OF_ALL_WEIGHT if is_whole else symbols * ORDERS_OF_A_SYMBOL_WEIGHT
     settings = SETTINGS_WEIGHT if has_settings else 0
     trades = trades_symbols * TRADES_OF_A_SYMBOL_WEIGHT
-    return POSITIONS_WEIGHT + BALANCE_WEIGHT + ORDER_LISTS * orders + settings + trades
+    lists = settings + trades + income_pages * INCOME_PAGE_WEIGHT
+    return POSITIONS_WEIGHT + BALANCE_WEIGHT + ORDER_LISTS * orders + lists
 
 
 class WeightBudget:
@@ -39,10 +46,19 @@ class WeightBudget:
 
     def spend(self, weight: int, now_ns: int) -> bool:
         """Book the weight; false, and nothing booked, if it would be too much."""
-        while self._spent and self._spent[0][0] <= now_ns - MINUTE_NS:
-            self._total -= self._spent.popleft()[1]
+        self._let_go(now_ns)
         if self._total + weight > self._per_minute_max:
             return False
         self._spent.append((now_ns, weight))
         self._total += weight
         return True
+
+    def has_room(self, weight: int, per_minute_max: int, now_ns: int) -> bool:
+        """Whether so much more stays within a share of the maximum; a first look always does."""
+        self._let_go(now_ns)
+        return not self._total or self._total + weight <= per_minute_max
+
+    def _let_go(self, now_ns: int) -> None:
+        """Forget what was spent over a minute ago."""
+        while self._spent and self._spent[0][0] <= now_ns - MINUTE_NS:
+            self._total -= self._spent.popleft()[1]

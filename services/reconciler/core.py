@@ -23,6 +23,9 @@ from libs.common.messages.account import (
 from libs.common.model.algo_order import AlgoStatus
 from libs.common.model.money import ZERO, plain
 from libs.common.model.order import OrderStatus
+from services.reconciler.income import compare_income
+from services.reconciler.ledger import IncomeRow, RowKey
+from services.reconciler.sights import Sight, sight_of, under_way
 from services.reconciler.snapshots import (
     SettingsSeen,
     TradeSeen,
@@ -43,7 +46,11 @@ Key = tuple[DiscrepancyKind, str]
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look found, and how much it looked at."""
+    """What one look found, and how much it looked at.
+
+    Attributes:
+        keys: what differs, as it has to be found again to be confirmed.
+    """
 
     discrepancies: tuple[Discrepancy, ...]
     positions_compared: int
@@ -52,11 +59,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     algo_orders_compared: int = 0
     trades_compared: int = 0
     settings_compared: int = 0
-
-    @property
-    def keys(self) -> frozenset[Key]:
-        """What differs, without the figures."""
-        return frozenset((found.kind, found.subject) for found in self.discrepancies)
+    income_compared: int = 0
+    keys: frozenset[Sight] = frozenset()
 
 
 def compare(
@@ -65,24 +69,30 @@ def compare(
     *,
     asset: str,
     balance_tolerance: Decimal,
-    seen_before: frozenset[Key] = frozenset(),
+    seen_before: frozenset[Sight] = frozenset(),
     fill_lag_ns: int = 0,
+    event_lag_ns: int = 0,
     naked_grace_ns: int = 0,
     every_position_needs_stop: bool = False,
+    ledger: Mapping[RowKey, IncomeRow] | None = None,
+    income_lag_ns: int = 0,
 ) -> Comparison:
     """Compare local truth with the venue's.
 
     Args:
         asset: the quote currency whose wallet balance is compared.
-        seen_before: what the look before this one found; found again, it is confirmed.
-        fill_lag_ns: how long the event of a trade may be under way (market time).
+        seen_before: what earlier looks of this comparison found; found again, it is confirmed.
+        fill_lag_ns: after how long a trade that we were not told of was missed (market time).
+        event_lag_ns: so long an untold trade explains that a position differs (market time).
         naked_grace_ns: how long execution may take to place a stop that is owed (market time).
         every_position_needs_stop: also those that no intent of ours asked a stop for.
+        ledger: what the journal tells of money; where it was not read, income is not compared.
+        income_lag_ns: how long a row may be under way, to us or to the list (market time).
     """
     positions, positions_compared = _compare_positions(ours, theirs.positions)
     orders, orders_compared = _compare_orders(ours.orders, theirs.orders)
     balances, balances_compared = _compare_balance(ours, theirs, asset, balance_tolerance)
-    algos, algos_compared = _compare_algo_orders(ours.algo_orders, theirs.algo_orders)
+    algos, algos_compared = _compare_algo_orders(ours.algo_orders, theirs)
     trades, trades_compared = _compare_trades(
         ours.trades, theirs.trades, ours.ts_event_ns - fill_lag_ns
     )
@@ -93,21 +103,30 @@ def compare(
         unprotected_until_ns=ours.ts_event_ns - naked_grace_ns,
         is_every=every_position_needs_stop,
     )
-    found = (*positions, *orders, *algos, *trades, *naked, *balances, *settings)
+    income, income_compared = compare_income(
+        ledger or {},
+        None if ledger is None else theirs.income,
+        until_ns=ours.ts_event_ns - income_lag_ns,
+        symbols_missed=frozenset(one.symbol for one in trades),
+    )
+    moving = under_way(ours.trades, theirs.trades, ours.ts_event_ns - event_lag_ns)
+    found = (*positions, *orders, *algos, *trades, *naked, *balances, *settings, *income)
+    sights = [sight_of(one, moving) for one in found]
     return Comparison(
         discrepancies=tuple(
             msgspec.structs.replace(
-                one,
-                is_confirmed=one.kind in HARD_FACTS or (one.kind, one.subject) in seen_before,
+                one, is_confirmed=one.kind in HARD_FACTS or sight in seen_before
             )
-            for one in found
+            for one, sight in zip(found, sights, strict=True)
         ),
+        keys=frozenset(sight for sight in sights if sight is not None),
         positions_compared=positions_compared,
         orders_compared=orders_compared,
         balances_compared=balances_compared,
         algo_orders_compared=algos_compared,
         trades_compared=trades_compared,
         settings_compared=settings_compared,
+        income_compared=income_compared,
     )
 
 
@@ -160,24 +179,41 @@ def _compare_orders(
                 _difference(DiscrepancyKind.LOST_ORDER, client_order_id, text, ABSENT, view.symbol)
             )
     for client_order_id, order in sorted(yours.items()):
-        if client_order_id not in mine:
+        known = mine.get(client_order_id)
+        if known is None:
             text = f"{order.symbol} {order.side} {plain(order.quantity)}"
             found.append(
                 _difference(
                     DiscrepancyKind.ORPHAN_ORDER, client_order_id, ABSENT, text, order.symbol
                 )
             )
+        elif known.status not in IN_FLIGHT and _is_changed(known, order):
+            terms = (_terms(known.quantity, known.price), _terms(order.quantity, order.price))
+            found.append(
+                _difference(DiscrepancyKind.ORDER_CHANGED, client_order_id, *terms, order.symbol)
+            )
     return found, len(mine.keys() | yours.keys())
 
 
+def _is_changed(ours: OrderView, theirs: VenueOrderSeen) -> bool:
+    """Whether price or quantity are others at the venue; an order at the market has no price."""
+    is_priced = ours.price is not None
+    return ours.quantity != theirs.quantity or (is_priced and ours.price != theirs.price)
+
+
+def _terms(quantity: Decimal, price: Decimal | None) -> str:
+    return f"{plain(quantity)} at {'market' if price is None else plain(price)}"
+
+
 def _compare_algo_orders(
-    ours: Iterable[AlgoOrderView], theirs: Iterable[VenueAlgoOrderSeen] | None
+    ours: Iterable[AlgoOrderView], theirs: VenueSnapshot
 ) -> tuple[list[Discrepancy], int]:
     """Conditional orders; one that is about to end, or has triggered, may be gone already."""
-    if theirs is None:
+    if theirs.algo_orders is None:
         return [], 0
     mine = {view.client_algo_id: view for view in ours}
-    yours = {order.client_algo_id: order for order in theirs}
+    yours = {order.client_algo_id: order for order in theirs.algo_orders}
+    staying = frozenset(name for name, view in mine.items() if not view.is_ending)
     found: list[Discrepancy] = []
     for client_algo_id, view in sorted(mine.items()):
         waits = view.status is AlgoStatus.WORKING and not view.is_ending
@@ -191,12 +227,25 @@ def _compare_algo_orders(
     for client_algo_id, order in sorted(yours.items()):
         if client_algo_id not in mine:
             text = f"{order.symbol} {order.side} {plain(order.quantity)}"
-            found.append(
-                _difference(
-                    DiscrepancyKind.ORPHAN_ALGO_ORDER, client_algo_id, ABSENT, text, order.symbol
-                )
-            )
+            kind = DiscrepancyKind.ORPHAN_ALGO_ORDER
+            orphan = _difference(kind, client_algo_id, ABSENT, text, order.symbol)
+            needed = _is_needed(order, theirs, staying)
+            found.append(msgspec.structs.replace(orphan, is_needed=needed))
     return found, len(mine.keys() | yours.keys())
+
+
+def _is_needed(order: VenueAlgoOrderSeen, theirs: VenueSnapshot, staying: frozenset[str]) -> bool:
+    """Whether a stop guards some of a position that the stops we count on do not."""
+    held = theirs.positions.get(order.symbol, ZERO)
+    guarded = sum(
+        (
+            other.covers(order.symbol, held)
+            for other in theirs.algo_orders or ()
+            if other.client_algo_id in staying
+        ),
+        ZERO,
+    )
+    return held != ZERO and order.covers(order.symbol, held) > ZERO and guarded < abs(held)
 
 
 def _compare_trades(

@@ -37,16 +37,16 @@ class Policy(StrEnum):
     HALT = "halt"
 
 
-_POSITION = (Policy.REPORT, Policy.ADOPT, Policy.REDUCE, Policy.HALT)
+_ADOPTABLE = (Policy.REPORT, Policy.ADOPT, Policy.REDUCE, Policy.HALT)
 _REPAIRABLE = (Policy.REPORT, Policy.REPAIR, Policy.REDUCE, Policy.HALT)
 _NOT_REPAIRABLE = (Policy.REPORT, Policy.REDUCE, Policy.HALT)
 #: What may be chosen. Execution reads what it missed after every report, so that lost orders,
 #: missed fills and balances need no further repair; a naked position it protects or closes itself.
 CHOICES: dict[DiscrepancyKind, tuple[Policy, ...]] = {
-    DiscrepancyKind.PHANTOM_POSITION: _POSITION,
-    DiscrepancyKind.UNTRACKED_POSITION: _POSITION,
-    DiscrepancyKind.SIZE_MISMATCH: _POSITION,
-    DiscrepancyKind.SIDE_MISMATCH: _POSITION,
+    DiscrepancyKind.PHANTOM_POSITION: _ADOPTABLE,
+    DiscrepancyKind.UNTRACKED_POSITION: _ADOPTABLE,
+    DiscrepancyKind.SIZE_MISMATCH: _ADOPTABLE,
+    DiscrepancyKind.SIDE_MISMATCH: _ADOPTABLE,
     DiscrepancyKind.ORPHAN_ORDER: _REPAIRABLE,
     DiscrepancyKind.ORPHAN_ALGO_ORDER: _REPAIRABLE,
     DiscrepancyKind.LOST_ORDER: _NOT_REPAIRABLE,
@@ -55,7 +55,12 @@ CHOICES: dict[DiscrepancyKind, tuple[Policy, ...]] = {
     DiscrepancyKind.NAKED_POSITION: _NOT_REPAIRABLE,
     DiscrepancyKind.BALANCE_DRIFT: _NOT_REPAIRABLE,
     DiscrepancyKind.SETTING_DRIFT: _REPAIRABLE,
+    DiscrepancyKind.ORDER_CHANGED: _ADOPTABLE,
+    DiscrepancyKind.MISSED_INCOME: _NOT_REPAIRABLE,
+    DiscrepancyKind.INCOME_DRIFT: _NOT_REPAIRABLE,
 }
+#: What only changes the trading state.
+_STATES = frozenset({Verb.HALT, Verb.REDUCE})
 _ORPHANS = frozenset({DiscrepancyKind.ORPHAN_ORDER, DiscrepancyKind.ORPHAN_ALGO_ORDER})
 
 
@@ -74,6 +79,9 @@ class Policies(Section):
     naked_position: Policy = Policy.REDUCE
     balance_drift: Policy = Policy.REPORT
     setting_drift: Policy = Policy.REPAIR
+    order_changed: Policy = Policy.ADOPT
+    missed_income: Policy = Policy.REPORT
+    income_drift: Policy = Policy.REDUCE
 
     @model_validator(mode="after")
     def _can_be_done(self) -> "Policies":
@@ -90,6 +98,38 @@ class Policies(Section):
         return policy
 
 
+class Asked:
+    """The tightening that was asked for, and for which difference.
+
+    It is asked for once while the same differs: a person who resumes has seen what does. A repair
+    is asked for until it is done.
+    """
+
+    def __init__(self) -> None:
+        self._names: frozenset[tuple[Verb, str]] = frozenset()
+
+    def news_of(self, wishes: Iterable["Wish"]) -> tuple["Wish", ...]:
+        """What has to be said of the wishes of a comparison."""
+        return tuple(
+            wish
+            for wish in wishes
+            if wish.verb not in _STATES or not self._names.issuperset(wish.names)
+        )
+
+    def remember(
+        self, said: Iterable["Wish"], found: Iterable[Discrepancy], *, in_flight: int
+    ) -> None:
+        """Remember what was said now and before, as long as it differs.
+
+        Args:
+            in_flight: how much was in doubt; what is not seen among it may differ as before.
+        """
+        differs = {_name_of(one) for one in found}
+        kept = {one for one in self._names if in_flight or one[1] in differs}
+        news = {name for wish in said if wish.verb in _STATES for name in wish.names}
+        self._names = frozenset(kept | news)
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """A command to ask for."""
 
@@ -99,21 +139,35 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     subjects: tuple[str, ...] = ()
 
     @property
+    def names(self) -> frozenset[tuple[Verb, str]]:
+        """What is wished, apart by the difference it is wished for."""
+        return frozenset((self.verb, subject) for subject in self.subjects)
+
+    @property
     def text(self) -> str:
         """The wish in one word, or two."""
         return f"{self.verb} {self.target}".rstrip()
 
 
 def policy_of(policies: Policies, found: Discrepancy) -> Policy:
-    """The policy that holds for one difference: what others have open is only reported."""
+    """The policy that holds for one difference.
+
+    What others have open is only reported, and so is a stop that alone guards a position.
+    """
     policy = policies.of(found.kind)
     is_foreign = found.kind in _ORPHANS and not is_derived_id(found.subject)
-    return Policy.REPORT if is_foreign and policy is Policy.REPAIR else policy
+    is_left = is_foreign or found.is_needed
+    return Policy.REPORT if is_left and policy is Policy.REPAIR else policy
 
 
 def is_tolerated(policies: Policies, found: Discrepancy) -> bool:
-    """Whether a difference is none that trading must wait for: others' orders, only reported."""
-    return found.kind in _ORPHANS and policy_of(policies, found) is Policy.REPORT
+    """Whether a difference is none that trading must wait for, since it is only to be reported.
+
+    Others' orders are theirs to end, a stop that is needed ends with its position; and neither the
+    journal nor the venue's list can be changed.
+    """
+    is_endless = found.kind in _ORPHANS or found.kind is DiscrepancyKind.INCOME_DRIFT
+    return is_endless and policy_of(policies, found) is Policy.REPORT
 
 
 def decide_remedies(
@@ -139,7 +193,7 @@ def decide_remedies(
         wishes.append(_wish(Verb.HALT, by_policy[Policy.HALT]))
     elif by_policy[Policy.REDUCE] and trading_state is TradingState.ACTIVE:
         wishes.append(_wish(Verb.REDUCE, by_policy[Policy.REDUCE]))
-    wishes += [_wish(Verb.ADOPT, [found], found.subject) for found in by_policy[Policy.ADOPT]]
+    wishes += [_wish(Verb.ADOPT, [found], _adopted(found)) for found in by_policy[Policy.ADOPT]]
     settings = [
         found for found in by_policy[Policy.REPAIR] if found.kind is DiscrepancyKind.SETTING_DRIFT
     ]
@@ -153,13 +207,23 @@ def decide_remedies(
     return tuple(wishes[:WISHES_MAX])
 
 
+def _adopted(found: Discrepancy) -> str:
+    """The position of a symbol, or the terms of one order."""
+    is_order = found.kind is DiscrepancyKind.ORDER_CHANGED
+    return f"{found.symbol}:{found.subject}" if is_order else found.subject
+
+
 def _wish(verb: Verb, found: list[Discrepancy], target: str = "") -> Wish:
     return Wish(
         verb=verb,
         target=target,
         reason=_reason(found),
-        subjects=tuple(f"{one.kind} {one.subject}" for one in found),
+        subjects=tuple(map(_name_of, found)),
     )
+
+
+def _name_of(found: Discrepancy) -> str:
+    return f"{found.kind} {found.subject}"
 
 
 def _reason(found: Iterable[Discrepancy]) -> str:

@@ -1,9 +1,7 @@
 """Carries both snapshots to the comparison, and what it found to whoever must know.
 
-A comparison is two looks at most: what differs in the first is looked at again after a moment. A
-look counts only if the account did not change while the venue was being asked: the journal's
-sequence before and after is the same, where "after" is a state that execution said later than the
-venue's last answer.
+What a person asks for is done at once. What execution or a clock asks for keeps to its share of the
+request weight, and waits the longer the more often the same was found.
 """
 
 import asyncio
@@ -13,13 +11,13 @@ import msgspec
 
 from libs.common.messages import subjects
 from libs.common.messages.account import (
+    ASKED_BY_ITSELF,
     AccountState,
     Command,
     Discrepancy,
     ReconcileReport,
-    Verb,
 )
-from libs.common.messages.codec import decode, encode
+from libs.common.messages.codec import encode
 from libs.common.model.ids import digest
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns, wait_until_set, wall_ns
 from libs.common.runtime.errors import BusError
@@ -29,35 +27,18 @@ from libs.common.runtime.metrics import RECONCILE_CYCLES, RECONCILE_DISCREPANCIE
 from libs.common.runtime.provisioning import wait_until_provisioned
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
-from services.reconciler.budget import WeightBudget
-from services.reconciler.config import ReconcilerConfig, StopRule
-from services.reconciler.core import (
-    Comparison,
-    Key,
-    compare,
-    confirmed,
-)
-from services.reconciler.remedies import Wish, decide_remedies, is_tolerated, policy_of
+from services.reconciler.config import ReconcilerConfig
+from services.reconciler.core import Comparison, Key, confirmed
+from services.reconciler.pair import PairDesk, stood_still
+from services.reconciler.remedies import Asked, Wish, decide_remedies, is_tolerated, policy_of
 from services.reconciler.shelf import Shelf
-from services.reconciler.venue_look import ComparisonImpossible, Scope, VenueLook, scope_of
+from services.reconciler.venue_look import NARROW, ComparisonImpossible, WeightSpent, scope_of
 
 log = get_logger(__name__)
 
 NAME = "reconciler"
 DUE_LOOK_INTERVAL_S = 0.05
 FAILURES_HEEDED_MIN = 2
-#: As many as execution tells of.
-TRADES_PER_SYMBOL = 20
-#: What of execution's word is compared with the venue's.
-_COMPARED = (
-    "positions",
-    "orders",
-    "algo_orders",
-    "exposures",
-    "settings",
-    "trades",
-    "wallet_balance",
-)
 
 
 class Reconciler:
@@ -67,27 +48,28 @@ class Reconciler:
         self._context = context
         self._settings = context.settings
         self._account = context.common.account
-        self._asset = context.common.venue.quote_asset
         self._clock = context.clock
         self._bus = context.bus
         self._venue = venue
-        self._state: AccountState | None = None
-        self._state_came = asyncio.Event()
-        self._asked = asyncio.Event()
+        self._asked = asyncio.Event()  # by a person, or in their name
+        self._asked_softly = asyncio.Event()  # by execution, as often as it likes
         self._trigger = "demand"
         self._cycle = 0
         self._failures = 0
-        self._scope = Scope(is_whole=True, has_details=True)
-        self._look_at_venue = VenueLook(
+        self._pair = PairDesk(
+            context.bus,
             venue,
-            WeightBudget(context.settings.weight_per_minute_max),
-            context.common.symbols,
-            self._asset,
-            trades_symbols_max=context.settings.trades_symbols_max,
-            trades_per_symbol=TRADES_PER_SYMBOL,
+            context.clock,
+            context.settings,
+            account=self._account,
+            symbols=context.common.symbols,
+            asset=context.common.venue.quote_asset,
+            on_state=self._on_state,
         )
+        self._owed = NARROW
+        self._put_off = False  # a person asked, and there was no weight left
         self._previous: frozenset[Key] = frozenset()
-        self._asked_for: frozenset[Wish] = frozenset()
+        self._remedies = Asked()
         self._same_again = 0
         self._begun = self._reported_begun = 0
         self._last: ReconcileReport | None = None
@@ -100,7 +82,7 @@ class Reconciler:
         await wait_until_provisioned(self._bus, self._account, context.common.bus)
         context.health.set("compared", Level.FAIL, "not compared yet")
         await self._shelf.load(self._bus, self._account)
-        await self._bus.subscribe(subjects.account_state(self._account), self._on_state)
+        await self._pair.listen()
         await self._bus.subscribe(subjects.reconcile_request(self._account), self._on_request)
         context.spawn(self._run(), "compare")
         context.on_stop.append(self._venue.close_connection)
@@ -137,39 +119,42 @@ class Reconciler:
             return None
         return self._last
 
-    async def _on_state(self, _: str, payload: bytes, __: dict[str, str]) -> None:
-        state = decode(payload, AccountState)
-        known = self._state
-        if known is not None and state.journal_sequence < known.journal_sequence:
-            return  # a replica that has not read on would look like a discrepancy
-        self._state = state
-        self._state_came.set()
+    def _on_state(self, known: AccountState | None, state: AccountState) -> None:
+        if known is None:
+            return
+        if not stood_still(known, state):
+            self._same_again = 0  # what differs may have ended
         # What the stream did not tell was read by REST. Whether that was all of it is to be seen.
-        came_up = known is not None and known.user_stream_ups != state.user_stream_ups
-        if came_up and state.user_stream_ups:
+        if state.user_stream_ups and known.user_stream_ups != state.user_stream_ups:
             self._trigger = "reconnect"
-            self._asked.set()
+            self._asked_softly.set()
 
-    async def _on_request(self, _: str, __: bytes, ___: dict[str, str]) -> None:
-        self._asked.set()
+    async def _on_request(self, _: str, words: bytes, __: dict[str, str]) -> None:
+        if words == ASKED_BY_ITSELF:
+            self._asked_softly.set()
+        else:
+            self._asked.set()
 
     # -- when -------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         await wait_until_set(self._clock)
-        trigger = "start"
+        trigger, is_unasked = "start", False
         while True:
             self._asked.clear()
+            self._asked_softly.clear()
             self._begun += 1
-            is_settled = await self._try_to_compare(trigger)
-            trigger = await self._wait_for_next(is_settled=is_settled)
+            is_settled = await self._try_to_compare(trigger, is_unasked=is_unasked)
+            trigger, is_unasked = await self._wait_for_next(is_settled=is_settled)
 
-    async def _try_to_compare(self, trigger: str) -> bool:
+    async def _try_to_compare(self, trigger: str, *, is_unasked: bool) -> bool:
         """One comparison; false if it failed or found something, so that it is made again soon."""
         started_ns = monotonic_ns()
-        self._scope = scope_of(trigger, self._last.discrepancies if self._last is not None else ())
+        known = self._last.discrepancies if self._last is not None else ()
+        scope = scope_of(trigger, known, is_unasked=is_unasked).widened(self._owed)
+        self._owed = scope  # a comparison that fails is made again as it was to be
         try:
-            comparison, state = await self._compare_twice()
+            comparison, state, in_flight = await self._pair.compare(scope)
             found = self._judge(comparison)
             wishes = decide_remedies(
                 self._settings.policies,
@@ -177,9 +162,15 @@ class Reconciler:
                 before=self._previous,
                 trading_state=state.trading_state,
             )
-            report = self._report(trigger, comparison, found, wishes, state, started_ns)
+            report = self._report(trigger, comparison, found, wishes, state, started_ns, in_flight)
             await self._publish(report)
             await self._ask_for(wishes, report)
+        except WeightSpent as error:
+            # Nothing is wrong, and whoever asks is still heeded: there will be room again.
+            RECONCILE_CYCLES.labels("failed").inc()
+            log.warning("comparison put off", trigger=trigger, error=str(error))
+            self._put_off = not is_unasked
+            return False
         except (VenueReadError, ComparisonImpossible, BusError) as error:
             RECONCILE_CYCLES.labels("failed").inc()
             log.warning("comparison failed", trigger=trigger, error=str(error))
@@ -187,11 +178,11 @@ class Reconciler:
                 self._context.health.set("compared", Level.FAIL, str(error))
             self._failures += 1
             return False
-        self._failures = 0
+        self._failures, self._owed, self._put_off = 0, NARROW, False
         is_known = bool(self._previous) and confirmed(found) == self._previous
         self._same_again = self._same_again + 1 if is_known else 0
         self._previous = confirmed(found)
-        return all(one.is_tolerated for one in found)
+        return not in_flight and all(one.is_tolerated for one in found)
 
     def _judge(self, comparison: Comparison) -> tuple[Discrepancy, ...]:
         """Each difference with the policy that holds for it."""
@@ -205,20 +196,29 @@ class Reconciler:
             for found in comparison.discrepancies
         )
 
-    async def _wait_for_next(self, *, is_settled: bool) -> str:
-        """Wait until a comparison is due; returns why it is."""
+    async def _wait_for_next(self, *, is_settled: bool) -> tuple[str, bool]:
+        """Wait until a comparison is due; returns why it is, and whether no person asked for it."""
         due_ns = self._clock.now_ns() + self._settings.interval_ms * NS_PER_MS
-        retry_ns = monotonic_ns() + self._retry_wall_ms() * NS_PER_MS
+        ended_ns = monotonic_ns()
         while True:
             # Who asks does not know that the venue has just told us to wait.
-            if self._asked.is_set() and self._failures < FAILURES_HEEDED_MIN:
-                trigger, self._trigger = self._trigger, "demand"
-                return trigger
-            if not is_settled and monotonic_ns() >= retry_ns:
-                return "retry"
-            if self._clock.now_ns() >= due_ns:
-                return "period"
-            if self._failures >= FAILURES_HEEDED_MIN:
+            is_heeded = self._failures < FAILURES_HEEDED_MIN
+            if self._asked.is_set() and is_heeded:
+                self._trigger = "demand"  # it looks at all that a reconnect would
+                return "demand", False
+            if self._has_room():
+                if self._put_off:
+                    return "demand", False
+                waited_ms = (monotonic_ns() - ended_ns) // NS_PER_MS
+                is_patient = waited_ms >= self._patience_wall_ms(is_settled=is_settled)
+                if self._asked_softly.is_set() and is_heeded and is_patient:
+                    trigger, self._trigger = self._trigger, "demand"
+                    return trigger, trigger == "demand"
+                if not is_settled and waited_ms >= self._retry_wall_ms():
+                    return "retry", True
+                if self._clock.now_ns() >= due_ns:
+                    return "period", True
+            if not is_heeded:
                 # Somebody may have asked already: waiting for that would not wait at all.
                 await asyncio.sleep(DUE_LOOK_INTERVAL_S)
                 continue
@@ -227,59 +227,21 @@ class Reconciler:
             except TimeoutError:
                 continue
 
+    def _has_room(self) -> bool:
+        """Whether the weight allows one more comparison, by its share where no person asked."""
+        settings = self._settings
+        share = settings.weight_per_minute_max if self._put_off else settings.weight_unasked_max
+        return self._pair.venue.has_room(share, self._clock.now_ns())
+
+    def _patience_wall_ms(self, *, is_settled: bool) -> int:
+        """How long execution has to wait that asks again while the same things differ."""
+        return 0 if is_settled or not self._same_again else self._retry_wall_ms()
+
     def _retry_wall_ms(self) -> int:
         """Longer with each failure, and while the same things differ, whatever was asked for."""
         again = max(self._failures - 1, self._same_again - 1, 0)
         doubled = self._settings.retry_wall_ms << min(again, 16)
         return min(doubled, self._settings.retry_wall_ms_max)
-
-    # -- looking ----------------------------------------------------------------------------------
-
-    async def _compare_twice(self) -> tuple[Comparison, AccountState]:
-        comparison, state = await self._look(frozenset())
-        if not comparison.discrepancies:
-            return comparison, state
-        await asyncio.sleep(self._settings.second_look_wall_ms / 1000)
-        return await self._look(comparison.keys)
-
-    async def _look(self, seen_before: frozenset[Key]) -> tuple[Comparison, AccountState]:
-        """Compare two snapshots between which the account did not change.
-
-        Raises:
-            VenueReadError: the venue did not answer.
-            ComparisonImpossible: execution is silent, or the account never stood still.
-        """
-        for _ in range(self._settings.looks_max):
-            before = await self._state_said_after(0)
-            theirs = await self._look_at_venue.look(self._scope, before, self._clock.now_ns())
-            after = await self._state_said_after(wall_ns())
-            if _stood_still(before, after):
-                comparison = compare(
-                    after,
-                    theirs,
-                    asset=self._asset,
-                    balance_tolerance=self._settings.balance_tolerance,
-                    seen_before=seen_before,
-                    fill_lag_ns=self._settings.fill_lag_ms * NS_PER_MS,
-                    naked_grace_ns=self._settings.naked_grace_ms * NS_PER_MS,
-                    every_position_needs_stop=self._settings.stops_owed is StopRule.EVERY,
-                )
-                return comparison, after
-            await asyncio.sleep(self._settings.look_again_wall_ms / 1000)
-        raise ComparisonImpossible(
-            f"the account changed during each of {self._settings.looks_max} looks"
-        )
-
-    async def _state_said_after(self, published_ns: int) -> AccountState:
-        """Execution's newest word, said after a wall time."""
-        try:
-            async with asyncio.timeout(self._settings.state_wait_wall_ms_max / 1000):
-                while self._state is None or self._state.ts_published_ns < published_ns:
-                    self._state_came.clear()
-                    await self._state_came.wait()
-        except TimeoutError:
-            raise ComparisonImpossible("execution does not say how the account stands") from None
-        return self._state
 
     # -- telling ----------------------------------------------------------------------------------
 
@@ -291,6 +253,7 @@ class Reconciler:
         wishes: tuple[Wish, ...],
         state: AccountState,
         started_ns: int,
+        in_flight: int,
     ) -> ReconcileReport:
         self._cycle += 1
         said_ns = wall_ns()
@@ -315,6 +278,8 @@ class Reconciler:
             algo_orders_compared=comparison.algo_orders_compared,
             trades_compared=comparison.trades_compared,
             settings_compared=comparison.settings_compared,
+            income_compared=comparison.income_compared,
+            in_flight=in_flight,
             remedies=tuple(wish.text for wish in wishes),
         )
 
@@ -340,15 +305,9 @@ class Reconciler:
         )
 
     async def _ask_for(self, wishes: tuple[Wish, ...], report: ReconcileReport) -> None:
-        """Ask execution for the remedies: for a repair until it is done, for a halt only once.
-
-        A person who resumes has seen what differs.
-        """
-        known = {(wish.verb, wish.subjects) for wish in self._asked_for}
-        for number, wish in enumerate(wishes):
-            is_state = wish.verb in (Verb.HALT, Verb.REDUCE)
-            if is_state and (wish.verb, wish.subjects) in known:
-                continue
+        """Ask execution for the remedies: for a repair until it is done, for a halt only once."""
+        news = self._remedies.news_of(wishes)
+        for number, wish in enumerate(news):
             message_id = f"{wish.verb}-{number}-{report.message_id}"
             command = Command(
                 message_id=message_id,
@@ -367,7 +326,7 @@ class Reconciler:
                 subjects.command(self._account, wish.verb), encode(command), message_id=message_id
             )
             log.error("remedy asked for", what=wish.text, reason=wish.reason)
-        self._asked_for = frozenset(wishes)
+        self._remedies.remember(news, report.discrepancies, in_flight=report.in_flight)
 
 
 def describe(discrepancies: tuple[Discrepancy, ...]) -> str:
@@ -376,11 +335,3 @@ def describe(discrepancies: tuple[Discrepancy, ...]) -> str:
         f"{found.kind} {found.subject}: ours {found.ours}, venue {found.theirs}"
         for found in discrepancies
     )
-
-
-def _stood_still(before: AccountState, after: AccountState) -> bool:
-    """Whether nothing that is compared changed between two words of execution.
-
-    The journal may have moved on: a figure that is read again every few seconds is an event too.
-    """
-    return all(getattr(before, name) == getattr(after, name) for name in _COMPARED)

@@ -7,18 +7,20 @@ import msgspec
 from libs.common.model.order import Side
 from libs.common.venue.payloads import PositionRisk, UserTrade, VenueAlgoOrder, VenueOrder
 from libs.common.venue.settings_payloads import AccountConfig, SymbolSettings
+from services.reconciler.ledger import IncomeRow
 
 #: Conditional orders that end a loss; the others take a profit, or are of a kind we do not know.
 _STOP_TYPES = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"})
 
 
 class VenueOrderSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """An order that is open at the venue."""
+    """An order that is open at the venue; a price of 0 is none."""
 
     client_order_id: str
     symbol: str
     side: str
     quantity: Decimal
+    price: Decimal = Decimal(0)
 
 
 class VenueAlgoOrderSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,14 @@ class SettingsSeen(msgspec.Struct, frozen=True, kw_only=True):
     is_hedge_mode: bool
 
 
+class IncomeSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue's list of income between two times (market time, inclusive), whole."""
+
+    rows: tuple[IncomeRow, ...]
+    since_ns: int
+    until_ns: int
+
+
 class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What the venue says of the account.
 
@@ -67,6 +77,7 @@ class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         wallet_balance: quote currency; ``None`` if the venue does not list the asset.
         algo_orders, settings: ``None`` if this look did not ask.
         trades: the newest of each symbol that was asked for, oldest first.
+        income: ``None`` if this look did not ask.
     """
 
     positions: dict[str, Decimal]
@@ -75,6 +86,7 @@ class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     algo_orders: tuple[VenueAlgoOrderSeen, ...] | None = None
     trades: dict[str, tuple[TradeSeen, ...]] = {}
     settings: SettingsSeen | None = None
+    income: IncomeSeen | None = None
 
 
 def positions_of(answer: list[PositionRisk]) -> dict[str, Decimal]:
@@ -93,6 +105,7 @@ def orders_of(answer: list[VenueOrder]) -> tuple[VenueOrderSeen, ...]:
             symbol=order.symbol,
             side=order.side,
             quantity=order.quantity,
+            price=order.price,
         )
         for order in answer
     )

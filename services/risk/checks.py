@@ -19,6 +19,8 @@ from services.risk.sizing import notional
 
 NS_PER_MS = 1_000_000
 UNKNOWN = "unknown"
+#: The venue's word for a symbol that takes orders.
+TRADING = "TRADING"
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +135,27 @@ def _age(case: Case, name: str, event_ns: int | None, age_ms_max: int) -> Verdic
     age_ms = (case.now_ns - event_ns) // NS_PER_MS
     is_fresh = -case.limits.event_lead_ms_max <= age_ms <= age_ms_max
     return _verdict(name, is_fresh, Reason.INPUT_STALE, limit, f"{age_ms} ms")
+
+
+def symbol_trades(case: Case) -> Verdict:
+    """The feed vouches for the symbol: its data is fresh, and the venue says that it trades.
+
+    An exit is not held back by it: its own data is checked, and what trades is the venue's to say.
+    """
+    limit = f"fresh and TRADING, heard within {case.limits.health_silence_ms_max} ms"
+    health, silence_ms = case.facts.health, case.facts.health_silence_ms
+    if case.is_exit:
+        return _verdict("symbol_trades", True, None, "entries only", "an exit")
+    if health is None or silence_ms is None:
+        return _verdict("symbol_trades", False, Reason.INPUT_STALE, limit, UNKNOWN)
+    if not 0 <= silence_ms <= case.limits.health_silence_ms_max:
+        return _verdict("symbol_trades", False, Reason.INPUT_STALE, limit, f"{silence_ms} ms ago")
+    if health.status != TRADING:
+        observed = f"{health.status}: {health.refusal}"
+        return _verdict("symbol_trades", False, Reason.FILTER_STATUS, limit, observed)
+    is_fit = not (health.is_stale or health.refusal)
+    observed = TRADING if is_fit else health.refusal or "its data is stale"
+    return _verdict("symbol_trades", is_fit, Reason.INPUT_STALE, limit, observed)
 
 
 def account_silence(case: Case) -> Verdict:
@@ -260,6 +283,7 @@ CHECKS: tuple[Callable[[Case], Verdict], ...] = (
     intent_protection,
     quote_age,
     mark_age,
+    symbol_trades,
     account_silence,
     symbol_allowed,
     day_loss,

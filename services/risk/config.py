@@ -42,11 +42,13 @@ class LimitsConfig(Section):
         quote_age_ms_max, mark_age_ms_max: older market data decides nothing.
         event_lead_ms_max: market data or an intent further ahead of our clock is not believed.
         account_silence_ms_max: wall time since execution last said how the account stands.
+        health_silence_ms_max: wall time since the feed last said which symbols it vouches for.
         intent_ttl_ms_max: an intent may not live longer than this from its creation.
         order_notional_max: quote currency of one order that takes new risk.
         position_notional_max: quote currency of the position after the order.
-        daily_loss_max: quote currency that a UTC day may cost, open positions apart. From there
-            on nothing is entered that day, and execution is asked once to reduce until resumed.
+        daily_loss_max: quote currency that a day of ``day_time_zone`` may cost, open positions
+            apart. From there on nothing is entered that day, and execution is asked once to reduce
+            until resumed.
         positions_max: symbols with a position, an open entry or an approved entry.
     """
 
@@ -55,6 +57,7 @@ class LimitsConfig(Section):
     mark_age_ms_max: int = Field(10_000, ge=1)
     event_lead_ms_max: int = Field(10_000, ge=0)
     account_silence_ms_max: int = Field(5_000, ge=1)
+    health_silence_ms_max: int = Field(5_000, ge=1)
     intent_ttl_ms_max: int = Field(60_000, ge=1)
     order_notional_max: Decimal = Field(Decimal(5_000), gt=0, lt=MONEY_MAX, allow_inf_nan=False)
     position_notional_max: Decimal = Field(Decimal(10_000), gt=0, lt=MONEY_MAX, allow_inf_nan=False)

@@ -10,7 +10,7 @@ import msgspec
 
 from libs.common.messages.account import AccountState
 from libs.common.messages.intents import ApprovalBody
-from libs.common.messages.market import Mark, Quote
+from libs.common.messages.market import Mark, MarketHealth, Quote, SymbolHealth
 from libs.common.model.intent import Intent, Purpose
 from libs.common.model.order import OrderRequest
 from libs.common.model.verdict import Reason, Verdict, first_reason
@@ -18,6 +18,12 @@ from services.risk.checks import Case, evaluate
 from services.risk.config import LimitsConfig, SizingConfig
 from services.risk.facts import Facts, is_figure, is_number
 from services.risk.sizing import reference_price, size
+from services.risk.slippage import predicted_bps
+
+#: An older word of the feed counts again after so long without a newer one: its clock was set.
+HEALTH_REIGN_NS = 5_000_000_000
+#: What a feed said of a symbol that it does not name any more is forgotten after so long.
+HEALTH_KEPT_NS = 600_000_000_000
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +77,7 @@ def decide(
         decided_at_ns=now_ns,
         decided_wall_ns=now_wall_ns,
         expires_at_ns=intent.expires_at_ns,
+        slippage_predicted_bps=predicted_bps(intent, quantity, facts.quote),
     )
 
 
@@ -87,6 +94,18 @@ def _order(intent: Intent, quantity: Decimal) -> OrderRequest:
     )
 
 
+class Vouched(msgspec.Struct, frozen=True):
+    """What a feed said of a symbol: as of which market time, and when we heard it."""
+
+    health: SymbolHealth
+    event_ns: int
+    heard_ns: int
+
+    def is_over(self, now_ns: int) -> bool:
+        """Whether it was said so long ago that it is worth nothing, not even a look."""
+        return now_ns - self.heard_ns > HEALTH_KEPT_NS
+
+
 class Board:
     """The newest of everything, by event time; what is older or impossible changes nothing."""
 
@@ -95,6 +114,7 @@ class Board:
         self.marks: dict[str, Mark] = {}
         self.account: AccountState | None = None
         self.account_heard_ns = 0
+        self.health: dict[str, Vouched] = {}
         self._approved: dict[str, int] = {}
 
     def hear_quote(self, quote: Quote) -> bool:
@@ -125,6 +145,24 @@ class Board:
             self.account_heard_ns = heard_ns
         return True
 
+    def hear_health(self, health: MarketHealth, heard_ns: int) -> bool:
+        """Take what a feed says of its symbols; each symbol's newest word counts.
+
+        Feeds of other symbols may speak as well. A feed that slept may say on waking what is long
+        over: older than the last word, it counts only once that one has gone unrepeated for long.
+        """
+        for one in health.symbols:
+            known = self.health.get(one.symbol)
+            if (
+                known is None
+                or health.ts_event_ns >= known.event_ns
+                or heard_ns - known.heard_ns > HEALTH_REIGN_NS
+            ):
+                self.health[one.symbol] = Vouched(one, health.ts_event_ns, heard_ns)
+        for symbol in [name for name, one in self.health.items() if one.is_over(heard_ns)]:
+            del self.health[symbol]
+        return True
+
     def remember(self, approved: ApprovalBody) -> None:
         """An approved entry counts as an open order until nobody may act on it any more."""
         if approved.intent.purpose is Purpose.ENTER:
@@ -139,14 +177,19 @@ class Board:
 
         Args:
             now_ns: market time.
-            heard_now_ns: the same clock that stamped ``hear_account``.
+            heard_now_ns: the same clock that stamped ``hear_account`` and ``hear_health``.
         """
         self._approved = {name: ns for name, ns in self._approved.items() if ns > now_ns}
         silence_ns = heard_now_ns - self.account_heard_ns
+        vouched = self.health.get(symbol)
         return Facts(
             quote=self.quotes.get(symbol),
             marks=dict(self.marks),
             account=self.account,
             account_silence_ms=None if self.account is None else silence_ns // 1_000_000,
+            health=None if vouched is None else vouched.health,
+            health_silence_ms=None
+            if vouched is None
+            else (heard_now_ns - vouched.heard_ns) // 1_000_000,
             symbols_approved=frozenset(self._approved),
         )

@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from libs.common.messages.account import AccountState, PositionView
-from libs.common.messages.market import Mark, Quote
+from libs.common.messages.market import Mark, Quote, SymbolHealth
 from libs.common.model.money import ZERO
 
 #: A figure is below 10^18 and has at most 30 decimals; whatever else a message says is no figure.
@@ -19,6 +19,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         marks: the newest mark price of every symbol that has one.
         account_silence_ms: wall time since ``account`` was heard.
+        health: what the feed says of the symbol: how old its data is, and whether it trades.
+        health_silence_ms: wall time since the feed said that.
         symbols_approved: symbols with an approved entry that may still be executed.
     """
 
@@ -26,6 +28,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     marks: dict[str, Mark] = {}
     account: AccountState | None = None
     account_silence_ms: int | None = None
+    health: SymbolHealth | None = None
+    health_silence_ms: int | None = None
     symbols_approved: frozenset[str] = frozenset()
 
     def position(self, symbol: str) -> PositionView | None:
@@ -47,7 +51,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def daily_loss(account: AccountState | None) -> Decimal | None:
-    """What the UTC day has cost so far, in quote currency: fills with commission, funding, fees.
+    """What the day has cost so far, in quote currency: fills with commission, funding, fees.
 
     Below zero where the day has gained; ``None`` where it is not known.
     """

@@ -13,7 +13,7 @@ from libs.common.messages import subjects
 from libs.common.messages.account import AccountState
 from libs.common.messages.codec import UndecodableError, decode, encode
 from libs.common.messages.intents import IntentVerdict, ProposedIntent
-from libs.common.messages.market import Mark, Quote
+from libs.common.messages.market import Mark, MarketHealth, Quote
 from libs.common.runtime.bus import Delivery
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns, wait_until_set, wall_ns
 from libs.common.runtime.credentials import load_secret
@@ -58,6 +58,7 @@ class RiskShell:
         await wait_until_provisioned(context.bus, context.common.account, context.common.bus)
         await context.bus.subscribe(subjects.quote("*"), self._on_quote)
         await context.bus.subscribe(subjects.mark("*"), self._on_mark)
+        await context.bus.subscribe(subjects.MARKET_HEALTH, self._on_health)
         await context.bus.subscribe(
             subjects.account_state(context.common.account), self._on_account
         )
@@ -88,6 +89,13 @@ class RiskShell:
 
     async def _on_mark(self, subject: str, payload: bytes, _: dict[str, str]) -> None:
         await self._hear(subject, payload, lambda: self._board.hear_mark(decode(payload, Mark)))
+
+    async def _on_health(self, subject: str, payload: bytes, _: dict[str, str]) -> None:
+        await self._hear(
+            subject,
+            payload,
+            lambda: self._board.hear_health(decode(payload, MarketHealth), monotonic_ns()),
+        )
 
     async def _on_account(self, subject: str, payload: bytes, _: dict[str, str]) -> None:
         await self._hear(
@@ -205,6 +213,11 @@ class RiskShell:
             "account_silence_ms": (
                 None if account is None else (monotonic_ns() - board.account_heard_ns) // NS_PER_MS
             ),
+            "symbols_refused": {
+                symbol: one.health.refusal or "its data is stale"
+                for symbol, one in board.health.items()
+                if one.health.refusal or one.health.is_stale
+            },
             "trading_state": None if account is None else account.trading_state,
             "armed": None if account is None else account.armed,
             "limits": self._context.settings.limits.model_dump(mode="json"),

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CODE_FOLDERS = (
-    "libs", "services", "cli", "sim", "bench", "conformance", "fuzz", "scripts", "tests",
+    "libs", "services", "cli", "sim", "bench", "conformance", "drills", "fuzz", "scripts", "tests",
 )  # fmt: skip
 NOT_OURS = {
     ".git", ".venv", ".venv-conformance", ".venv-fuzz", ".portcullis", "__pycache__",

@@ -10,7 +10,7 @@ import pytest
 PURE_NAMES = (
     "core checks sizing strategies indicators answers consequences fold fold_guards "
     "fold_protection guards holds kill_core protection question state trading admin_core "
-    "admin_fold view exchange doors/doorkeeper faults/effects"
+    "admin_fold view exchange doors/doorkeeper faults/effects depth_book instruments rules"
 )
 PURE_ROOMS = ("wire", "market", "state", "trading", "money")
 

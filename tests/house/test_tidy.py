@@ -34,7 +34,7 @@ WORDS = {
 # Where the venue's own words are mirrored letter for letter.
 VENUE_WORDS_ALLOWED = ("libs/common/venue/", "services/paper_exchange/")
 
-MAY_PRINT = ("cli/", "bench/", "conformance/", "fuzz/", "scripts/")
+MAY_PRINT = ("cli/", "bench/", "conformance/", "drills/", "fuzz/", "scripts/")
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -18,8 +18,12 @@ class FeedVenue:
         self.sockets: dict[web.WebSocketResponse, set[str]] = {}
         self.rest_answers_503 = False
         self.is_mute = False
+        self.tells_time_at_once = True
         self.hidden_trades: set[int] = set()
+        self.newest_trades: dict[str, int] = {}
         self.recent_max = 8
+        self.rest_ms = 0
+        self.refuses_streams = False
         self.requests: list[str] = []
         self.port = 0
         self._runner: web.AppRunner | None = None
@@ -31,6 +35,10 @@ class FeedVenue:
         app.router.add_get("/fapi/v1/trades", self._recent_trades)
         app.router.add_get("/fapi/v1/historicalTrades", self._old_trades)
         app.router.add_get("/fapi/v1/klines", self._klines)
+        app.router.add_get("/fapi/v1/time", self._time)
+        app.router.add_get("/fapi/v1/exchangeInfo", self._exchange_info)
+        app.router.add_get("/fapi/v1/premiumIndex", self._premium)
+        app.router.add_get("/fapi/v1/ticker/bookTicker", self._best)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -69,6 +77,7 @@ class FeedVenue:
                 "q": quantity, "X": "MARKET", "m": False, "st": 1,
             }  # fmt: skip
             await self.tell(f"{symbol.lower()}@trade", data)
+        self.newest_trades[symbol] = number
 
     async def quote(self, symbol: str, number: int, ms: int) -> None:
         """The best prices change."""
@@ -77,6 +86,14 @@ class FeedVenue:
             "b": "100.0", "B": "1", "a": "100.1", "A": "2",
         }  # fmt: skip
         await self.tell(f"{symbol.lower()}@bookTicker", data)
+
+    async def mark(self, symbol: str, ms: int) -> None:
+        """The mark price is told, as it is every second."""
+        data = {
+            "e": "markPriceUpdate", "E": ms, "s": symbol, "p": "100.0", "i": "100.0",
+            "P": "100.0", "r": "0.0001", "T": ms + 3_600_000,
+        }  # fmt: skip
+        await self.tell(f"{symbol.lower()}@markPrice@1s", data)
 
     async def kline(self, symbol: str, open_ms: int, price: str, *, is_told: bool = True) -> None:
         """A minute closes: kept for REST, and told unless it is to be missed."""
@@ -121,8 +138,8 @@ class FeedVenue:
 
     def _clock_text(self) -> str:
         data = {
-            "e": "simClock", "E": self.now_ms, "n": self.now_ms * 1_000_000, "v": "1",
-            "l": self.now_ms * 1_000_000, "z": False,
+            "e": "simClock", "E": self.now_ms, "n": self.now_ms * 1_000_000, "v": "60",
+            "l": self.now_ms * 1_000_000, "z": False, "t": self.newest_trades,
         }  # fmt: skip
         return json.dumps({"stream": "!clock@sim", "data": data})
 
@@ -132,6 +149,8 @@ class FeedVenue:
             await self.clock()
 
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
+        if self.refuses_streams:
+            raise web.HTTPServiceUnavailable
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.sockets[socket] = set()
@@ -145,10 +164,24 @@ class FeedVenue:
                         continue
                     self.sockets[socket] |= set(asked["params"])
                     await socket.send_str(json.dumps({"result": None, "id": asked["id"]}))
-                    await socket.send_str(self._clock_text())
+                    if self.tells_time_at_once:
+                        await socket.send_str(self._clock_text())
         finally:
             self.sockets.pop(socket, None)
         return socket
+
+    async def _time(self, _: web.Request) -> web.Response:
+        return web.json_response({"serverTime": self.now_ms})
+
+    async def _exchange_info(self, _: web.Request) -> web.Response:
+        filters = [
+            {"filterType": "PRICE_FILTER", "tickSize": "0.1", "minPrice": "1", "maxPrice": "9000"},
+            {"filterType": "LOT_SIZE", "stepSize": "0.1", "minQty": "0.1", "maxQty": "9000"},
+            {"filterType": "MIN_NOTIONAL", "notional": "5"},
+        ]
+        rules = {"status": "TRADING", "pricePrecision": 1, "quantityPrecision": 1}
+        listed = [{"symbol": one, **rules, "filters": filters} for one in ("BTCUSDT", "ETHUSDT")]
+        return web.json_response({"symbols": listed})
 
     async def _recent_trades(self, request: web.Request) -> web.Response:
         self.requests.append(request.path_qs)
@@ -164,6 +197,27 @@ class FeedVenue:
         from_id, limit = int(request.query["fromId"]), int(request.query["limit"])
         rows = [r for r in self.trades.get(request.query["symbol"], []) if r["id"] >= from_id]
         return web.json_response(rows[:limit])
+
+    async def _premium(self, request: web.Request) -> web.Response:
+        self.requests.append(request.path_qs)
+        if self.rest_answers_503:
+            return web.json_response({"code": 0, "msg": "Service Unavailable."}, status=503)
+        row = {
+            "symbol": request.query.get("symbol", "BTCUSDT"), "markPrice": "100.5",
+            "indexPrice": "100.5", "lastFundingRate": "0.0001", "nextFundingTime": 0,
+            "time": self.rest_ms or self.now_ms,
+        }  # fmt: skip
+        return web.json_response(row if "symbol" in request.query else [row])
+
+    async def _best(self, request: web.Request) -> web.Response:
+        self.requests.append(request.path_qs)
+        if self.rest_answers_503:
+            return web.json_response({"code": 0, "msg": "Service Unavailable."}, status=503)
+        row = {
+            "symbol": request.query.get("symbol", "BTCUSDT"), "bidPrice": "100.4", "bidQty": "1",
+            "askPrice": "100.6", "askQty": "1", "time": self.rest_ms or self.now_ms,
+        }  # fmt: skip
+        return web.json_response(row if "symbol" in request.query else [row])
 
     async def _klines(self, request: web.Request) -> web.Response:
         self.requests.append(request.path_qs)

@@ -58,6 +58,62 @@ async def test_a_subject_cannot_break_out_of_its_line(bus: Bus, subject: str) ->
         await bus.publish_stored(subject, b"x", message_id="x")
 
 
+async def hear(bus: Bus, subject: str) -> list[bytes]:
+    heard: list[bytes] = []
+
+    async def note(_: str, payload: bytes, __: dict[str, str]) -> None:
+        heard.append(payload)
+
+    await bus.subscribe(subject, note)
+    return heard
+
+
+async def until_heard(heard: list[bytes], count: int) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while len(heard) < count:
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_said_in_one_turn_of_the_loop_is_heard_once_and_in_order(bus: Bus) -> None:
+    heard = await hear(bus, "said.>")  # its SUB waits to be written when the first is said
+    for number in range(1_000):
+        await bus.publish(f"said.{number % 7}", b"%d" % number)
+    await until_heard(heard, 1_000)
+    assert heard == [b"%d" % number for number in range(1_000)]
+
+
+async def test_what_is_stored_never_overtakes_what_was_said_before_it(bus: Bus) -> None:
+    heard = await hear(bus, ">")  # the broker's answers, too
+    await bus.publish("said.first", b"before")
+    await store(bus, b"stored", "id")
+    await bus.publish("said.last", b"after")
+    async with asyncio.timeout(WAIT_S):
+        while b"after" not in heard:
+            await asyncio.sleep(0.005)
+    ours = [one for one in heard if one in {b"before", b"stored", b"after"}]
+    assert ours == [b"before", b"stored", b"after"]
+
+
+async def test_headers_of_what_is_said_arrive_as_they_were(bus: Bus) -> None:
+    headers_heard: list[dict[str, str]] = []
+
+    async def note(_: str, __: bytes, headers: dict[str, str]) -> None:
+        headers_heard.append(headers)
+
+    await bus.subscribe("said", note)
+    await bus.publish("said", b"x", {"trace": " 1 ", "other": "a\r\nX-Other: b"})
+    async with asyncio.timeout(WAIT_S):
+        while not headers_heard:
+            await asyncio.sleep(0.005)
+    assert headers_heard == [{"trace": "1", "other": "a  X-Other: b"}]
+
+
+@pytest.mark.parametrize("subject", ["", "a b", "a\r\nPUB x 0", "a\tb"])
+async def test_a_said_subject_cannot_break_out_of_its_line(bus: Bus, subject: str) -> None:
+    with pytest.raises(ValueError, match="subject"):
+        await bus.publish(subject, b"x")
+
+
 async def test_a_subject_that_no_stream_stores_is_known_not_to_be_stored(bus: Bus) -> None:
     with pytest.raises(BusUnavailable):
         await bus.publish_stored("nobody.stores.this", b"x", message_id="x")

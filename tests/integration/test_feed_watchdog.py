@@ -3,6 +3,9 @@
 import pytest
 
 from bench.feed_world import feed_world
+from libs.common.messages import subjects
+from libs.common.messages.codec import decode
+from libs.common.messages.market import MarketHealth
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 DAY_MS = 86_400_000
@@ -19,6 +22,10 @@ def socket_of(status, name):
     return next(one for one in status["sockets"] if one["name"] == name)
 
 
+async def is_fresh(world):
+    return not any(one["is_stale"] for one in (await world.status())["symbols"])
+
+
 async def test_a_stalled_stream_of_a_speaking_socket_is_noticed_and_its_socket_replaced(world):
     await world.start_feed(SYMBOLS, ("1m",))
     await world.until_candles(1)
@@ -33,12 +40,7 @@ async def test_a_stalled_stream_of_a_speaking_socket_is_noticed_and_its_socket_r
     assert "ethusdt@markPrice@1s" in socket_of(status, "market-0")["last_why"]
     assert socket_of(status, "public-0")["attempts"] == 1
     await world.sim("/sim/stream-faults", method="DELETE")
-
-    async def is_fresh():
-        status = await world.status()
-        return not any(one["is_stale"] for one in status["symbols"])
-
-    await world.until(is_fresh, "both symbols are fresh again")
+    await world.until(lambda: is_fresh(world), "both symbols are fresh again")
     await world.until_candles(3)
     assert await world.differences() == []
 
@@ -91,3 +93,46 @@ async def test_sockets_are_replaced_before_their_day_is_over_and_nothing_is_lost
         assert status["received"]["quote"] > 0
         assert status["backfill"]["requests"] == 0
         assert await world.differences() == []
+
+
+async def test_a_socket_that_is_down_makes_the_symbols_of_no_other_socket_stale(world):
+    await world.start_feed(
+        SYMBOLS, ("1m",), streams_per_socket_max=3, silence_ms_max=500, quiet_ms_max=200,
+        quote_age_ms_max=120_000, mark_age_ms_max=120_000,
+    )  # fmt: skip
+    await world.until_candles(1)
+    stale = {}
+
+    async def hear(_, payload, __):
+        for one in decode(payload, MarketHealth).symbols:
+            stale.setdefault(one.symbol, []).append(one.is_stale)
+
+    await world.until(lambda: is_fresh(world), "all is fresh")
+    await world.bus.subscribe(subjects.MARKET_HEALTH, hear)
+    rule = {"stream": "ethusdt@bookTicker", "effect": "stall", "scope": "socket"}
+    await world.sim("/sim/stream-faults", [rule])
+
+    async def is_told():
+        return stale.get("ETHUSDT", []).count(True) >= 3
+
+    await world.until(is_told, "the symbol of the silent socket is told as stale")
+    assert not any(stale["BTCUSDT"])
+
+
+async def test_a_stream_that_stays_stalled_is_stood_in_for_by_rest(world):
+    await world.start_feed(SYMBOLS, ("1m",))
+    await world.until_candles(1)
+    await world.sim("/sim/stream-faults", [{"stream": "ethusdt@markPrice@1s", "effect": "stall"}])
+
+    async def is_stood_in_for():
+        status = await world.status()
+        is_fresh = not any(one["is_stale"] for one in status["symbols"])
+        return status["rest_fallback"]["from_rest"].get("mark", 0) >= 5 and is_fresh
+
+    await world.until(is_stood_in_for, "marks come from REST, and the symbol is fresh")
+    shown = await world.metrics()
+    assert 0 < shown["ws_rest_fallback_ratio"] < 1
+    assert shown['ws_last_msg_age_seconds{stream="market-0/markPrice"}'] > 0
+    await world.sim("/sim/stream-faults", method="DELETE")
+    await world.until_candles(2)
+    assert await world.differences() == []

@@ -66,6 +66,20 @@ async def test_a_reader_arrives_at_the_writer_s_place_and_head(bus: Bus) -> None
     )
 
 
+async def test_who_needs_only_the_newest_records_begins_late_and_still_checks_the_chain(
+    bus: Bus,
+) -> None:
+    writer, late = Journal(bus, ACCOUNT, "h"), Journal(bus, ACCOUNT, "h")
+    whole = Journal(bus, ACCOUNT, "h")
+    for n in range(30):
+        await append(writer, str(n))
+    await late.skip_to_last(10)
+    assert [record.number async for record in late.read_tail()] == list(range(21, 31))
+    assert late.head_hash == writer.head_hash
+    await whole.skip_to_last(30)
+    assert [record.number async for record in whole.read_tail()] == list(range(1, 31))
+
+
 async def test_a_record_that_does_not_continue_the_chain_is_refused_by_sequence(bus: Bus) -> None:
     writer = Journal(bus, ACCOUNT, "h")
     await append(writer, "true")
@@ -107,10 +121,10 @@ async def test_a_snapshot_that_matches_the_chain_is_taken_up(bus: Bus) -> None:
     writer = Journal(bus, ACCOUNT, "h")
     for n in range(5):
         await append(writer, str(n))
-    await writer.save_snapshot(State())
+    await writer.save_snapshot(State(), "1-a")
     await append(writer, "after")
     reader = Journal(bus, ACCOUNT, "h")
-    assert await reader.load_snapshot() == encode(State())
+    assert await reader.load_snapshot("1-a") == encode(State())
     assert [record.number async for record in reader.read_tail()] == [6]
 
 
@@ -118,9 +132,9 @@ async def test_a_snapshot_that_does_not_match_the_chain_is_refused(bus: Bus) -> 
     writer = Journal(bus, ACCOUNT, "h")
     await append(writer, "true")
     writer.head_hash = record_hash(b"something else")
-    await writer.save_snapshot(State())
+    await writer.save_snapshot(State(), "1-a")
     reader = Journal(bus, ACCOUNT, "h")
-    assert await reader.load_snapshot() is None
+    assert await reader.load_snapshot("1-a") is None
     assert len([record async for record in reader.read_tail()]) == 1
 
 

@@ -143,6 +143,7 @@ class Stage:
                 "api_secret_file": str(self._directory / "secret"),
                 "retry_wall_ms": 200,
                 "second_look_wall_ms": 50,
+                "event_lag_ms": 100,  # execution is played here, and its events are never late
                 "look_again_wall_ms": 10,
             },
         }
@@ -205,6 +206,12 @@ class Stage:
             decode(message.data, Command)
             async for message in read_stream(self.bus, subjects.COMMANDS_STREAM)
         ]
+
+    async def until_asked(self, verb: Verb) -> None:
+        """A report is said before what it asks for."""
+        async with asyncio.timeout(DEADLINE_S):
+            while verb not in [command.verb for command in await self.halts()]:
+                await asyncio.sleep(0.01)
 
     async def buy(self) -> None:
         """Trade as somebody else would, in the venue's own app."""
@@ -341,7 +348,7 @@ async def test_settings_changed_by_hand_are_to_be_asserted_at_once(stage):
     (found,) = report.discrepancies
     assert (found.kind, found.ours, found.theirs) == (DiscrepancyKind.SETTING_DRIFT, "10", "7")
     assert report.remedies == ("assert-settings",)
-    assert Verb.ASSERT_SETTINGS in [command.verb for command in await stage.halts()]
+    await stage.until_asked(Verb.ASSERT_SETTINGS)
 
 
 async def test_a_conditional_order_of_others_is_reported_and_left_alone(stage):

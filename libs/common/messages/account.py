@@ -29,7 +29,9 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class PnlDay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one UTC day brought so far, over all symbols, in the quote currency.
+    """What one day brought so far, over all symbols, in the quote currency.
+
+    The day is that of the configured time zone (``day_time_zone``).
 
     Attributes:
         day_start_ns: the day's first moment, market time.
@@ -55,7 +57,7 @@ class PnlDay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An order that has not ended, as the journal knows it."""
+    """An order that has not ended, as the journal knows it; a market order has no price."""
 
     client_order_id: str
     intent_id: str
@@ -66,6 +68,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reduce_only: bool
     status: OrderStatus
     recorded_at_ns: int
+    price: Decimal | None = None
 
 
 class AlgoOrderView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,7 +135,7 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         exposures: entries that are owed a stop.
         user_stream_ups: how often in this process's life the user stream came up and its gap was
             closed by REST.
-        pnl_day: profit and loss of the UTC day of ``ts_event_ns``; ``None``: not known.
+        pnl_day: profit and loss of the day of ``ts_event_ns``; ``None``: not known.
     """
 
     account: str
@@ -173,7 +176,8 @@ class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request to execution: who asks, and why. Both are journaled.
 
     Attributes:
-        target: the symbol to flatten (none: all of them) or to adopt, the guard to unlock, with
+        target: the symbol to flatten (none: all of them) or to adopt (or an order of it, its id
+            after a colon), the guard to unlock, with
             its key after a colon where only a part is meant: ``cooldown_symbol:BTCUSDT``, or the
             symbol and client id of an order to cancel that only the venue knows.
         idempotency_key: a command whose key was honoured before changes nothing.
@@ -187,11 +191,18 @@ class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idempotency_key: str = ""
 
 
+#: What execution says when it asks for a comparison because it is not reconciled: that may take its
+#: time. Whoever says anything else is answered at once.
+ASKED_BY_ITSELF = b'{"by":"itself"}'
+
+
 class DiscrepancyKind(StrEnum):
     """How ours and theirs can differ.
 
-    An orphan is open at the venue and unknown to us, a lost order the other way round. A naked
-    position is owed a stop that the venue does not hold.
+    An orphan is open at the venue and unknown to us, a lost order the other way round; a changed
+    one has another price or quantity there. A naked position is owed a stop that the venue does not
+    hold. Missed income is on the venue's list and not in the journal; income drifts where the
+    journal tells another amount, or a row that the list has not.
     """
 
     PHANTOM_POSITION = "PHANTOM_POSITION"
@@ -200,11 +211,14 @@ class DiscrepancyKind(StrEnum):
     SIDE_MISMATCH = "SIDE_MISMATCH"
     ORPHAN_ORDER = "ORPHAN_ORDER"
     LOST_ORDER = "LOST_ORDER"
+    ORDER_CHANGED = "ORDER_CHANGED"
     ORPHAN_ALGO_ORDER = "ORPHAN_ALGO_ORDER"
     LOST_ALGO_ORDER = "LOST_ALGO_ORDER"
     MISSED_FILL = "MISSED_FILL"
     NAKED_POSITION = "NAKED_POSITION"
     BALANCE_DRIFT = "BALANCE_DRIFT"
+    MISSED_INCOME = "MISSED_INCOME"
+    INCOME_DRIFT = "INCOME_DRIFT"
     SETTING_DRIFT = "SETTING_DRIFT"
 
 
@@ -216,7 +230,9 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         is_confirmed: it was seen in two looks in a row, or no second look could show otherwise.
         symbol: where the subject is none but belongs to one.
         policy: what follows from it by the reconciler's configuration: report, adopt, repair...
-        is_tolerated: trading need not wait for its end: an order of others that is only reported.
+        is_tolerated: trading need not wait for its end: the policy is only to report an order of
+            others, or income that no repair could make equal.
+        is_needed: an order that alone guards what is held; no policy repairs it away.
     """
 
     kind: DiscrepancyKind
@@ -227,6 +243,7 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     symbol: str = ""
     policy: str = ""
     is_tolerated: bool = False
+    is_needed: bool = False
 
 
 class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -238,8 +255,11 @@ class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields
         journal_sequence: the journal record local truth was folded up to.
         duration_ms: wall time it took.
         algo_orders_compared: conditional orders, on either side.
-        trades_compared, settings_compared: 0 where this comparison did not ask for them.
+        trades_compared, settings_compared, income_compared: 0 where this comparison did not ask
+            for them.
         remedies: the commands it asks execution for.
+        in_flight: differences of the last look that had not been there before: too much was under
+            way. They are none of ``discrepancies``, and no proof that nothing differs.
     """
 
     account: str
@@ -255,7 +275,9 @@ class ReconcileReport(Envelope, frozen=True, kw_only=True, forbid_unknown_fields
     algo_orders_compared: int = 0
     trades_compared: int = 0
     settings_compared: int = 0
+    income_compared: int = 0
     remedies: tuple[str, ...] = ()
+    in_flight: int = 0
 
 
 class DeadLetter(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):

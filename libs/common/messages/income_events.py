@@ -14,6 +14,7 @@ class IncomeReceived(Event, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         amount: received where positive.
         transaction_id: unique by account and type.
         ts_income_ns: when the venue booked it.
+        strategy_id: who held the position, empty by hand; ``None`` where it concerns none.
     """
 
     income_type: str
@@ -22,6 +23,7 @@ class IncomeReceived(Event, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     amount: Decimal
     transaction_id: str
     ts_income_ns: int
+    strategy_id: str | None = None
 
     @property
     def key(self) -> str:

@@ -25,6 +25,8 @@ class ApprovalBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         reference_price: the price risk sized against, in quote currency.
+        slippage_predicted_bps: by how much the fills are expected to be worse than the intent's
+            reference price, by the quote at the decision; ``None`` where it does not tell.
         decided_at_ns: market time of the decision.
         decided_wall_ns: wall time of the decision; for latency figures only.
     """
@@ -37,6 +39,7 @@ class ApprovalBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     decided_at_ns: int
     decided_wall_ns: int
     expires_at_ns: int
+    slippage_predicted_bps: Decimal | None = None
 
 
 class ApprovedIntent(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -64,6 +64,8 @@ class OrderRecorded(Event, frozen=True, kw_only=True, forbid_unknown_fields=True
         verdicts_risk, verdicts: what risk and the gate found.
         writer: the process that recorded it and may send it; others leave it alone for a while.
         expires_at_ns: market time after which it may not be sent; 0 for orders of our own making.
+        slippage_predicted_bps: by how much risk expected the fills to be worse than the intent's
+            reference price; ``None`` where it did not say.
     """
 
     client_order_id: str
@@ -79,6 +81,7 @@ class OrderRecorded(Event, frozen=True, kw_only=True, forbid_unknown_fields=True
     verdicts: tuple[Verdict, ...]
     writer: str = ""
     expires_at_ns: int = 0
+    slippage_predicted_bps: Decimal | None = None
 
 
 class OrderResigned(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
@@ -184,6 +187,8 @@ class FillReceived(Event, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
     Attributes:
         client_order_id: ours, or whatever a foreign order carried.
+        strategy_id: whose it was by what was known when it was journaled, empty by hand; ``None``
+            where that was not known. The fold finds it out by itself: this is for readers.
         venue_realized_pnl: quote currency, as the venue says.
         ts_trade_ns: when it was matched.
     """
@@ -200,6 +205,7 @@ class FillReceived(Event, frozen=True, kw_only=True, forbid_unknown_fields=True,
     venue_realized_pnl: Decimal
     is_maker: bool
     ts_trade_ns: int
+    strategy_id: str | None = None
 
 
 class BalanceObserved(Event, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):

@@ -9,7 +9,10 @@ from libs.common.messages.envelope import Envelope
 
 
 class Quote(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Best bid and ask. Prices in quote currency, quantities in base units."""
+    """Best bid and ask. Prices in quote currency, quantities in base units.
+
+    ``update_id`` is the book's; 0 where REST told the quote while its stream was down.
+    """
 
     symbol: str
     bid_price: Decimal
@@ -37,6 +40,28 @@ class Trade(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     price: Decimal
     quantity: Decimal
     buyer_is_maker: bool
+
+
+class BookLevel(msgspec.Struct, frozen=True, array_like=True):
+    """One price level: price in quote currency, quantity in base units."""
+
+    price: Decimal
+    quantity: Decimal
+
+
+class Depth(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The best levels of an order book, best first; said apart from the market's clock.
+
+    Attributes:
+        update_id: the venue's last change in it.
+        is_valid: it equals the venue's as of that change; no level is told while it does not.
+    """
+
+    symbol: str
+    update_id: int
+    is_valid: bool
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
 
 
 class CandleOrigin(StrEnum):
@@ -85,13 +110,22 @@ class MarketClock(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class SymbolHealth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Age of a symbol's newest data in milliseconds of market time; ``None`` if none came."""
+    """Age of a symbol's newest data in milliseconds of market time; ``None`` if none came.
+
+    Attributes:
+        is_stale: what is needed is too old, missing for long or told by REST, or a socket is down.
+        status: the venue's word on the symbol, such as TRADING; or UNKNOWN (not told yet), ABSENT
+            (not listed) or UNREADABLE (its rules make no sense).
+        refusal: why the symbol takes no new risk; empty where it does. Exits are not concerned.
+    """
 
     symbol: str
     quote_age_ms: int | None
     mark_age_ms: int | None
     trade_age_ms: int | None
     is_stale: bool
+    status: str = "UNKNOWN"
+    refusal: str = "the venue has not said yet whether it trades"
 
 
 class MarketHealth(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):

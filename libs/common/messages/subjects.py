@@ -9,6 +9,9 @@ SNAPSHOTS_STREAM = "SNAPSHOTS"
 REPORTS_STREAM = "REPORTS"
 DEAD_STREAM = "DEAD"
 VIEW_BUCKET = "VIEW"
+LEASE_BUCKET = "LEASES"
+#: The stream that a KV bucket is.
+LEASE_STREAM = f"KV_{LEASE_BUCKET}"
 
 MARKET_CLOCK = "market.clock"
 MARKET_HEALTH = "market.health"
@@ -30,6 +33,11 @@ def mark(symbol: str) -> str:
 def trade(symbol: str) -> str:
     """Public trade prints of a symbol."""
     return f"market.trade.{symbol}"
+
+
+def depth(symbol: str) -> str:
+    """The best levels of a symbol's order book, where books are kept; latest wins."""
+    return f"market.depth.{symbol}"
 
 
 def candle(interval: str, symbol: str) -> str:
@@ -82,6 +90,11 @@ def account_state(account: str) -> str:
     return f"account.{account}.state"
 
 
+def account_state_request(account: str) -> str:
+    """Asks execution to say now how the account stands; outside of every stream."""
+    return f"execution.{account}.state-request"
+
+
 def reconcile_report(account: str) -> str:
     """The reconciler's findings."""
     return f"reconcile.{account}.report"
@@ -95,6 +108,11 @@ def reconcile_request(account: str) -> str:
 def hello(service: str) -> str:
     """A service introduces itself; outside of every stream, so that none stores it."""
     return f"service.hello.{service}"
+
+
+def lease(name: str) -> str:
+    """Which of some replicas leads: a key of the bucket of leases."""
+    return f"$KV.{LEASE_BUCKET}.{name}"
 
 
 def dead(service: str) -> str:

@@ -15,6 +15,10 @@ from libs.common.model.money import ZERO
 NS_PER_DAY = 86_400_000_000_000
 #: Days that are kept apart; what is older is summed up into one row per symbol and strategy.
 DAYS_KEPT = 35
+#: The offset of every time zone is a whole number of these, so that any zone's day is made of them.
+NS_PER_QUARTER = NS_PER_DAY // 96
+#: More than the longest day there is, which has 25 hours.
+QUARTERS_KEPT = 200
 #: The venue's income that fills tell already, and which is therefore not counted once more.
 TOLD_BY_FILLS = frozenset({"REALIZED_PNL", "COMMISSION"})
 
@@ -114,10 +118,12 @@ class PnlBook(msgspec.Struct, kw_only=True):
 
     Attributes:
         earlier: the sums of the days before those that are kept apart.
+        quarters: the sums of the newest quarters of an hour, counted from 1970, as text.
     """
 
     days: dict[str, dict[str, PnlRow]] = {}
     earlier: dict[str, PnlRow] = {}
+    quarters: dict[str, PnlRow] = {}
 
     def row(self, day: int, symbol: str, strategy_id: str) -> PnlRow:
         """The row of a day, made where there is none; of an old day, the one that sums them up."""
@@ -128,6 +134,25 @@ class PnlBook(msgspec.Struct, kw_only=True):
                 self._sum_up(newest - DAYS_KEPT)
         rows = self.days.get(str(day), self.earlier)
         return _row_in(rows, symbol, strategy_id)
+
+    def quarter(self, at_ns: int) -> PnlRow:
+        """The sum of the quarter of an hour of a time; of a forgotten one, a row nobody asks for.
+
+        What is booked for a forgotten quarter is in the row of its UTC day alone.
+        """
+        number = at_ns // NS_PER_QUARTER
+        newest = max([number, *map(int, self.quarters)])
+        for old in [old for old in self.quarters if int(old) <= newest - QUARTERS_KEPT]:
+            del self.quarters[old]
+        row = self.quarters.get(str(number), PnlRow(symbol="", strategy_id=""))
+        if number > newest - QUARTERS_KEPT:
+            self.quarters[str(number)] = row
+        return row
+
+    def since(self, start_ns: int) -> PnlRow:
+        """What came from a time on, no longer ago than is kept by quarters of an hour."""
+        first = start_ns // NS_PER_QUARTER
+        return total_of(row for number, row in self.quarters.items() if int(number) >= first)
 
     def total(self, day: int) -> PnlRow:
         """One day of all symbols and strategies."""

@@ -204,7 +204,7 @@ class Bus:
             BusUnavailable: not connected.
         """
         try:
-            await self._client.publish(subject, payload, headers=headers or trace_headers())
+            self._client.say(subject, payload, headers or trace_headers())
         except (NatsError, OutboundBufferLimitError) as error:
             raise BusUnavailable(f"cannot publish {subject}: {error!r}") from error
 

@@ -1,15 +1,18 @@
-"""nats-py's client with a shorter way for what waits: a publish that the broker acknowledges.
+"""nats-py's client with a shorter way for what waits, and for what is said most often.
 
-An order waits for two of these. nats-py hands a request from task to task (a queue to the flusher,
-a queue to the subscription, a timeout with a task of its own), which costs more than the broker's
-round trip on the same machine. `ask` writes to the connection at once and is woken by the parser
-itself. Everything else, connecting and reconnecting above all, stays nats-py's.
+An order waits for two publishes that the broker acknowledges. nats-py hands a request from task to
+task (a queue to the flusher, a queue to the subscription, a timeout with a task of its own), which
+costs more than the broker's round trip on the same machine. `ask` writes to the connection at once
+and is woken by the parser itself. `say` gathers what nobody answers, market data above all, and
+writes it at the end of the loop's turn; `ask` never overtakes it. Everything else, connecting and
+reconnecting above all, stays nats-py's.
 """
 
 import asyncio
 import itertools
 
 from nats.aio.client import Client
+from nats.aio.transport import Transport
 from nats.errors import (
     ConnectionClosedError,
     MaxPayloadError,
@@ -21,7 +24,6 @@ from libs.common.runtime.bus_identity import BusIdentity
 
 _NO_RESPONDERS = b"NATS/1.0 503"
 _LINE_ENDS = {ord("\r"): " ", ord("\n"): " "}
-_SPACES = frozenset(" \t\r\n")
 
 
 class BusClient(Client):
@@ -33,6 +35,7 @@ class BusClient(Client):
         self._replies_sid = 0
         self._replies_prefix = ""
         self._numbers = itertools.count(1)
+        self._said: list[bytes] = []
 
     def introduce_as(self, identity: BusIdentity) -> None:
         """Be known to the broker by an nkey; nats-py wants one more package for that."""
@@ -56,17 +59,12 @@ class BusClient(Client):
         sent), MaxPayloadError, NoRespondersError (nobody stores this subject); or TimeoutError (it
         may have been stored).
         """
-        if self.is_closed:
-            raise ConnectionClosedError
-        transport = self._transport
-        if not self.is_connected or transport is None:
-            raise OutboundBufferLimitError
-        if len(payload) > self.max_payload:
-            raise MaxPayloadError
+        transport = self._check_can_send(payload)
         inbox = f"{self._replies_prefix}.{next(self._numbers)}".encode()
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[bytes] = loop.create_future()
         self._waiting[inbox] = answered
+        self._write_said()
         transport.write(_publish_frame(subject, inbox, payload, headers))
         timer = loop.call_later(timeout_s, _expire, answered)
         try:
@@ -74,6 +72,38 @@ class BusClient(Client):
         finally:
             timer.cancel()
             self._waiting.pop(inbox, None)
+
+    def say(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+        """Publish to whoever listens, with everything else that is said in this turn of the loop.
+
+        Raises errors of nats-py: OutboundBufferLimitError, ConnectionClosedError or
+        MaxPayloadError; nothing was sent. What is said just before the connection goes is lost.
+        """
+        self._check_can_send(payload)
+        if not self._said:
+            asyncio.get_running_loop().call_soon(self._write_said)
+        self._said.append(_publish_frame(subject, b"", payload, headers))
+
+    def _check_can_send(self, payload: bytes) -> Transport:
+        if self.is_closed:
+            raise ConnectionClosedError
+        transport = self._transport
+        if not self.is_connected or transport is None:
+            raise OutboundBufferLimitError
+        if len(payload) > self.max_payload:
+            raise MaxPayloadError
+        return transport
+
+    def _write_said(self) -> None:
+        """Write what nobody answers, after what nats-py has not written yet, such as SUB."""
+        said, self._said = self._said, []
+        transport = self._transport
+        if not said or not self.is_connected or transport is None:
+            return
+        if self._pending:
+            said = [*self._pending, *said]
+            self._pending, self._pending_data_size = [], 0
+        transport.write(b"".join(said))
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
@@ -91,14 +121,18 @@ class BusClient(Client):
 
 
 def _publish_frame(subject: str, inbox: bytes, payload: bytes, headers: dict[str, str]) -> bytes:
-    if not subject or not _SPACES.isdisjoint(subject):
+    if subject.split() != [subject]:  # one word, without anything that ends a word or a line
         raise ValueError(f"no subject to publish on: {subject!r}")
-    lines = "".join(
-        f"{name}: {value.translate(_LINE_ENDS).strip()}\r\n" for name, value in headers.items()
-    )
+    lines = "".join([_header_line(name, value) for name, value in headers.items()])
     head = f"NATS/1.0\r\n{lines}\r\n".encode()
     sizes = b"%d %d" % (len(head), len(head) + len(payload))
     return b"HPUB %b %b %b\r\n%b%b\r\n" % (subject.encode(), inbox, sizes, head, payload)
+
+
+def _header_line(name: str, value: str) -> str:
+    if not value.isprintable():
+        value = value.translate(_LINE_ENDS)
+    return f"{name}: {value.strip()}\r\n"
 
 
 def _expire(answered: asyncio.Future[bytes]) -> None:

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from libs.common.model.settings import Section
 from libs.common.runtime.errors import ConfigError
@@ -105,7 +106,12 @@ class VenueConfig(Section):
 
 
 class CommonConfig(Section):
-    """What several services must agree on."""
+    """What several services must agree on.
+
+    Attributes:
+        day_time_zone: where the day begins whose loss risk limits, as the tz database names it
+            (``Europe/Berlin``). Profit is listed by the venue's own days, which are UTC's.
+    """
 
     mode: Mode = Mode.PAPER
     account: str = Field("paper", pattern=r"^[A-Za-z0-9_-]{1,32}$")
@@ -114,9 +120,19 @@ class CommonConfig(Section):
     http_host: str = "127.0.0.1"
     http_tokens_file: Path | None = None
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    day_time_zone: str = Field("UTC", max_length=64)
     approval_key_file: Path | None = None
     bus: BusConfig = BusConfig()
     venue: VenueConfig = VenueConfig()
+
+    @field_validator("day_time_zone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"no time zone is called {name!r}, try UTC or Europe/Berlin") from None
+        return name
 
 
 S = TypeVar("S", bound=Section)

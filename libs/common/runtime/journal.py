@@ -47,13 +47,18 @@ WRITER_HEADER = "Portcullis-Writer"
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A saved fold: the state after record ``number``, which is at ``sequence`` in the stream."""
+    """A saved fold: the state after record ``number``, which is at ``sequence`` in the stream.
+
+    Attributes:
+        shape: names the layout and the meaning of the state; only who has the same may go on.
+    """
 
     number: int
     sequence: int
     head_hash: str
     app_version: str
     state: msgspec.Raw
+    shape: str = ""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,10 +105,11 @@ class Journal:
         self.head_hash = GENESIS_HASH
         self.head_raw = b""  # the bytes last read: what is passed on must not be written anew
 
-    async def load_snapshot(self) -> bytes | None:
+    async def load_snapshot(self, shape: str) -> bytes | None:
         """Move to the last saved snapshot and return its state; ``None`` if there is none to trust.
 
-        A snapshot whose hash does not match the chain is refused: everything is replayed instead.
+        A snapshot whose hash does not match the chain, or that was saved of a state of another
+        shape, is refused: everything is replayed instead, which loses nothing but time.
         """
         stored = await self._bus.read_last(
             subjects.SNAPSHOTS_STREAM, subjects.snapshot(self.account)
@@ -119,14 +125,19 @@ class Journal:
         if anchor is None or anchor.data is None or record_hash(anchor.data) != snapshot.head_hash:
             log.error("snapshot does not match the chain, replaying everything")
             return None
-        if snapshot.app_version != __version__:
-            log.info("snapshot of another version, replaying everything")
+        if (snapshot.app_version, snapshot.shape) != (__version__, shape):
+            log.warning(
+                "snapshot of another version, replaying everything",
+                records=snapshot.number,
+                theirs=f"{snapshot.app_version} {snapshot.shape or 'without shape'}",
+                ours=f"{__version__} {shape}",
+            )
             return None
         self.number, self.sequence = snapshot.number, snapshot.sequence
         self.head_hash = snapshot.head_hash
         return bytes(snapshot.state)
 
-    async def save_snapshot(self, state: msgspec.Struct) -> None:
+    async def save_snapshot(self, state: msgspec.Struct, shape: str) -> None:
         """Save the fold up to the current place. Losing it costs time, never truth."""
         snapshot = Snapshot(
             number=self.number,
@@ -134,6 +145,7 @@ class Journal:
             head_hash=self.head_hash,
             app_version=__version__,
             state=msgspec.Raw(encode(state)),
+            shape=shape,
         )
         try:
             await self._bus.publish_stored(
@@ -179,6 +191,31 @@ class Journal:
                 f"journal of {self.account}: record {head.number} was acknowledged at sequence"
                 f" {head.sequence}, and is gone or another one now: the broker lost records"
             )
+
+    async def skip_to_last(self, records_max: int) -> None:
+        """Move to where at most so many records are left to read; the chain is checked from there.
+
+        For readers that need no more than what was said lately.
+
+        Raises:
+            JournalBroken: the record to begin after cannot be read.
+            BusUnavailable: the broker did not answer.
+        """
+        last = await self._bus.read_last(subjects.JOURNAL_STREAM, self._subject)
+        last_sequence = last.seq if last is not None and last.seq is not None else 0
+        for sequence in range(last_sequence - records_max, last_sequence):
+            if sequence <= self.sequence:
+                return  # it is no longer than that
+            stored = await self._bus.read_message(subjects.JOURNAL_STREAM, sequence)
+            if stored is None or stored.data is None or stored.subject != self._subject:
+                continue
+            try:
+                record = decode_struct(stored.data, JournalRecord)
+            except UndecodableError as error:
+                raise JournalBroken(f"journal message at sequence {sequence}: {error}") from error
+            self.number, self.sequence = record.number, sequence
+            self.head_hash = record_hash(stored.data)
+            return
 
     async def read_tail(self) -> AsyncIterator[JournalRecord]:
         """Read, check and step over every record after the current place.

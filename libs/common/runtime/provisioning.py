@@ -165,6 +165,20 @@ def consumer_configs(account: str, settings: BusConfig) -> tuple[tuple[str, Cons
     )
 
 
+def bucket_configs(settings: BusConfig) -> tuple[KeyValueConfig, ...]:
+    """Every KV bucket: read models, and the leases of services of which one replica leads."""
+    return tuple(
+        KeyValueConfig(
+            bucket=name,
+            history=1,
+            storage=StorageType.FILE,
+            max_bytes=max_bytes,
+            replicas=settings.replicas,
+        )
+        for name, max_bytes in ((subjects.VIEW_BUCKET, 64 * MIB), (subjects.LEASE_BUCKET, MIB))
+    )
+
+
 async def provision(bus: Bus, account: str, settings: BusConfig) -> None:
     """Make every stream, bucket and consumer that is missing; adjust those that differ.
 
@@ -182,17 +196,10 @@ async def provision(bus: Bus, account: str, settings: BusConfig) -> None:
                 await jetstream.add_stream(config)
             else:
                 await jetstream.update_stream(config)
+        for bucket in bucket_configs(settings):
+            await jetstream.create_key_value(bucket)
         for stream, consumer in consumer_configs(account, settings):
             await jetstream.add_consumer(stream, consumer)
-        await jetstream.create_key_value(
-            KeyValueConfig(
-                bucket=subjects.VIEW_BUCKET,
-                history=1,
-                storage=StorageType.FILE,
-                max_bytes=64 * MIB,
-                replicas=settings.replicas,
-            )
-        )
     except (NatsError, TimeoutError) as error:
         raise BusUnavailable(f"the broker could not be provisioned: {error!r}") from error
     log.info("streams provisioned", account=account)

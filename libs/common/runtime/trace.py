@@ -60,4 +60,5 @@ def trace_headers() -> dict[str, str]:
 
 def new_trace_headers() -> dict[str, str]:
     """Headers of a fresh trace without a span (W3C: version, trace id, span id, not sampled)."""
-    return {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"}
+    ids = secrets.token_hex(24)
+    return {"traceparent": f"00-{ids[:32]}-{ids[32:]}-00"}

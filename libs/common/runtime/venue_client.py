@@ -302,6 +302,14 @@ class VenueClient(VenueSettings):
         """GET premiumIndex: mark and index price."""
         return await self._read("premiumIndex", PremiumIndex, {"symbol": symbol})
 
+    async def premium_indexes(self) -> list[PremiumIndex]:
+        """GET premiumIndex of every symbol; 10 times the weight of one."""
+        return await self._read("premiumIndex", list[PremiumIndex])
+
+    async def book_tickers(self) -> list[BookTickerRow]:
+        """GET ticker/bookTicker of every symbol; two and a half times the weight of one."""
+        return await self._read("ticker/bookTicker", list[BookTickerRow])
+
     async def book_ticker(self, symbol: str) -> BookTickerRow:
         """GET ticker/bookTicker."""
         return await self._read("ticker/bookTicker", BookTickerRow, {"symbol": symbol})

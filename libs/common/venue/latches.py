@@ -49,7 +49,9 @@ class Latches:
         """The latches that hold now, the longest first."""
         if not self._until_ms:
             return ()
-        holding = [Latch(kind, end) for kind, end in self._until_ms.items() if end > venue_ms]
+        # What is over is forgotten: else a venue's clock set back would make it hold once more.
+        self._until_ms = {kind: end for kind, end in self._until_ms.items() if end > venue_ms}
+        holding = [Latch(kind, end) for kind, end in self._until_ms.items()]
         return tuple(sorted(holding, key=lambda latch: -latch.until_ms))
 
     def stopping(self, purpose: Purpose, venue_ms: int) -> Latch | None:

@@ -99,6 +99,8 @@ class SymbolInfo(Payload, frozen=True, kw_only=True):
     quote_asset: str = field(name="quoteAsset", default="")
     margin_asset: str = field(name="marginAsset", default="")
     market_take_bound: Decimal = field(name="marketTakeBound", default=ZERO)
+    onboard_ms: int = field(name="onboardDate", default=0)
+    delivery_ms: int = field(name="deliveryDate", default=0)
 
     def to_instrument(self) -> Instrument:
         """Return the rules of the symbol; the order of its filters means nothing.
@@ -153,11 +155,43 @@ class RateLimit(Payload, frozen=True, kw_only=True):
     limit: int
 
 
-class ExchangeInfo(Payload, frozen=True, kw_only=True):
-    """GET /fapi/v1/exchangeInfo. Its serverTime is not read: demo venues serve a stale one."""
+class _Named(msgspec.Struct, frozen=True):
+    """As much of an entry as tells whose it is."""
 
-    symbols: tuple[SymbolInfo, ...]
+    symbol: str
+
+
+class ExchangeInfo(Payload, frozen=True, kw_only=True):
+    """GET /fapi/v1/exchangeInfo. Its serverTime is not read: demo venues serve a stale one.
+
+    Each symbol is read by itself: what one of a thousand entries says wrongly is no reason to know
+    nothing of the others.
+
+    Attributes:
+        listed: the entries as they came.
+    """
+
+    listed: tuple[msgspec.Raw, ...] = field(name="symbols")
     rate_limits: tuple[RateLimit, ...] = field(name="rateLimits", default=())
+
+    @property
+    def symbols(self) -> tuple[SymbolInfo, ...]:
+        """Every entry that can be read, in the venue's order."""
+        return self.read()[0]
+
+    def read(self) -> tuple[tuple[SymbolInfo, ...], dict[str, str]]:
+        """The entries that can be read, and of each named other why not."""
+        found: list[SymbolInfo] = []
+        unreadable: dict[str, str] = {}
+        for entry in self.listed:
+            try:
+                found.append(decode_payload(bytes(entry), SymbolInfo))
+            except PayloadError as error:
+                try:
+                    unreadable[decode_payload(bytes(entry), _Named).symbol] = str(error)
+                except PayloadError:
+                    continue  # nobody can tell whose it is; that symbol counts as absent
+        return tuple(found), unreadable
 
     def instruments(self) -> dict[str, Instrument]:
         """Return every symbol whose rules are complete; the others cannot be traded anyway."""

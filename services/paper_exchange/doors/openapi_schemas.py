@@ -174,7 +174,8 @@ def _answers() -> Schema:
 def _stage_answers() -> Schema:
     return {
         "Conditions": _simulated(
-            query_lag_ms=INTEGER, algo_query_lag_ms=INTEGER, clock_offset_ms=INTEGER, struck=STRUCK
+            query_lag_ms=INTEGER, algo_query_lag_ms=INTEGER, clock_offset_ms=INTEGER,
+            zero_tick_symbols=_list_of(TEXT), odd_symbols=_list_of(TEXT), struck=STRUCK,
         ),
         "Ban": _simulated(address=TEXT, banned_until_ms=OPTIONAL_INTEGER),
         "UserStream": _simulated(account_id=TEXT, action=TEXT),

@@ -219,6 +219,8 @@ class SimFaultsHttp:
                 "query_lag_ms": conditions.query_lag_ms,
                 "algo_query_lag_ms": conditions.algo_query_lag_ms,
                 "clock_offset_ms": conditions.clock_offset_ms,
+                "zero_tick_symbols": list(conditions.zero_tick_symbols),
+                "odd_symbols": list(conditions.odd_symbols),
                 "struck": dict(conditions.struck),
             }
         )

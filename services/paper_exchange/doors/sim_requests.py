@@ -86,16 +86,24 @@ class BookQuery(Asked):
     limit: int = Field(default=20, ge=1, le=LEVELS_MAX)
 
 
+OddNames = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=40)], ...], Field(max_length=100)
+]
+
+
 class ConditionsRequest(Asked):
     """POST /sim/conditions: what is not sent stays as it is.
 
     `query_lag_ms` and `algo_query_lag_ms`: how long a young order is not found (-2013).
     `clock_offset_ms`: how far the venue's own clock is off market time.
+    `zero_tick_symbols`: whose tickSize is "0" in exchangeInfo; `odd_symbols`: names listed besides.
     """
 
     query_lag_ms: int | None = Field(default=None, ge=0, le=LAG_MS_MAX)
     algo_query_lag_ms: int | None = Field(default=None, ge=0, le=LAG_MS_MAX)
     clock_offset_ms: int | None = Field(default=None, ge=-DAY_MS, le=DAY_MS)
+    zero_tick_symbols: OddNames | None = None
+    odd_symbols: OddNames | None = None
 
 
 class BanRequest(Asked):

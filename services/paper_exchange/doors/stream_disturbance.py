@@ -25,12 +25,14 @@ class StreamDisturbance:
         self._hub = hub
         self._now_ns = now_ns
         self._silent: list[tuple[Subscriber, StreamRule]] = []
+        self._deaf: list[tuple[Subscriber, str, StreamRule]] = []
 
     def set_rules(self, rules: Sequence[StreamRule]) -> None:
         """Replace all rules; sockets that were silent speak again."""
         for subscriber, _ in self._silent:
             subscriber.is_silent = False
         self._silent.clear()
+        self._deaf.clear()
         self.faults.set_rules_at(rules, self._now_ns())
         self._step_in()
 
@@ -46,6 +48,8 @@ class StreamDisturbance:
             for subscriber, _ in over:
                 subscriber.is_silent = False
             self._silent = [one for one in self._silent if one not in over]
+        if self._deaf:
+            self._deaf = [one for one in self._deaf if self.faults.is_awake(one[2], now_ns)]
         self._step_in()
 
     def _step_in(self) -> None:
@@ -55,12 +59,27 @@ class StreamDisturbance:
         verdict = self.faults.pass_on(stream, payload, self._now_ns())
         for message in verdict.messages:
             self._send(message, listeners)
-        if verdict.sockets is not None:
-            for subscriber in list(listeners):
-                self._befall(subscriber, verdict.sockets)
+        if verdict.sockets is None:
+            return
+        if verdict.sockets.scope == "subscription":
+            self._stall_subscriptions(stream, payload, listeners, verdict.sockets)
+            return
+        for subscriber in list(listeners):
+            self._befall(subscriber, verdict.sockets)
+
+    def _stall_subscriptions(
+        self, stream: str, payload: bytes, listeners: Sequence[Subscriber], rule: StreamRule
+    ) -> None:
+        """The first message struck finds out whose silence it is; whoever comes later hears."""
+        if not any(one[1] == stream and one[2] is rule for one in self._deaf):
+            self._deaf += [(subscriber, stream, rule) for subscriber in listeners]
+        self._send(Outgoing(stream, payload), listeners)
 
     def _send(self, message: Outgoing, listeners: Iterable[Subscriber]) -> None:
+        deaf = {id(one[0]) for one in self._deaf if one[1] == message.stream}
         for subscriber in listeners:
+            if id(subscriber) in deaf:
+                continue
             frame = message.payload
             if subscriber.is_combined and not message.is_garbage:
                 frame = envelope(message.stream, frame)

@@ -42,7 +42,8 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 class StreamEffect(Enum):
     """What happens to a message, or to the sockets that listen to its stream.
 
-    `stall` is silence with the connection alive, of the stream or of the whole socket (`scope`);
+    `stall` is silence with the connection alive, by `scope` of the stream, of the subscriptions
+    that it has now (who subscribes later hears it), or of the whole socket;
     `close` ends the sockets, without a word or with `code`. `pu_gap` loses a diff depth message,
     so that the next one's pu is not the u received before. `corrected_bar` says a closed candle a
     second time with other values. `garbage` is no JSON, `half_frame` half of it.
@@ -67,12 +68,15 @@ class StreamRule(StrikingRule):
     `btcusdt@depth*` is a pattern; `symbol` narrows it further. The rule is awake from `after_ms`
     until `for_ms` later, in market time since it was set; without `for_ms` until it is replaced.
     `delay_ms` is market time. A `close` with `code` is a proper close frame with `reason`.
+    `closed_only` spares everything but closed candles; `as_symbol` is what `wrong_symbol` says.
     """
 
     stream: str = Field(default="*", min_length=1, max_length=100, pattern=r"^[!-~]+$")
     symbol: str | None = Field(default=None, max_length=40)
     effect: StreamEffect
-    scope: Literal["stream", "socket"] = "stream"
+    scope: Literal["stream", "subscription", "socket"] = "stream"
+    closed_only: bool = False
+    as_symbol: str | None = Field(default=None, min_length=1, max_length=40)
     delay_ms: int = Field(default=0, ge=0, le=DELAY_MS_MAX)
     after_ms: int = Field(default=0, ge=0, le=86_400_000)
     for_ms: int | None = Field(default=None, ge=1, le=86_400_000)
@@ -89,8 +93,10 @@ class StreamRule(StrikingRule):
             raise ValueError("`code` is one that no close frame may carry")
         if self.reason and self.code is None:
             raise ValueError("a `reason` needs a `code`")
-        if self.scope == "socket" and self.effect is not StreamEffect.STALL:
-            raise ValueError("`scope` socket is for `stall`")
+        if self.scope != "stream" and self.effect is not StreamEffect.STALL:
+            raise ValueError("a `scope` other than stream is for `stall`")
+        if self.as_symbol is not None and self.effect is not StreamEffect.WRONG_SYMBOL:
+            raise ValueError("`as_symbol` is for `wrong_symbol`")
         return self
 
 
@@ -154,7 +160,7 @@ class StreamFaults(RuleBook[StreamRule]):
         if rule is None:
             return Verdict([sent, *self._let_overtaken(stream)])
         self.struck[rule.effect.value] += 1
-        if rule.effect is StreamEffect.CLOSE or rule.scope == "socket":
+        if rule.effect is StreamEffect.CLOSE or rule.scope != "stream":
             return Verdict([], rule)
         return Verdict(self._suffer(rule, sent, now_ns))
 
@@ -183,7 +189,7 @@ class StreamFaults(RuleBook[StreamRule]):
             case StreamEffect.HALF_FRAME:
                 return [sent._replace(is_half=True)]
             case StreamEffect.WRONG_SYMBOL:
-                return [sent._replace(payload=_of_another_symbol(sent.payload))]
+                return [sent._replace(payload=_of_another(sent.payload, rule.as_symbol))]
             case StreamEffect.CORRECTED_BAR:
                 corrected = sent._replace(payload=_corrected(sent.payload))
                 return [sent, *self._hold(corrected, now_ns + rule.delay_ms * NS_PER_MS)]
@@ -206,19 +212,25 @@ def _concerns(rule: StreamRule, stream: str, payload: bytes) -> bool:
         return False
     if rule.symbol is not None and not stream.startswith(f"{rule.symbol.lower()}@"):
         return False
+    if rule.closed_only and not _is_closed_candle(stream, payload):
+        return False
     match rule.effect:
         case StreamEffect.PU_GAP:
             return DIFF_DEPTH.fullmatch(stream) is not None
         case StreamEffect.CORRECTED_BAR:
-            return CANDLES.fullmatch(stream) is not None and b'"x":true' in payload
+            return _is_closed_candle(stream, payload)
         case StreamEffect.WRONG_SYMBOL:
             return payload.startswith(b"{") and b'"s":' in payload
     return True
 
 
-def _of_another_symbol(payload: bytes) -> bytes:
+def _is_closed_candle(stream: str, payload: bytes) -> bool:
+    return CANDLES.fullmatch(stream) is not None and b'"x":true' in payload
+
+
+def _of_another(payload: bytes, as_symbol: str | None) -> bytes:
     said = _decode(payload)
-    other = next(symbol for symbol in OTHER_SYMBOLS if symbol != said.get("s"))
+    other = as_symbol or next(symbol for symbol in OTHER_SYMBOLS if symbol != said.get("s"))
     if "s" in said:
         said["s"] = other
     for name in ("k", "o"):

@@ -8,7 +8,7 @@ the other symbols carry plausible ones. Tick sizes never follow from ``price_pre
 shows why), so both are stated.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -179,6 +179,17 @@ def select_instruments(symbols: Iterable[str]) -> dict[str, Instrument]:
             raise UnknownSymbolError(f"symbol {symbol!r} is not listed here; listed: {listed}")
         selected[symbol] = INSTRUMENTS[symbol]
     return selected
+
+
+def spoiled(
+    instruments: Iterable[Instrument], zero_ticks: Collection[str], odd: Iterable[str]
+) -> list[Instrument]:
+    """The instruments, some with a tick of zero, and odd names that else look like the last."""
+    listed = [
+        msgspec.structs.replace(one, price_tick=Decimal(0)) if one.symbol in zero_ticks else one
+        for one in instruments
+    ]
+    return listed + [msgspec.structs.replace(listed[-1], symbol=name) for name in odd if listed]
 
 
 def exchange_info(

@@ -199,6 +199,16 @@ class Market:
                 steps.append(Step(None, roundup))
         return steps
 
+    def newest_trades(self) -> dict[str, int]:
+        """The id of the newest trade that REST lists of each symbol that has one."""
+        found: dict[str, int] = {}
+        for name, state in self.symbols.items():
+            for trade in reversed(state.trades):
+                if trade.execution == MARKET_EXECUTION:
+                    found[name] = trade.trade_id
+                    break
+        return found
+
     def _contract_news(self, ts_ns: int) -> list[Step]:
         news: list[Message] = [
             ("!contractInfo", payloads.contract_info(listed, ts_ns)) for listed in self._changed

@@ -1,11 +1,12 @@
 """What the public reports see, and the small rules they share: symbols, windows, weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from services.paper_exchange.config import DEFAULT_LIMITS, Limits
 from services.paper_exchange.market.candles import ZERO
+from services.paper_exchange.market.instruments import Instrument
 from services.paper_exchange.market.market import Market
 from services.paper_exchange.market.symbol_market import SymbolMarket
 from services.paper_exchange.wire.authentication import Security
@@ -27,12 +28,17 @@ def _no_risk(_symbol: str) -> str:
     return "low"
 
 
+def _as_they_are(instruments: Iterable[Instrument]) -> Iterable[Instrument]:
+    return instruments
+
+
 class MarketView(NamedTuple):
     """What the public reports are made from.
 
     ``clock_offset_ms`` is how far the venue's own clock is off market time; ``open_interest`` is
     what the accounts of the venue hold of a symbol, in the base asset; ``adl_risk`` rates how
-    likely its liquidations end in deleveraging: low, medium or high.
+    likely its liquidations end in deleveraging: low, medium or high. ``listing`` is what
+    exchangeInfo lists in place of the instruments, where it is to be wrong.
     """
 
     market: Market
@@ -40,6 +46,7 @@ class MarketView(NamedTuple):
     clock_offset_ms: Callable[[], int] = int
     open_interest: Callable[[str], Decimal] = _nothing_held
     adl_risk: Callable[[str], str] = _no_risk
+    listing: Callable[[Iterable[Instrument]], Iterable[Instrument]] = _as_they_are
 
 
 Report = Callable[[MarketView, Parameters, int], object]

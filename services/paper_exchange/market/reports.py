@@ -63,7 +63,7 @@ def _time(view: MarketView, _sent: Parameters, now_ns: int) -> Row:
 
 def _exchange_info(view: MarketView, _sent: Parameters, now_ns: int) -> Row:
     now_ms = now_ns // NS_PER_MS + view.clock_offset_ms()
-    return exchange_info(now_ms, view.market.instruments.values(), view.limits)
+    return exchange_info(now_ms, view.listing(view.market.instruments.values()), view.limits)
 
 
 _DEPTH: Final = MarketEndpoint(depth, depth_weight)

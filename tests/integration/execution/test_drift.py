@@ -35,6 +35,7 @@ KIND = DiscrepancyKind
 SYMBOL = "BTCUSDT"
 WAIT_S = 40
 BUSY_COMPARISONS = 12
+ANSWERS_ASKED = 10
 #: A look needs the account to stand still until execution speaks next, which it does once a second.
 PAUSE_S = 1.5
 EXIT = {"order_changes": {"reduce_only": True}, "purpose": Purpose.EXIT}
@@ -229,6 +230,44 @@ async def test_orphans_of_ours_are_canceled_and_those_of_others_left_alone(
     await is_armed(world)
     await owner.ask()
     assert await owner.stops() == {"web_stop"}
+
+
+async def test_who_asks_how_the_account_stands_is_not_kept_waiting(world: "World") -> None:
+    begun_ns = wall_ns()
+    for _ in range(ANSWERS_ASKED):
+        asked_ns = wall_ns()
+        await world.bus.publish(subjects.account_state_request("paper"), b"{}")
+
+        async def has_answered(asked_ns: int = asked_ns) -> bool:
+            return world.state is not None and world.state.ts_published_ns >= asked_ns
+
+        await world.until(has_answered, "execution to speak")
+    # By itself it speaks once a second.
+    assert wall_ns() - begun_ns < ANSWERS_ASKED * 500_000_000
+
+
+async def test_a_margin_type_changed_before_a_position_is_set_back_once_it_is_closed(
+    world: "World", owner: Owner
+) -> None:
+    accepted(await owner.client.set_margin_type(SYMBOL, "ISOLATED"))
+    await owner.surprise("manual_order", side="BUY", quantity="0.010")
+    report = await owner.ask()
+    assert found(report)[KIND.SETTING_DRIFT].subject == "BTCUSDT margin type"
+    assert "assert-settings" in report.remedies
+
+    async def is_refused() -> bool:
+        state = world.state
+        return state is not None and any("settings" in why for why in state.unarmed_reasons)
+
+    await world.until(is_refused, "the venue to refuse another margin type under a position")
+    await owner.surprise("manual_order", side="SELL", quantity="0.010")
+
+    async def is_set_back() -> bool:
+        rows = await owner.client.symbol_settings()
+        return {one.margin_type for one in rows if one.symbol == SYMBOL} == {"CROSSED"}
+
+    await world.until(is_set_back, "the margin type to be set back")
+    assert await halts(world) == []
 
 
 async def test_a_busy_run_with_late_events_raises_no_alarm(world: "World", owner: Owner) -> None:

@@ -82,7 +82,7 @@ async def test_what_the_gate_must_not_pass_is_refused_or_set_aside_and_the_servi
     subject = subjects.intent_approved("paper", "BTCUSDT")
     await world.bus.publish_stored(subject, b"\xff{not json", message_id="garbage")
     await wait_for_dead_letter(world, "not a ApprovedIntent")
-    genuine = await world.approve(life_ms=0)
+    genuine = await world.approve(life_ms=-5_000)
     refused = await world.wait_for(genuine, IntentRefusedByGate)
     assert isinstance(refused, IntentRefusedByGate)
     assert refused.reason is Reason.INTENT_EXPIRED

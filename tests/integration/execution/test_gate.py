@@ -1,22 +1,30 @@
 """Two gates on one account: the loser of a race folds what won and decides again."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
+import msgspec
 import pytest
 
+from libs.common import __version__
+from libs.common.messages import subjects
 from libs.common.messages.codec import encode
+from libs.common.messages.journal import FillReceived
+from libs.common.model.order import Side
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import SystemClock
 from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import BusUnavailable, JournalBroken
+from libs.common.runtime.journal import Snapshot
 from libs.common.runtime.provisioning import provision
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision
 from services.execution.gate import Gate
-from services.execution.state import IntentMemory
+from services.execution.state import IntentMemory, State
 from services.execution.trading import decide_trading_state
 
 SETTINGS = ExecutionConfig(append_attempts_max=3, snapshot_interval_records=10)
@@ -164,3 +172,53 @@ async def test_a_full_journal_refuses_appends_with_its_reason_until_there_is_roo
     await change(gate, TradingState.HALTED, 2)
     assert gate.fault == ""
     assert gate.journal.number == 2
+
+
+async def test_a_snapshot_of_another_shape_is_replayed_even_where_it_would_decode(
+    bus: Bus,
+) -> None:
+    """A state of before a change may decode, and lie: fields it does not have take defaults."""
+    old = a_gate(bus)
+    await change(old, TradingState.ACTIVE, 1)
+    await old.journal.save_snapshot(State(), "0-of-long-ago")
+    new = a_gate(bus)
+    assert await new.recover() == 1
+    assert new.state == old.state
+
+
+async def test_a_snapshot_with_one_commission_for_all_assets_is_replayed_to_commissions_by_asset(
+    bus: Bus,
+) -> None:
+    old = a_gate(bus)
+    fill = FillReceived(
+        symbol="BTCUSDT",
+        trade_id=1,
+        client_order_id="web",
+        venue_order_id=7,
+        side=Side.BUY,
+        quantity=Decimal(1),
+        price=Decimal(100),
+        commission=Decimal("0.002"),
+        commission_asset="BNB",
+        venue_realized_pnl=Decimal(0),
+        is_maker=False,
+        ts_trade_ns=1,
+    )
+    await old.transact(lambda: Decision(events=(fill,)), causation_id="c", correlation_id="c")
+    before = msgspec.to_builtins(old.state, str_keys=True)
+    position = before["positions"]["BTCUSDT"]
+    position["commission"] = position.pop("commissions")["BNB"]
+    snapshot = Snapshot(
+        number=1,
+        sequence=old.journal.sequence,
+        head_hash=old.journal.head_hash,
+        app_version=__version__,
+        state=msgspec.Raw(msgspec.json.encode(before)),
+    )
+    await bus.publish_stored(
+        subjects.snapshot("paper"), gzip.compress(encode(snapshot)), message_id="old"
+    )
+    new = a_gate(bus)
+    assert await new.recover() == 1
+    assert new.state.positions["BTCUSDT"].commissions == {"BNB": Decimal("0.002")}
+    assert new.state == old.state

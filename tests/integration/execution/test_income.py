@@ -1,6 +1,7 @@
 """Funding and fees reach the journal: once, soon after their word, or without one."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -117,9 +118,26 @@ async def test_a_read_that_fails_loses_nothing(replica: Replica) -> None:
     replica.venue.answers["income"] = (500, {"code": -1000, "msg": "An unknown error occurred."})
     with pytest.raises(VenueReadError):
         await read(replica, 0)
+    assert not replica.figures.income.is_read
     replica.venue.answers["income"] = (200, [a_row(1)])
     assert await read(replica, 901) == 1
     assert net(replica) == Decimal("-0.5")
+    assert replica.figures.income.is_read
+
+
+async def test_reads_that_fail_are_tried_again_soon_and_then_less_often(replica: Replica) -> None:
+    replica.venue.answers["income"] = (500, {"code": -1000, "msg": "An unknown error occurred."})
+    tried = []
+    for second in range(200):
+        before = replica.venue.paths().count("income")
+        with suppress(VenueReadError):
+            await read(replica, second)
+        if replica.venue.paths().count("income") > before:
+            tried.append(second)
+    assert tried == [0, 2, 6, 14, 30, 62, 126, 190]
+    replica.venue.answers["income"] = (200, [])
+    assert await read(replica, 254) == 1
+    assert await read(replica, 318) == 0
 
 
 async def test_pages_are_followed_to_the_end(replica: Replica) -> None:

@@ -110,7 +110,7 @@ async def test_a_quantity_that_is_none_is_refused_though_risk_signed_it(world: "
 async def test_an_approval_with_anything_changed_after_risk_signed_it_is_set_aside(
     world: "World",
 ) -> None:
-    genuine = await world.approve(life_ms=0)
+    genuine = await world.approve(life_ms=-5_000)
     await world.wait_for(genuine, IntentRefusedByGate)
     bodies = {
         "quantity": {"order": msgspec.structs.replace(genuine.body.order, quantity=Decimal(1))},

@@ -24,10 +24,20 @@ async def pages(world: "World", query: str = "") -> list[dict[str, Any]]:
         path = f"/v1/positions/history?limit=2{query}{before}"
         status, page = await world.http("GET", path, token=READER)
         assert status == 200, page
+        assert len(page["changes"]) <= 2
         found += page["changes"]
         if page["next_before"] is None:
             return found
         before = f"&before={page['next_before']}"
+
+
+async def are_all_told(world: "World") -> bool:
+    """Of a liquidation the fill and, later, what the insurance fund takes or makes good."""
+    told = {(row["cause"], row["quantity"] != "0") for row in await pages(world)}
+    return told >= {
+        ("fill", True), ("manual", True), ("adl", True), ("liquidation", True),
+        ("liquidation", False), ("transfer", False),
+    }  # fmt: skip
 
 
 async def test_fills_hands_and_forced_closings_are_told_apart_and_add_up_to_the_venues_income(
@@ -42,17 +52,22 @@ async def test_fills_hands_and_forced_closings_are_told_apart_and_add_up_to_the_
         told = await world.sim("POST", "/sim/surprises", body)
         assert "detail" not in told, told
 
-    async def look() -> bool:
-        return {row["cause"] for row in await pages(world)} >= {
-            "fill", "manual", "adl", "liquidation", "transfer",
-        }  # fmt: skip
-
-    await world.until(look, "every cause to be told")
+    await world.until(lambda: are_all_told(world), "every cause to be told")
     changes = await pages(world)
     assert [row["journal_number"] for row in changes] == sorted(
         (row["journal_number"] for row in changes), reverse=True
     )
+    (strategy_id,) = {row["strategy_id"] for row in changes if row["cause"] == "fill"}
+    assert strategy_id == entered.body.intent.strategy_id
+    forced = await pages(world, f"&strategy={strategy_id}&cause=adl")
+    assert forced == [row for row in changes if row["cause"] == "adl"]
+    since_ns = forced[-1]["at_ns"]
+    late = await pages(world, f"&since_ns={since_ns}&symbol=BTCUSDT")
+    early = await pages(world, f"&until_ns={since_ns}&symbol=BTCUSDT")
     traded = await pages(world, "&symbol=BTCUSDT")
+    assert late
+    assert early
+    assert late + early == traded
     assert {row["symbol"] for row in traded} == {"BTCUSDT"}
     _, held = await world.http("GET", "/v1/positions", token=READER)
     (position,) = held["positions"]
@@ -84,10 +99,16 @@ async def test_fills_hands_and_forced_closings_are_told_apart_and_add_up_to_the_
         return ours == theirs
 
     await world.until(equal, "our book to equal the venue's income")
+    status, told = await world.http("GET", "/v1/figures", token=READER)
+    assert status == 200, told
+    (figures,) = [row for row in told["figures"] if row["strategy_id"] == strategy_id]
+    assert figures["orders"] == 1
+    assert figures["calibration_error"] is None
 
 
 async def test_what_is_no_page_is_refused(world: "World") -> None:
-    for query in ("limit=0", "limit=501", "before=0", "before=x", "symbol=btc%2F"):
+    bad = ("limit=0", "limit=501", "before=0", "before=x", "before=1.x", "symbol=btc%2F")
+    for query in (*bad, "strategy=%20", "cause=No", "since_ns=-1", "until_ns=x"):
         status, _ = await world.http("GET", f"/v1/positions/history?{query}", token=READER)
         assert status == 422, query
     assert (await world.http("GET", "/v1/pnl?days=36", token=READER))[0] == 422

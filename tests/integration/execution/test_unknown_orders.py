@@ -211,7 +211,7 @@ async def test_a_venue_that_repeats_a_page_of_trades_for_ever_is_not_asked_for_e
     replica.venue.answers["userTrades"] = (200, page)
     async with asyncio.timeout(20):
         await replica.desk.fetch_fills("BTCUSDT")
-    assert replica.venue.paths() == ["userTrades"] * 2
+    assert replica.venue.paths() == ["userTrades", "order", "userTrades"]
 
 
 async def test_meanwhile_its_symbol_takes_no_risk_its_margin_is_held_and_exits_may_leave(

@@ -35,17 +35,25 @@ class Door:
     def __init__(self) -> None:
         self.opened = 0
         self.keys_made = 0
+        self.keys: list[str] = []
+        self.living = ""
         self.kept_alive = 0
         self.answers_max = 1_000
         self.keepalives: list[web.Response] = []
 
     async def listen_key(self, _: web.Request) -> web.Response:
-        self.keys_made += 1
-        return web.json_response({"listenKey": "k" * 64})
+        """The key that lives; a new one where none does."""
+        if self.keys or not self.living:
+            self.keys_made += 1
+            self.living = self.keys.pop(0) if self.keys else f"{self.keys_made:064}"
+        return web.json_response({"listenKey": self.living})
 
     async def keep_alive(self, _: web.Request) -> web.Response:
         self.kept_alive += 1
-        return self.keepalives.pop(0) if self.keepalives else web.json_response({})
+        answer = self.keepalives.pop(0) if self.keepalives else web.json_response({})
+        if answer.status == 400:
+            self.living = ""
+        return answer
 
     async def stream(self, request: web.Request) -> web.WebSocketResponse:
         self.opened += 1
@@ -185,3 +193,17 @@ async def test_a_keepalive_that_fails_for_a_moment_costs_nothing(door: tuple[Doo
     assert downs == []
     assert door[0].kept_alive >= 3
     assert door[0].keys_made == 1
+
+
+async def test_a_key_that_ended_before_its_stream_was_up_is_replaced(
+    door: tuple[Door, str],
+) -> None:
+    ups = []
+
+    async def up() -> None:
+        ups.append(door[0].opened)
+
+    door[0].keys = ["first" * 12, "second" * 10]
+    downs = await live_for(door[1], 1.0, on_event=nothing, on_up=up)
+    assert downs == ["the listen key ended before its stream was up"]
+    assert ups == [2]

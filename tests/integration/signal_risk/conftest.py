@@ -16,7 +16,7 @@ import yaml
 from libs.common.messages import subjects
 from libs.common.messages.account import AccountState, PnlDay
 from libs.common.messages.codec import encode
-from libs.common.messages.market import Mark, MarketClock, Quote
+from libs.common.messages.market import Mark, MarketClock, MarketHealth, Quote, SymbolHealth
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
@@ -98,6 +98,7 @@ class World:
             "risk": {"http_port": 0},
         }
         self.account_changes = {}
+        self.health_changes = {}
         figures = ("realized_pnl", "commission", "funding", "liquidation", "other")
         self.day = PnlDay(day_start_ns=0, **dict.fromkeys(figures, Decimal(0)))
         self.services = []
@@ -171,7 +172,23 @@ class World:
             )
             await self.bus.publish(subjects.quote(symbol), encode(quote))
             await self.bus.publish(subjects.mark(symbol), encode(mark))
+        await self.bus.publish(subjects.MARKET_HEALTH, encode(self.health()))
         await self.bus.publish(subjects.account_state("paper"), encode(self.account()))
+
+    def health(self):
+        """The feed vouches for both symbols, with the changes a test made."""
+        ages = dict.fromkeys(("quote_age_ms", "mark_age_ms", "trade_age_ms"), 0)
+        sound = {**ages, "is_stale": False, "status": "TRADING", "refusal": ""}
+        counts = {key: {} for key in ("received", "published", "conflated")}
+        return MarketHealth(
+            **self.envelope(),
+            is_connected=True,
+            symbols=tuple(
+                SymbolHealth(symbol=symbol, **{**sound, **self.health_changes.get(symbol, {})})
+                for symbol in ("BTCUSDT", "ETHUSDT")
+            ),
+            **counts,
+        )
 
     def account(self):
         """The account as execution would tell it."""

@@ -135,6 +135,29 @@ async def test_while_execution_is_silent_everything_is_refused(world, until):
     assert "account_silence" in failed
 
 
+async def test_a_symbol_that_does_not_trade_is_not_entered_and_the_other_is(speaking, until):
+    speaking.health_changes = {"BTCUSDT": {"status": "TRADING_HALT", "refusal": "halted"}}
+    service = await speaking.run("risk")
+    await informed(service, until)
+
+    async def is_known():
+        return "BTCUSDT" in (await service.status())["symbols_refused"]
+
+    await until(is_known, "the halt")
+    await propose(speaking, proposal(speaking, "halted"))
+    (message,) = await until(lambda: refused(speaking), "a refusal")
+    assert message.reason is Reason.FILTER_STATUS
+    assert [one.check for one in message.verdicts if not one.passed] == ["symbol_trades"]
+    speaking.health_changes = {}
+
+    async def is_over():
+        return not (await service.status())["symbols_refused"]
+
+    await until(is_over, "the end of the halt")
+    await propose(speaking, proposal(speaking, "trading"))
+    assert await until(lambda: approved(speaking), "an approval")
+
+
 def broken(message, **changes):
     """The intent with raw JSON values put in."""
     tree = json.loads(encode(message))

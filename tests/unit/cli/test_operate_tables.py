@@ -1,6 +1,11 @@
 """What execution shows, as lines: every column wide enough, nothing is a table too."""
 
+from datetime import datetime
+
+import pytest
+
 from cli.operate_tables import render
+from cli.operate_verbs import _ns
 
 GUARD = {
     "guard": "cooldown_symbol",
@@ -71,3 +76,47 @@ def test_a_difference_is_shown_with_its_policy_and_what_was_asked_for() -> None:
     row = next(line for line in text.splitlines() if line.startswith("SETTING_DRIFT"))
     assert row.split() == ["SETTING_DRIFT", "BTCUSDT", "leverage", "10", "20", "yes", "repair"]
     assert text.endswith("asked of execution: assert-settings")
+
+
+def test_figures_of_strategies_are_a_table_and_what_is_not_known_is_a_dash():
+    row = {
+        "strategy_id": "ema_cross",
+        "orders": 3,
+        "slippage_realized_bps": "1.2500",
+        "slippage_predicted_bps": "0.5000",
+        "round_trips": 2,
+        "hit_ratio": "0.500000",
+        "outcomes": 0,
+        "calibration_error": None,
+    }
+    lines = render("figures", {"window_ms": 2_592_000_000, "figures": [row]}).splitlines()
+    assert lines[0] == "the last 720 hours"
+    assert lines[2].split() == ["ema_cross", "3", "1.2500", "0.5000", "2", "0.500000", "0", "-"]
+    assert "nothing traded" in render("figures", {"window_ms": 3_600_000, "figures": []})
+
+
+def test_a_page_of_history_names_strategy_and_cause_and_where_the_next_one_begins():
+    change = {
+        "at_ns": 1_780_000_000_000_000_000,
+        "symbol": "BTCUSDT",
+        "cause": "adl",
+        "strategy_id": "ema_cross",
+        "quantity": "-0.1",
+        "price": "60000",
+        "amount": "1",
+        "asset": "USDT",
+        "commission": {"USDT": "0.3"},
+        "client_order_id": "adl_autoclose",
+    }
+    lines = render("positions/history", {"changes": [change], "next_before": "7.2"}).splitlines()
+    assert "adl" in lines[1]
+    assert "ema_cross" in lines[1]
+    assert lines[-1] == "older ones: --before 7.2"
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [("2026-03-29T01:30:00", 1_774_747_800_000_000_000), ("1970-01-01", 0)],
+)
+def test_times_of_the_history_are_utc(text, ns):
+    assert _ns(datetime.fromisoformat(text)) == ns

@@ -145,6 +145,7 @@ CASES = (
     Case("margin", lambda state: refreshed(state, NOW_NS, "1"), Reason.MARGIN_INSUFFICIENT, None),
     Case("filter_status", instrument(status="SETTLING"), Reason.FILTER_STATUS,
          Reason.FILTER_STATUS),
+    Case("filter_status", instrument(status="UNREADABLE"), Reason.FILTER_STATUS, None),
     Case("filter_price", nothing, Reason.FILTER_PRICE, Reason.FILTER_PRICE,
          intent={**LIMIT, "price": Decimal("556.70")}),
     Case("filter_quantity", nothing, Reason.FILTER_QUANTITY, Reason.FILTER_QUANTITY,

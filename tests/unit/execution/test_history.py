@@ -8,14 +8,14 @@ import pytest
 from libs.common.messages.journal import OrderAnswered
 from libs.common.model.order import OrderStatus, Side
 from libs.common.testing.builders import a_record
-from services.execution.history import changes_of
+from services.execution.history import Wanted, changes_of
 from services.execution.state import State
 from tests.unit.execution.test_pnl_book import a_fill, an_income
 from tests.unit.execution.test_state import COID, fold, recorded
 
 
 def told(*events, state=None, symbol=""):
-    return list(changes_of(a_record(*events), state or State(), symbol))
+    return list(changes_of(a_record(*events), state or State(), Wanted(symbol=symbol)))
 
 
 @pytest.mark.parametrize(

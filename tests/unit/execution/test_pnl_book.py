@@ -9,6 +9,7 @@ from libs.common.messages.journal import BalanceObserved, OrderAnswered
 from libs.common.model.order import OrderStatus, Side
 from libs.common.model.pnl import DAYS_KEPT, NS_PER_DAY, PnlBook, total_of, utc_day
 from libs.common.testing.builders import NOW_NS
+from services.execution.fold_pnl import holder_of
 from services.execution.state import State
 from services.execution.view import account_view
 from tests.unit.execution.test_state import COID, fill, fold, recorded
@@ -65,7 +66,7 @@ def test_a_fill_that_turns_out_to_be_ours_moves_to_the_strategy():
     assert row_of(state, STRATEGY).fills == 2
     assert row_of(state, STRATEGY).realized_pnl == -3
     assert state.unclaimed_pnl == {}
-    assert state.holders == {"BTCUSDT": STRATEGY}
+    assert holder_of(state, "BTCUSDT") == STRATEGY
 
 
 def test_funding_and_a_forced_closing_belong_to_whoever_opened_the_position():

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from libs.common.messages.account import Command, Verb
@@ -9,13 +10,14 @@ from libs.common.messages.audit_events import OperatorActed, PositionAdopted
 from libs.common.messages.journal import OrderForgotten
 from libs.common.model.algo_order import AlgoKind, AlgoStatus
 from libs.common.model.ids import derive_client_algo_id, derive_client_order_id, is_derived_id
-from libs.common.model.order import OrderStatus
+from libs.common.model.order import OrderStatus, OrderType
 from libs.common.model.trading_state import TradingState
 from libs.common.testing.builders import NOW_NS
+from libs.common.venue.payloads import VenueOrder
 from services.execution.admin_core import decide_command, fault_of
 from services.execution.answers import decide_forgotten
 from services.execution.core import NOTHING
-from services.execution.repair import decide_adoption, is_orphan
+from services.execution.repair import decide_adoption, decide_terms, is_orphan
 from services.execution.trading import decide_trading_state
 from tests.unit.execution.gate_cases import a_ready_state, fold
 from tests.unit.execution.protection_cases import Protected
@@ -63,6 +65,8 @@ def test_an_id_of_others_is_none_of_ours(client_id):
         (Verb.ADOPT, "BTCUSDT", True),
         (Verb.ADOPT, "", False),
         (Verb.ADOPT, "btc usdt", False),
+        (Verb.ADOPT, f"BTCUSDT:{OURS}", True),
+        (Verb.ADOPT, "BTCUSDT:web_1", False),
         (Verb.ASSERT_SETTINGS, "", True),
         (Verb.ASSERT_SETTINGS, "BTCUSDT", False),
     ],
@@ -181,3 +185,33 @@ def test_an_order_in_doubt_is_not_forgotten_but_asked_after():
     protected = Protected()
     forgotten = OrderForgotten(client_order_id=protected.entry.client_order_id, evidence="none")
     assert decide_forgotten(protected.state, forgotten) == NOTHING
+
+
+# -- the terms of an order ------------------------------------------------------------------------
+
+
+def as_found(client_order_id, quantity, price):
+    return VenueOrder(
+        symbol="BTCUSDT", order_id=7, client_order_id=client_order_id, status="NEW", side="BUY",
+        order_type="LIMIT", quantity=Decimal(quantity), cumulative_quantity=Decimal(0),
+        price=Decimal(price),
+    )  # fmt: skip
+
+
+def test_price_and_quantity_changed_by_hand_are_adopted_once_and_only_of_an_open_limit_order():
+    protected = Protected()
+    protected.told(OrderStatus.OPEN)
+    order, name = protected.order, protected.entry.client_order_id
+    found = as_found(name, "0.030", "58000")
+    assert decide_terms(protected.state, found) == NOTHING  # it goes at the market
+    order.order = msgspec.structs.replace(
+        order.order, order_type=OrderType.LIMIT, price=Decimal(59_000)
+    )
+    decision = decide_terms(protected.state, found)
+    assert len(decision.events) == 1
+    protected.fold(*decision.events)
+    assert (order.quantity, order.order.price) == (Decimal("0.030"), Decimal(58_000))
+    assert decide_terms(protected.state, found) == NOTHING
+    assert decide_terms(protected.state, as_found("web_1", "1", "1")) == NOTHING
+    protected.told(OrderStatus.CANCELED)
+    assert decide_terms(protected.state, as_found(name, "1", "1")) == NOTHING

@@ -11,6 +11,7 @@ from services.feed.events import (
     ClockEvent,
     MarkEvent,
     QuoteEvent,
+    RestQuote,
     TradeEvent,
     UnreadableError,
     read_frame,
@@ -53,17 +54,43 @@ def test_the_newest_quote_wins_and_every_one_is_accounted_for():
     assert not core.has_kept
 
 
+def say(core, event):
+    (core.keep_mark if isinstance(event, MarkEvent) else core.keep_quote)(event)
+    for one in core.take_kept():
+        core.on_said(one)
+
+
+def test_what_is_heard_and_not_said_makes_no_data_younger():
+    core = new_core()
+    core.keep_mark(MarkEvent(9_500, "BTCUSDT", "1", "1"))
+    core.keep_quote(quote(1, 9_000))
+    (told, _) = core.health(10_000 * MS)
+    assert (told.is_stale, told.quote_age_ms, told.mark_age_ms) == (True, None, None)
+
+
 def test_a_symbol_is_stale_until_quote_and_mark_are_fresh():
     core = new_core()
-    assert all(one.is_stale for one in core.health(10_000 * MS, is_connected=True))
-    core.keep_quote(quote(1, 9_000))
-    core.keep_mark(MarkEvent(9_500, "BTCUSDT", "1", "1"))
-    fresh, missing = core.health(10_000 * MS, is_connected=True)
+    assert all(one.is_stale for one in core.health(10_000 * MS))
+    say(core, quote(1, 9_000))
+    say(core, MarkEvent(9_500, "BTCUSDT", "1", "1"))
+    fresh, missing = core.health(10_000 * MS)
     assert (fresh.is_stale, fresh.quote_age_ms, fresh.mark_age_ms) == (False, 1_000, 500)
     assert missing.is_stale
-    assert core.health(19_001 * MS, is_connected=True)[0].is_stale
-    assert core.health(10_000 * MS, is_connected=False)[0].is_stale
-    assert core.health(None, is_connected=True)[0].is_stale
+    assert core.health(19_001 * MS)[0].is_stale
+    assert core.health(10_000 * MS, down={"BTCUSDT"})[0].is_stale
+    assert not core.health(10_000 * MS, down={"ETHUSDT"})[0].is_stale
+    assert core.health(None)[0].is_stale
+
+
+def test_a_symbol_whose_quotes_come_from_rest_is_stale_until_its_stream_speaks():
+    core = new_core()
+    say(core, MarkEvent(9_500, "BTCUSDT", "1", "1"))
+    say(core, RestQuote(9_000, "BTCUSDT", 0, "1", "1", "2", "1"))
+    (told, _) = core.health(10_000 * MS)
+    assert (told.is_stale, told.quote_age_ms) == (True, 1_000)
+    say(core, quote(2, 9_001))
+    say(core, RestQuote(9_001, "BTCUSDT", 0, "1", "1", "2", "1"))
+    assert not core.health(10_000 * MS)[0].is_stale
 
 
 def test_candles_of_another_world_are_noticed():
@@ -88,9 +115,14 @@ def test_candles_of_another_world_are_noticed():
         b'{"stream":"x","data":{"e":"bookTicker","s":"BTCUSDT"}}',
         b'{"data":{"e":"trade","E":1,"T":1,"s":"B","t":1,"p":"NaN","q":"1","m":true}}',
         b'{"data":{"e":"trade","E":1,"T":1,"s":"B","t":1,"p":"-1","q":"1","m":true}}',
+        b'{"data":{"e":"trade","E":1,"T":1,"s":"B","t":1,"p":"1","q":"9E+999999","m":true}}',
+        b'{"data":{"e":"trade","E":1,"T":1,"s":"B","t":1,"p":"1E-999999","q":"1","m":true}}',
+        KLINE_ABOVE_ITS_HIGH.replace(b'"h":"0.5"', b'"h":"9E+999999"'),
+        KLINE_ABOVE_ITS_HIGH.replace(b'"h":"0.5"', b'"h":"2"').replace(b'"v":"1"', b'"v":"1E+19"'),
+        KLINE_ABOVE_ITS_HIGH.replace(b'"h":"0.5"', b'"h":"2"').replace(b'"n":1', b'"n":-1'),
         b'{"data":{"e":"trade","E":"1","T":1,"s":"B","t":1,"p":"1","q":"1","m":true}}',
         KLINE_ABOVE_ITS_HIGH,
-        b'{"data":{"e":"simClock","n":1,"v":"0","l":null,"z":false}}',
+        b'{"data":{"e":"simClock","n":1,"v":"0","l":null,"z":false,"t":{}}}',
         b'{"stream":' * 2_000,
     ],
 )
@@ -106,7 +138,7 @@ def test_a_frame_of_the_venue_is_read_and_unknown_fields_are_ignored():
 
 
 def frame(now_ns, limit_ns=None, ended=False):
-    return ClockEvent(now_ns, Decimal(1), limit_ns, ended)
+    return ClockEvent(now_ns, Decimal(1), limit_ns, ended, {})
 
 
 def test_market_time_is_what_all_sockets_prove():
@@ -144,7 +176,7 @@ def test_each_stream_goes_through_its_own_door():
     plans = plan_sockets(("BTCUSDT",), ("1s", "1m"), streams_per_socket_max=1_024, with_clock=True)
     assert {plan.route: plan.streams for plan in plans} == {
         "public": ("btcusdt@bookTicker", "btcusdt@trade", "!clock@sim"),
-        "market": ("btcusdt@markPrice@1s", "btcusdt@kline_1m", "!clock@sim"),
+        "market": ("btcusdt@markPrice@1s", "btcusdt@kline_1m", "!clock@sim", "!contractInfo"),
     }
     assert {plan.route: plan.candle_streams for plan in plans} == {
         "public": (("BTCUSDT", "trade"),),
@@ -156,7 +188,7 @@ def test_no_socket_carries_more_streams_than_the_venue_allows():
     symbols = tuple(f"S{number}USDT" for number in range(300))
     plans = plan_sockets(symbols, ("1m",), streams_per_socket_max=100, with_clock=True)
     assert max(len(plan.streams) for plan in plans) == 100
-    told = [name for plan in plans for name in plan.streams if name != "!clock@sim"]
+    told = [name for plan in plans for name in plan.streams if not name.startswith("!")]
     assert len(told) == len(set(told)) == 300 * 4
 
 
@@ -190,3 +222,22 @@ def test_backfill_leaves_the_rest_of_the_minutes_weight_to_others():
     assert gate.allows(150, 40)
     assert not gate.allows(1, 50)
     assert gate.allows(200, 60_000)
+
+
+def test_keeping_tells_whether_the_publisher_must_be_woken():
+    core = new_core()
+    assert core.keep_quote(quote(1, 1_000))
+    assert not core.keep_quote(quote(2, 1_001))  # the first one has woken it
+    core.take_kept()
+    assert not core.keep_quote(quote(2, 1_001))  # a repeat is nothing to say
+    assert core.keep_quote(quote(3, 1_002))
+    assert core.keep_mark(MarkEvent(1_000, "BTCUSDT", "1", "1"))
+    assert not core.keep_mark(MarkEvent(1_001, "BTCUSDT", "1", "1"))
+
+
+def test_weight_asked_for_stays_booked_though_an_answer_came_before_it_was_counted():
+    gate = WeightGate(1_000)
+    assert all(gate.allows(100, 10) for _ in range(10))
+    gate.hear(100, 20)  # nine requests are still on their way
+    assert not gate.allows(100, 30)
+    assert gate.allows(100, 60_000)

@@ -54,3 +54,28 @@ def test_every_market_stream_of_a_socket_has_an_age_and_the_clock_has_none():
         "btcusdt@markPrice@1s": 10_000,
         "btcusdt@kline_1m": 300_000,
     }
+
+
+def test_the_age_of_a_stream_goes_on_over_a_reconnect_that_did_not_wake_it():
+    watch = StreamWatch({"a": 10, "b": 10})
+    watch.begin(100)
+    watch.mark(150)
+    watch.begin(150)
+    watch.hear("a")
+    watch.mark(160)
+    assert watch.ages_ns() == {"a": 0, "b": 60}
+    assert watch.stalled() == []
+
+
+def test_a_stalled_stream_counts_as_unheard_until_it_speaks_whatever_is_tried():
+    watch = StreamWatch({"a": 10, "b": 10})
+    watch.begin(0)
+    watch.hear("a")
+    watch.mark(11)
+    assert watch.unheard() == ["b"]
+    watch.forgive(watch.stalled())
+    watch.begin(12)
+    assert watch.unheard() == ["b"]
+    watch.hear("b")
+    watch.mark(13)
+    assert watch.unheard() == []

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -227,8 +228,29 @@ def test_history_that_does_not_reach_back_gives_the_gap_up_and_says_so():
     series.on_connected()
     effects = series.on_answer(answer(1, [trade(50, 60_500), trade(51, 61_200)]))
     effects += series.on_time(at(62_300))
-    assert series.gaps_lost == 1
+    assert series.gaps.lost == 1
     assert [bar.open_ns for bar in bars(effects)] == [at(61_000)]
+
+
+@pytest.mark.parametrize("length_s", [1, 600])
+def test_trades_lost_for_too_long_are_grave_at_once_and_until_as_much_was_heard(length_s):
+    series, limit_ns = new_series({"bar": length_s * S}), 300 * S
+    for number in range(200):
+        series.on_trade(trade(number, number * 10_000))
+        series.on_time(at(number * 10_000), newest_id=number)
+    assert not series.is_grave(at(1_990_000), limit_ns)
+    series.on_disconnected()
+    (ask,) = series.on_connected()
+    lost_until_ms = 5_600_000
+    series.on_answer(answer(ask.from_id, [trade(5_000, lost_until_ms)]))
+    grave_s = []
+    for number in range(400):
+        ms = lost_until_ms + number * 1_000
+        series.on_trade(trade(5_000 + number, ms))
+        series.on_time(at(ms), newest_id=5_000 + number)
+        if series.is_grave(at(ms), limit_ns):
+            grave_s.append(number)
+    assert grave_s == list(range(300))
 
 
 def test_rest_that_lags_behind_the_stream_is_asked_again():
@@ -284,3 +306,80 @@ def test_ids_that_rest_never_lists_do_not_hold_bars_for_ever():
         asks = [effect for effect in found if isinstance(effect, AskTrades)][-1:]
         asks = asks if series.is_healing else []
     assert [bar.trade_count for bar in bars(found)] == [2]
+
+
+def test_time_alone_does_not_close_a_bar_whose_newest_trade_was_kept_back():
+    series = new_series()
+    series.on_time(at(-500))
+    series.on_trade(trade(1, 100, price="5"))
+    assert series.on_time(at(1_200), newest_id=3) == []
+    assert series.on_time(at(1_300), newest_id=3) == [AskTrades("BTCUSDT", 1)]
+    rows = [trade(1, 100, "5"), trade(2, 500, "9"), trade(3, 900, "7")]
+    (bar,) = bars(series.on_answer(answer(1, rows)))
+    assert (bar.open_ns, bar.high, bar.close, bar.trade_count) == (at(0), 9, 7, 3)
+    assert (series.unheard, series.gaps.found, series.gaps.filled) == (2, 1, 1)
+
+
+def test_a_trade_that_rest_told_first_and_the_stream_later_counts_once():
+    series = new_series()
+    series.on_time(at(-500))
+    series.on_trade(trade(1, 100))
+    series.on_time(at(1_300), newest_id=2)
+    series.on_answer(answer(1, [trade(1, 100), trade(2, 1_200, "9")]))
+    assert series.on_trade(trade(2, 1_200, "9")) == []
+    assert series.on_trade(trade(3, 1_300)) == []
+    (bar,) = bars(series.on_time(at(2_300), newest_id=3))
+    assert (bar.trade_count, series.gaps.found) == (2, 1)
+
+
+def test_rest_that_answers_slowly_still_proves_the_time_it_was_asked_for():
+    series = new_series()
+    series.on_time(at(-500))
+    series.on_trade(trade(1, 100))
+    series.on_time(at(1_300), newest_id=2)
+    assert series.on_time(at(1_900), newest_id=4) == []
+    found = series.on_answer(answer(1, [trade(1, 100), trade(2, 700)]))
+    assert [bar.trade_count for bar in bars(found)] == [2]
+    assert series.on_time(at(2_300), newest_id=4) == [AskTrades("BTCUSDT", 2)]
+
+
+def test_rest_that_lists_less_than_the_clock_named_closes_nothing():
+    series = new_series()
+    series.on_time(at(-500))
+    series.on_trade(trade(1, 100))
+    series.on_time(at(1_300), newest_id=3)
+    assert bars(series.on_answer(answer(1, [trade(1, 100), trade(2, 700)]))) == []
+    assert series.on_time(at(1_400), newest_id=3) == [AskTrades("BTCUSDT", 2)]
+
+
+def test_trades_from_before_we_listened_are_not_asked_for():
+    series = new_series()
+    assert series.on_time(at(-500), newest_id=40) == []
+    series.on_trade(trade(41, 100))
+    assert [bar.trade_count for bar in bars(series.on_time(at(1_300), newest_id=41))] == [1]
+
+
+def test_a_trade_missed_between_the_first_clock_and_the_first_trade_is_asked_for():
+    series = new_series()
+    series.on_time(at(-500), newest_id=40)
+    assert series.on_trade(trade(42, 100)) == [AskTrades("BTCUSDT", 40)]
+
+
+def test_a_stream_whose_first_trades_were_kept_back_begins_after_them():
+    series = new_series()
+    series.on_time(at(-500))
+    assert series.on_time(at(1_500), newest_id=3) == []
+    effects = series.on_trade(trade(4, 1_700)) + series.on_trade(trade(5, 2_100))
+    effects += series.on_time(at(3_300), newest_id=5)
+    assert [(bar.open_ns, bar.trade_count) for bar in bars(effects)] == [(at(2_000), 1)]
+
+
+def test_a_stall_after_a_reconnect_is_seen_though_rest_has_answered_before():
+    series = new_series()
+    series.on_time(at(-500))
+    series.on_trade(trade(1, 100))
+    series.on_disconnected()
+    assert series.on_connected() == [AskTrades("BTCUSDT", 1)]
+    series.on_time(at(1_300), newest_id=3)
+    assert bars(series.on_answer(answer(1, [trade(1, 100), trade(2, 700)]))) == []
+    assert series.on_time(at(1_400), newest_id=3) == [AskTrades("BTCUSDT", 2)]

@@ -171,6 +171,7 @@ async def test_both_recorded_tapes_pass_through_whole_at_any_speed() -> None:
     task = asyncio.create_task(world.driver.run())
     async with asyncio.timeout(60):
         while not world.driver.source_ended:
+            assert not task.done(), task.exception()
             await asyncio.sleep(0.02)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

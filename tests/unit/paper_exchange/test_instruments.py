@@ -9,6 +9,7 @@ from services.paper_exchange.market.instruments import (
     UnknownSymbolError,
     exchange_info,
     select_instruments,
+    spoiled,
 )
 
 SYMBOL_KEYS = [
@@ -99,3 +100,16 @@ def test_symbols_differ_in_what_was_recorded_of_them() -> None:
     )
     percent = next(row for row in doge["filters"] if row["filterType"] == "PERCENT_PRICE")
     assert (percent["multiplierUp"], percent["multiplierDown"]) == ("1.1000", "0.9000")
+
+
+def test_a_spoiled_listing_has_ticks_of_zero_and_odd_names_and_leaves_the_rest() -> None:
+    listed = spoiled(select_instruments(["BTCUSDT", "ETHUSDT"]).values(), ("ETHUSDT",), ("币USDT",))
+    told = exchange_info(0, listed)["symbols"]
+    assert isinstance(told, list)
+    ticks = {
+        one["symbol"]: next(f for f in one["filters"] if "tickSize" in f)["tickSize"]
+        for one in told
+    }
+    assert ticks["ETHUSDT"] == "0"
+    assert ticks["BTCUSDT"] == "0.10"
+    assert list(ticks) == ["BTCUSDT", "ETHUSDT", "币USDT"]

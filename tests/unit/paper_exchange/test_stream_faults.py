@@ -187,3 +187,45 @@ def test_our_own_clock_is_never_struck() -> None:
 def test_a_rule_that_makes_no_sense_is_refused(rule: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         StreamRule.model_validate(rule)
+
+
+def test_a_stalled_subscription_stays_silent_while_a_later_one_speaks() -> None:
+    room = Room({"effect": "stall", "scope": "subscription", "for_ms": 100})
+    room.publish(1)
+    late = Subscriber(list(Route), is_combined=False)
+    room.hub.attach(late)
+    room.hub.subscribe(late, DEPTH)
+    room.publish(2)
+    assert room.ids() == []
+    assert [msgspec.json.decode(frame)["u"] for frame in late.frames] == [2]
+    room.move_to_ms(100)
+    room.publish(3)
+    assert room.ids() == [3]
+
+
+def _candle(*, is_closed: bool) -> dict[str, object]:
+    return {"e": "kline", "s": "BTCUSDT", "k": {"s": "BTCUSDT", "x": is_closed, "c": "1.0"}}
+
+
+def test_a_rule_for_closed_candles_spares_open_ones() -> None:
+    room = Room({"stream": KLINE, "effect": "drop", "closed_only": True}, stream=KLINE)
+    for is_closed in (False, True, False):
+        room.hub.publish(KLINE, _candle(is_closed=is_closed))
+    assert [msgspec.json.decode(frame)["k"]["x"] for frame in room.raw.frames] == [False, False]
+
+
+def test_a_wrong_symbol_is_the_one_asked_for() -> None:
+    name = "币安人生USDT"
+    room = Room({"stream": KLINE, "effect": "wrong_symbol", "as_symbol": name}, stream=KLINE)
+    room.hub.publish(KLINE, _candle(is_closed=True))
+    said = msgspec.json.decode(room.raw.frames[0])
+    assert (said["s"], said["k"]["s"]) == (name, name)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"effect": "drop", "scope": "subscription"}, {"effect": "drop", "as_symbol": "BTCUSDT"}],
+)
+def test_what_belongs_to_another_effect_is_refused(rule: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        StreamRule.model_validate(rule)

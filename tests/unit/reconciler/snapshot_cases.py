@@ -72,6 +72,7 @@ def exposure(quantity="1", side=Side.BUY, unprotected_since_ns=0):
 def look(ours, theirs, **arguments):
     limits = {
         "asset": "USDT", "balance_tolerance": Decimal(0), "fill_lag_ns": 3 * SECOND_NS,
+        "event_lag_ns": 3 * SECOND_NS,
         "naked_grace_ns": 15 * SECOND_NS,
     }  # fmt: skip
     return compare(ours, theirs, **{**limits, **arguments})

@@ -24,3 +24,24 @@ def test_weight_comes_back_after_a_minute_and_not_before():
     assert budget.spend(100, 0)
     assert not budget.spend(1, MINUTE_NS - 1)
     assert budget.spend(100, MINUTE_NS)
+
+
+def test_what_nobody_asked_for_keeps_to_its_share_and_people_have_the_rest():
+    budget = WeightBudget(100)
+    assert budget.spend(50, 0)
+    assert budget.has_room(10, 60, 1)
+    assert not budget.has_room(11, 60, 1)
+    assert budget.spend(50, 1)
+    assert budget.has_room(11, 60, MINUTE_NS + 1)
+
+
+def test_a_share_that_is_too_small_for_one_comparison_still_lets_one_through_a_minute():
+    budget = WeightBudget(100)
+    assert budget.has_room(80, 60, 0)
+    assert budget.spend(80, 0)
+    assert not budget.has_room(80, 60, MINUTE_NS - 1)
+    assert budget.has_room(80, 60, MINUTE_NS)
+
+
+def test_income_costs_a_page():
+    assert look_weight(1, is_whole=False, income_pages=1) == 42

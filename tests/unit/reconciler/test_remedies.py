@@ -180,9 +180,23 @@ def test_trading_need_not_wait_for_the_orders_of_others_unless_that_is_wished(ki
     assert not is_tolerated(Policies(), difference(kind, OURS))
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in DiscrepancyKind if not kind.startswith("ORPHAN")]
-)
+ENDLESS = {KIND.ORPHAN_ORDER, KIND.ORPHAN_ALGO_ORDER, KIND.INCOME_DRIFT}
+
+
+def test_income_that_nobody_can_make_equal_is_passed_over_only_where_that_is_wished():
+    drift = difference(KIND.INCOME_DRIFT)
+    assert not is_tolerated(Policies(), drift)
+    assert asked(drift) == [(Verb.REDUCE, "")]
+    assert is_tolerated(Policies(income_drift="report"), drift)
+
+
+def test_an_order_changed_by_hand_is_adopted_by_its_id():
+    changed = difference(KIND.ORDER_CHANGED, OURS)
+    assert asked(changed) == [(Verb.ADOPT, f"BTCUSDT:{OURS}")]
+    assert asked(changed, before=frozenset()) == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DiscrepancyKind if kind not in ENDLESS])
 def test_trading_waits_for_the_end_of_every_other_difference(kind):
     assert not is_tolerated(Policies(**{kind.lower(): "report"}), difference(kind))
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from libs.common.messages.account import AccountState, OrderView, PnlDay, PositionView
-from libs.common.messages.market import Mark, Quote
+from libs.common.messages.market import Mark, Quote, SymbolHealth
 from libs.common.model.intent import Intent, Purpose
 from libs.common.model.order import OrderStatus, OrderType, Side
 from libs.common.model.trading_state import TradingState
@@ -115,12 +115,26 @@ def make_account(**changes):
     return AccountState(**ENVELOPE, **{**fields, **changes})
 
 
+def make_health(**changes):
+    ages = dict.fromkeys(("quote_age_ms", "mark_age_ms", "trade_age_ms"), 10)
+    sound = {
+        "symbol": "BTCUSDT",
+        **ages,
+        "is_stale": False,
+        "status": "TRADING",
+        "refusal": "",
+    }
+    return SymbolHealth(**{**sound, **changes})
+
+
 def make_facts(**changes):
     fields = {
         "quote": make_quote(),
         "marks": {"BTCUSDT": make_mark()},
         "account": make_account(),
         "account_silence_ms": 200,
+        "health": make_health(),
+        "health_silence_ms": 300,
     }
     return Facts(**{**fields, **changes})
 
@@ -136,6 +150,7 @@ def make():
         order=make_order,
         account=make_account,
         day=make_day,
+        health=make_health,
         facts=make_facts,
         now_ns=NOW_NS,
     )

@@ -212,6 +212,32 @@ def test_an_account_that_fell_silent_is_refused(make, silence_ms):
     assert_refused(decision, Reason.ACCOUNT_STALE, "account_silence")
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"health": None}, Reason.INPUT_STALE),
+        ({"health_silence_ms": None}, Reason.INPUT_STALE),
+        ({"health_silence_ms": 5_001}, Reason.INPUT_STALE),
+        ({"health_silence_ms": -1}, Reason.INPUT_STALE),
+        ({"health": {"is_stale": True}}, Reason.INPUT_STALE),
+        ({"health": {"refusal": "our clock is off"}}, Reason.INPUT_STALE),
+        ({"health": {"status": "SETTLING", "refusal": "x"}}, Reason.FILTER_STATUS),
+        ({"health": {"status": "UNREADABLE", "refusal": "x"}}, Reason.FILTER_STATUS),
+        ({"health": {"status": "UNKNOWN"}}, Reason.FILTER_STATUS),
+    ],
+)
+def test_a_symbol_that_the_feed_does_not_vouch_for_is_not_entered_but_can_be_left(
+    make, changes, reason
+):
+    found = changes.get("health")
+    changes = {**changes, "health": make.health(**found)} if found else changes
+    assert_refused(judge(make, facts=make.facts(**changes)), reason, "symbol_trades")
+    account = make.account(positions=(make.position("0.1"),))
+    leaving = make.intent(purpose=Purpose.EXIT, side=Side.SELL)
+    facts = make.facts(account=account, **changes)
+    assert isinstance(judge(make, intent=leaving, facts=facts), ApprovalBody)
+
+
 @pytest.mark.parametrize("allowed", [(), ("ETHUSDT",)])
 def test_a_symbol_that_is_not_on_the_list_is_refused(make, allowed):
     decision = judge(make, limits=LimitsConfig(symbols_allowed=allowed))

@@ -39,6 +39,14 @@ def test_a_latch_is_only_ever_prolonged() -> None:
     assert latches.latch(T.BANNED, 1_001) == Latch(T.BANNED, 1_001)
 
 
+def test_a_latch_that_is_over_stays_over_though_the_venue_sets_its_clock_back() -> None:
+    latches = Latches()
+    latches.latch(T.REQUEST_LIMIT, 1_000)
+    assert latches.stopping(Purpose.READ, 999) is not None
+    assert latches.stopping(Purpose.READ, 1_000) is None
+    assert latches.stopping(Purpose.READ, 1_000 - 86_400_000) is None
+
+
 def test_the_longest_latch_is_named() -> None:
     latches = Latches()
     latches.latch(T.OVERLOADED, 2_000)
