@@ -170,11 +170,15 @@ def keys(
     paper: Annotated[
         bool, typer.Option("--paper", help="With the paper exchange's published keys.")
     ] = False,
+    broker_name: Annotated[
+        list[str] | None,
+        typer.Option(help="A host name or address of the broker for its certificate; repeatable."),
+    ] = None,
 ) -> None:
     """Make the secrets of a deployment that nobody has to choose; those that are there stay."""
-    from cli.keys import make_keys
+    from cli.keys import BROKER_NAMES, make_keys
 
-    make_keys(folder, account, is_paper=paper)
+    make_keys(folder, account, is_paper=paper, broker_names=broker_name or BROKER_NAMES)
 
 
 @app.command()

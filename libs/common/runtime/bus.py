@@ -14,6 +14,7 @@ The defences, each from a measured failure of the plain client:
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -32,6 +33,7 @@ from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, Servi
 
 from libs.common.runtime.bus_client import BusClient
 from libs.common.runtime.bus_identity import BusIdentity, load_identity
+from libs.common.runtime.bus_tls import tls_context, why_refused
 from libs.common.runtime.clock import monotonic_ns
 from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import AppendConflict, BusError, BusUnavailable, PublishUnknown
@@ -119,6 +121,7 @@ class Bus:
         self.reconnects_total = 0
         self._error_told = ""
         self._identity: BusIdentity | None = None
+        self._tls: ssl.SSLContext | None = None
 
     @classmethod
     async def connect(cls, settings: BusConfig, name: str, on_closed: Callable[[], None]) -> "Bus":
@@ -131,11 +134,12 @@ class Bus:
 
         Raises:
             BusUnavailable: not connected after ``connect_attempts_max`` attempts.
-            ConfigError: the identity cannot be read.
+            ConfigError: the identity or the authority of the broker cannot be read.
         """
         bus = cls(BusClient(), settings, on_closed)
         if settings.identity_file is not None:
             bus._identity = load_identity(settings.identity_file)
+        bus._tls = tls_context(settings)
         for attempt in range(1, settings.connect_attempts_max + 1):
             try:
                 await bus._open(name)
@@ -163,12 +167,15 @@ class Bus:
         self._client = BusClient()
         if self._identity is not None:
             self._client.introduce_as(self._identity)
+        if self._tls is not None:
+            self._client.demand_proof()
         # The client retries its first connection without end and in silence: bound each attempt.
         async with asyncio.timeout(settings.connect_timeout_ms / 1000):
             await self._client.connect(
                 settings.url,
                 name=name,
                 signature_cb=self._identity.sign if self._identity is not None else None,
+                tls=self._tls,
                 inbox_prefix=f"_INBOX_{name}",
                 pending_size=0,
                 allow_reconnect=True,
@@ -355,7 +362,7 @@ class Bus:
             await asyncio.sleep(self._settings.rtt_interval_ms / 1000)
 
     async def _on_error(self, error: Exception) -> None:
-        text = str(error)
+        text = why_refused(error)
         if text != self._error_told:  # an absent broker is the same error five times a second
             self._error_told = text
             log.warning("broker error", error=text)

@@ -10,11 +10,13 @@ reconnecting above all, stays nats-py's.
 
 import asyncio
 import itertools
+from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.transport import Transport
 from nats.errors import (
     ConnectionClosedError,
+    Error,
     MaxPayloadError,
     NoRespondersError,
     OutboundBufferLimitError,
@@ -36,11 +38,21 @@ class BusClient(Client):
         self._replies_prefix = ""
         self._numbers = itertools.count(1)
         self._said: list[bytes] = []
+        self._has_to_be_proved = False
 
     def introduce_as(self, identity: BusIdentity) -> None:
         """Be known to the broker by an nkey; nats-py wants one more package for that."""
         self._auth_configured = True
         self._public_nkey = identity.public
+
+    def demand_proof(self) -> None:
+        """Leave a broker that offers no TLS; nats-py would go on in the clear."""
+        self._has_to_be_proved = True
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection and self._has_to_be_proved and not info.get("tls_required"):
+            raise Error("the broker offers no TLS, and bus.tls_ca_file or tls:// asks for it")
+        await super()._process_info(info, initial_connection)
 
     async def listen_for_answers(self) -> None:
         """Subscribe to the inbox of `ask`; nats-py renews that when it reconnects."""
