@@ -102,7 +102,8 @@ def _make_certificates(folder: Path, names: Sequence[str]) -> int:
             made += 1
     except ValueError as error:
         raise ConfigError(f"the certificates in {ca.parent} or {server.parent}: {error}") from error
-    for name in IDENTITIES:
+    # The broker too: where there are several, each looks whether the others are what they say.
+    for name in (*IDENTITIES, "broker"):
         _write(folder / name / "broker_ca.crt", authority.decode(), OPEN_MODE)
     return made
 

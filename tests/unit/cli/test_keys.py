@@ -40,7 +40,7 @@ def test_nobody_gets_more_than_it_needs(tmp_path):
     make_keys(tmp_path, "paper", is_paper=True)
     has = {name: {key.split("/")[1] for key in tree(tmp_path) if key.startswith(f"{name}/")}
            for name in (*IDENTITIES, "broker", "authority")}  # fmt: skip
-    for name in IDENTITIES:
+    for name in (*IDENTITIES, "broker"):
         assert "broker_ca.crt" in has[name]
         has[name].remove("broker_ca.crt")
     assert has == {
