@@ -13,7 +13,7 @@ from cli.run_plan import service_settings
 from libs.common.runtime.config import Mode, load_config
 from services.execution.arming import check_mode
 
-ONCE = {"keys", "provision", "operator"}
+ONCE = {"testnet-and-live-need-their-env-file", "keys", "provision", "operator"}
 #: Their images hold nothing that could ask them.
 UNASKED = {"otel-collector"}
 PUBLISHED = {"execution", "prometheus", "grafana"}
