@@ -100,6 +100,17 @@ def journal_verify(
     raise typer.Exit(verify_journal(file))
 
 
+@journal_app.command("restore")
+def journal_restore(
+    file: Annotated[Path, typer.Argument(help="An exported journal.")],
+) -> None:
+    """Put an exported journal into a broker that has none, with execution's identity."""
+    from cli.journal_restore import restore_journal
+
+    count = restore_journal(file)
+    print(f"restored {count} records; docs/deploying.md says what to look at before you resume")
+
+
 UrlOption = Annotated[str | None, typer.Option("--url", help="A running broker, nats://host:port.")]
 AccountOption = Annotated[
     str | None, typer.Option("--account", help="The account (default: paper).")

@@ -92,7 +92,7 @@ async def test_a_message_is_stored_once_pulled_with_its_subject_and_acknowledged
 
 async def refusal(settings: BusConfig) -> str:
     """What a service says that cannot get in."""
-    told = settings.model_copy(update={"connect_attempts_max": 1, "connect_timeout_ms": 1_000})
+    told = settings.model_copy(update={"connect_attempts_max": 1, "connect_timeout_ms": 500})
     with pytest.raises(BusUnavailable) as refused:
         await Bus.connect(told, "risk", lambda: None)
     words = str(refused.value)
