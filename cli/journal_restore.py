@@ -1,4 +1,4 @@
-"""`portcullis journal restore`: puts an exported journal into a broker that has none of its account.
+"""`portcullis journal restore`: puts an exported journal into a broker that lost it.
 
 For the day on which the broker's disk is gone. What was recorded after the export is not in it, so
 execution must look at the venue before anything is sent: see docs/deploying.md.
@@ -32,7 +32,7 @@ def restore_journal(file: Path) -> int:
     configure_logging("journal", "error")
     records = _read(file)
     try:
-        common, _, _ = load_config(WRITER, NoSettings)
+        common, _, _ = load_config("restore", NoSettings)
     except ConfigError as error:
         raise exits.CommandFailed(str(error), exits.BAD_USAGE) from error
     strangers = {decode_struct(one, JournalRecord).account for one in records} - {common.account}

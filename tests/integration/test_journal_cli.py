@@ -105,6 +105,7 @@ async def test_an_export_is_restored_into_a_broker_that_has_no_journal_and_into_
     broker = Broker(tmp_path / "new")
     url = await broker.start()
     monkeypatch.setenv("PORTCULLIS_BUS__URL", url)
+    monkeypatch.setenv("PORTCULLIS_EXECUTION__HALT_FILE", str(tmp_path / "halt"))
     try:
         lost = portcullis("journal", "restore", out)
         assert lost.returncode == 3, "nobody has made the streams"
