@@ -275,6 +275,6 @@ def test_of_an_open_bar_only_is_read_that_it_was_told_and_of_a_closed_one_every_
     event = read_frame(OPEN_KLINE.replace(b"false", b"true")).data
     assert isinstance(event, KlineEvent)
     assert (event.symbol, event.bar.high, event.bar.trade_count) == ("B", 2, 1)
-    for closed in (b'"o":"NaN"', b'"o":1', b'"q":"1"'):
+    for closed in (b'"o":"NaN"', b'"o":"one"', b'"q":"1"'):
         with pytest.raises(UnreadableError):
             read_frame(OPEN_KLINE.replace(b"false", b"true").replace(b'"o":"1"', closed))
