@@ -162,7 +162,7 @@ class MarketStream:
         self._forget(connection)
         self._down_since_ns = monotonic_ns()
         STREAM_CONNECTED.labels(self.plan.name).set(0)
-        connection.over.set()
+        connection.mute()
         self._listener.on_down(self.plan)
         await connection.close()
 
@@ -228,7 +228,7 @@ class MarketStream:
                 old.end(new.why)
                 return
             self._forget(old)
-            old.over.set()
+            old.mute()
             self._promote(new)
             self.replaced += 1
             self._backoff.reset()
