@@ -104,7 +104,7 @@ class Connection:
         self.why = "closed"
         self.frames = 0
         self.unreadable = 0
-        self.last_frame_ns = monotonic_ns()
+        self._heard_ns = monotonic_ns()
         self._frames_looked_at = 0
         self._asked_ns = 0
         self.told_ns = self.first_told_ns = 0
@@ -151,14 +151,22 @@ class Connection:
         self.is_live = False
         self.over.set()
 
-    def check(self) -> None:
-        """Look after a quiet connection: ask whether it lives, and end one that does not say so."""
+    def silent_ns(self) -> int:
+        """Wall time since a frame was there that was not at the look before; 0 if one is now.
+
+        The time is noted here and not with each frame: asking for it takes a tenth of what a frame
+        takes. So it may be short by the time between two looks, of which the health report takes
+        one each ``health_interval_ms`` and ``check`` many.
+        """
         now_ns = monotonic_ns()
         if self.frames != self._frames_looked_at:
-            # Noted here, a look late at most: asking for the time takes a tenth of what a frame
-            # takes, and frames come much more often than looks.
-            self._frames_looked_at, self.last_frame_ns = self.frames, now_ns
-        silent_ns = now_ns - self.last_frame_ns
+            self._frames_looked_at, self._heard_ns = self.frames, now_ns
+        return now_ns - self._heard_ns
+
+    def check(self) -> None:
+        """Look after a quiet connection: ask whether it lives, and end one that does not say so."""
+        silent_ns = self.silent_ns()
+        now_ns = monotonic_ns()
         if silent_ns > self._settings.silence_ms_max * NS_PER_MS:
             self.end(f"silent for more than {self._settings.silence_ms_max} ms")
             return
