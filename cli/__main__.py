@@ -164,6 +164,20 @@ def provision(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def keys(
+    folder: Annotated[Path, typer.Argument(help="Where they are kept, a folder per service.")],
+    account: Annotated[str, typer.Option(help="The trading account.")] = "paper",
+    paper: Annotated[
+        bool, typer.Option("--paper", help="With the paper exchange's published keys.")
+    ] = False,
+) -> None:
+    """Make the secrets of a deployment that nobody has to choose; those that are there stay."""
+    from cli.keys import make_keys
+
+    make_keys(folder, account, is_paper=paper)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from libs.common import __version__

@@ -25,10 +25,11 @@ def debian_packages() -> dict[str, str]:
 
 
 def python_packages() -> dict[str, str]:
-    """Installed distributions of this Python by name, and Python itself."""
-    found = {one.metadata["Name"]: one.version for one in distributions()}
-    return {**found, "python": ".".join(map(str, sys.version_info[:3]))}
+    """Installed distributions of this Python by name."""
+    return {one.metadata["Name"]: one.version for one in distributions()}
 
 
 if __name__ == "__main__":
-    json.dump({"pypi": python_packages(), "deb": debian_packages()}, sys.stdout)
+    python = {"python": ".".join(map(str, sys.version_info[:3]))}
+    contents = {"generic": python, "pypi": python_packages(), "deb": debian_packages()}
+    json.dump(contents, sys.stdout)

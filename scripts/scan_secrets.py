@@ -75,18 +75,23 @@ RULES = (
         "value of a secret setting",
         re.compile(
             r"(?i)(?:api_?key|secret|token|passwd|password|private_?key|approval_?key|seed)"
-            r"[\"']?\]?\s*(?:[:=]|=>|,)\s*[bfr]?[\"']?((?=[A-Za-z_+/=-]*\d)[A-Za-z0-9+/_=-]{32,})"
+            r"[\"']?\]?\s*(?:[:=]|=>|,)\s*[bfr]?[\"']?"
+            r"((?=(?:[A-Za-z_+/=-]*\d){3})[A-Za-z0-9+/_=-]{32,})"
         ),
         3.4,
     ),
-    Rule("password in an address", re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s/@]{12,})@"), 3.4),
+    Rule(
+        "password in an address",
+        re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s/@]{12,})@"),
+        3.4,
+    ),
     Rule("JSON web token", re.compile(r"\b(eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,})")),
     Rule("token of a Telegram bot", re.compile(r"\b(\d{8,10}:AA[\w-]{33})\b"), 3.4),
     Rule("token of Slack", re.compile(r"\b(xox[abeoprs]-[\w-]{20,})")),
     Rule("address of a Slack hook", re.compile(r"hooks\.slack\.com/services/(T\w+/B\w+/\w{20,})")),
     Rule("token of GitHub", re.compile(r"\b(gh[oprsu]_\w{36,}|github_pat_\w{60,})")),
     Rule("key of AWS", re.compile(r"\b((?:AKIA|ASIA)[A-Z0-9]{16})\b"), 3.0),
-)  # fmt: skip
+)
 
 
 class BlindError(Exception):
@@ -214,7 +219,7 @@ def text_of(place: str, raw: bytes) -> Text:
 def git(root: Path, *arguments: str, told: bytes = b"") -> bytes:
     """What git answers. Raises `BlindError` where it cannot."""
     try:
-        done = subprocess.run(("git", *arguments), cwd=root, input=told, capture_output=True)  # noqa: S607
+        done = subprocess.run(("git", *arguments), cwd=root, input=told, capture_output=True)
     except OSError as error:
         raise BlindError(f"git does not run here: {error.strerror}") from error
     if done.returncode:

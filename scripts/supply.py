@@ -1,4 +1,4 @@
-"""What we depend on: is any of it known to be vulnerable, and what is it. ``make audit``, ``make sbom``.
+"""``make audit``: is what we depend on known to be vulnerable. ``make sbom``: what is it.
 
 The tools live in an environment of their own, installed by hash from ``supply.lock``, so that what
 judges the dependencies is none of them. Silence is no answer: a package that the service of
@@ -16,8 +16,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv-supply"
@@ -44,42 +47,50 @@ def main(arguments: list[str]) -> int:
     sbom = verbs.add_parser("sbom", help="write what we depend on as CycloneDX")
     sbom.add_argument("--image", help="of this container image, instead of the lock")
     options = parser.parse_args(arguments)
-    try:
-        prepare()
-        if options.verb == "audit":
-            return max([audit(ROOT / name) for name in AUDITED] + [audit_workflows()])
-        return list_image(options.image) if options.image else list_lock()
-    except NotAskedError as problem:
-        print(f"{options.verb}: {problem}", file=sys.stderr)
-        return EXIT_NOT_ASKED
+    steps: tuple[Callable[[], int], ...] = (list_lock,)
+    if options.verb == "audit":
+        steps = (*(partial(audit, ROOT / name) for name in AUDITED), audit_workflows)
+    elif options.image:
+        steps = (partial(list_image, options.image),)
+    codes = []
+    for step in (prepare, *steps):
+        try:
+            codes.append(step())
+        except NotAskedError as problem:
+            print(f"{options.verb}: {problem}", file=sys.stderr)
+            codes.append(EXIT_NOT_ASKED)
+            if step is prepare:
+                break
+    return EXIT_FOUND if EXIT_FOUND in codes else max(codes)
 
 
-def prepare() -> None:
+def prepare() -> int:
     """Make the environment of the lock if it is not there yet."""
     stamp = f"{sys.version_info[:3]} {hashlib.sha256(LOCK.read_bytes()).hexdigest()}"
     if STAMP.is_file() and STAMP.read_text() == stamp:
-        return
+        return EXIT_OK
     shutil.rmtree(FOLDER, ignore_errors=True)
     install = ("install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes")
     for command in (
         (sys.executable, "-m", "venv", str(FOLDER)),
         (str(FOLDER / "bin" / "python"), "-m", "pip", *install, "-r", str(LOCK)),
     ):
-        done = run(command)
+        done = run(*command)
         if done.returncode:
             raise NotAskedError(
                 f"its tools could not be installed from {LOCK.name}, which needs a package index"
                 f" within reach of pip: {last_line(done.stderr)}"
             )
     STAMP.write_text(stamp)
+    return EXIT_OK
 
 
 def audit(lock: Path) -> int:
     """Ask about every package of a lock. Raises `NotAskedError` unless all were judged."""
     done = run(
-        (tool("pip-audit"), "--format", "json", "--progress-spinner", "off")
-        + ("--disable-pip", "--require-hashes", "--requirement", str(lock))
-    )
+        tool("pip-audit"), "--format", "json", "--progress-spinner", "off",
+        "--disable-pip", "--require-hashes", "--requirement", str(lock),
+    )  # fmt: skip
     try:
         judged: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
@@ -101,7 +112,7 @@ def audit(lock: Path) -> int:
 
 def audit_workflows() -> int:
     """Let zizmor look for what a stranger could do to the workflows; needs no network."""
-    done = run((tool("zizmor"), "--offline", "--no-progress", "--persona", "pedantic", WORKFLOWS))
+    done = run(tool("zizmor"), "--offline", "--no-progress", "--persona", "pedantic", WORKFLOWS)
     if done.returncode:
         sys.stdout.write(done.stdout)
         print(f"audit: {WORKFLOWS}: {last_line(done.stderr or done.stdout)}")
@@ -114,9 +125,10 @@ def list_lock() -> int:
     """Write what is installed to run Portcullis, from the lock, with every hash."""
     target = target_file("portcullis")
     done = run(
-        (tool("cyclonedx-py"), "requirements", "requirements.lock", "--pyproject", "pyproject.toml")
-        + ("--mc-type", "application", "--output-reproducible", "--output-file", str(target))
-    )
+        tool("cyclonedx-py"), "requirements", "requirements.lock",
+        "--pyproject", "pyproject.toml", "--mc-type", "application",
+        "--output-reproducible", "--output-file", str(target),
+    )  # fmt: skip
     if done.returncode:
         raise NotAskedError(f"no list was made: {last_line(done.stderr)}")
     return tell(target)
@@ -126,10 +138,9 @@ def list_image(image: str) -> int:
     """Write what an image holds, as its own Python and its system tell it."""
     with (ROOT / "scripts" / "image_contents.py").open("rb") as question:
         done = run(
-            ("docker", "run", "--interactive", "--rm", "--network", "none")
-            + ("--entrypoint", "python", image, "-"),
-            told=question.read().decode(),
-        )
+            "docker", "run", "--interactive", "--rm", "--network", "none",
+            "--entrypoint", "python", image, "-", told=question.read().decode(),
+        )  # fmt: skip
     if done.returncode:
         raise NotAskedError(f"the image {image} could not be asked: {last_line(done.stderr)}")
     target = target_file("image")
@@ -139,11 +150,15 @@ def list_image(image: str) -> int:
 
 def bill_of_materials(image: str, contents: dict[str, dict[str, str]]) -> dict[str, Any]:
     """What an image holds in the form of CycloneDX 1.6."""
-    kinds = {"pypi": "pkg:pypi/{}@{}", "deb": "pkg:deb/debian/{}@{}"}
+    kinds = {
+        "generic": "pkg:generic/{}@{}",
+        "pypi": "pkg:pypi/{}@{}",
+        "deb": "pkg:deb/debian/{}@{}",
+    }
     components = []
     for kind, packages in contents.items():
         for name, version in sorted(packages.items()):
-            address = kinds[kind].format(name.lower(), version.replace("+", "%2B"))
+            address = kinds[kind].format(name.lower(), quote(version, safe=""))
             component = {"type": "library", "name": name, "version": version, "purl": address}
             components.append({**component, "bom-ref": address})
     return {
@@ -173,7 +188,7 @@ def tool(name: str) -> str:
     return str(FOLDER / "bin" / name)
 
 
-def run(command: tuple[str, ...], told: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(*command: str, told: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command from the root. Raises `NotAskedError` where it does not run or end."""
     try:
         return subprocess.run(

@@ -45,6 +45,7 @@ from services.paper_exchange.faults.event_faults import EventFaults
 from services.paper_exchange.faults.rules import Faults
 from services.paper_exchange.faults.scenarios import read_scenario
 from services.paper_exchange.faults.stream_faults import StreamFaults
+from services.paper_exchange.kept_state import KeptState, keeper
 from services.paper_exchange.market.instruments import Instrument, select_instruments, spoiled
 from services.paper_exchange.market.market import Market, MarketUpdate, UpdateKind
 from services.paper_exchange.market.reports import MarketView
@@ -137,6 +138,8 @@ class PaperExchange:
         self._driving: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._scenario = None if settings.scenario is None else read_scenario(settings.scenario)
+        self._kept = None if settings.state is None else KeptState(settings.state)
+        self._has_kept_up = False
         self._set_up(source)
 
     def _set_up(self, source: Source) -> None:
@@ -167,6 +170,9 @@ class PaperExchange:
             self._listing,
         )
         add_demo_account(self.exchange, settings, start_ns)
+        if self._kept is not None and not self._has_kept_up:
+            self._kept.restore(self.exchange, start_ns)
+        self._has_kept_up = True
         self.doorkeeper = Doorkeeper(settings.limits)
         self.faults = Faults()
         self.event_faults = EventFaults()
@@ -174,6 +180,7 @@ class PaperExchange:
         self.desk = TradeDesk(
             self.exchange, self.clock, self.hub, self.faults, self.event_faults, self.log
         )
+        self.desk.keep = keeper(self._kept, self.exchange, self.clock.now_ns)
         self.driver = Driver(
             source,
             self.market,

@@ -13,8 +13,8 @@ CODE_FOLDERS = (
 )  # fmt: skip
 NOT_OURS = {
     ".git", ".venv", ".venv-conformance", ".venv-fuzz", ".venv-supply", ".portcullis",
-    "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache", "build",
-    "dist", "node_modules", "vendor",
+    "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
+    ".import_linter_cache", "build", "dist", "node_modules", "vendor",
 }  # fmt: skip
 
 

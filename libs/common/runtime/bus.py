@@ -31,6 +31,7 @@ from nats.js.api import PubAck, RawStreamMsg
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
 from libs.common.runtime.bus_client import BusClient
+from libs.common.runtime.bus_identity import BusIdentity, load_identity
 from libs.common.runtime.clock import monotonic_ns
 from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import AppendConflict, BusError, BusUnavailable, PublishUnknown
@@ -117,6 +118,7 @@ class Bus:
         self.rtt_last_ms: int | None = None
         self.reconnects_total = 0
         self._error_told = ""
+        self._identity: BusIdentity | None = None
 
     @classmethod
     async def connect(cls, settings: BusConfig, name: str, on_closed: Callable[[], None]) -> "Bus":
@@ -129,8 +131,11 @@ class Bus:
 
         Raises:
             BusUnavailable: not connected after ``connect_attempts_max`` attempts.
+            ConfigError: the identity cannot be read.
         """
         bus = cls(BusClient(), settings, on_closed)
+        if settings.identity_file is not None:
+            bus._identity = load_identity(settings.identity_file)
         for attempt in range(1, settings.connect_attempts_max + 1):
             try:
                 await bus._open(name)
@@ -149,17 +154,22 @@ class Bus:
                 return bus
         raise BusUnavailable(
             f"no broker at {_without_password(settings.url)}"
-            f" after {settings.connect_attempts_max} attempts; start nats-server or set bus.url"
+            f" after {settings.connect_attempts_max} attempts"
+            f" ({bus._error_told or 'no answer'}); start nats-server or set bus.url"
         )
 
     async def _open(self, name: str) -> None:
         settings = self._settings
         self._client = BusClient()
+        if self._identity is not None:
+            self._client.introduce_as(self._identity)
         # The client retries its first connection without end and in silence: bound each attempt.
         async with asyncio.timeout(settings.connect_timeout_ms / 1000):
             await self._client.connect(
                 settings.url,
                 name=name,
+                signature_cb=self._identity.sign if self._identity is not None else None,
+                inbox_prefix=f"_INBOX_{name}",
                 pending_size=0,
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
@@ -182,7 +192,8 @@ class Bus:
     @property
     def jetstream(self) -> JetStreamContext:
         """JetStream calls with the configured timeout."""
-        return self._client.jetstream(timeout=self._settings.publish_timeout_ms / 1000)
+        timeout_s = self._settings.publish_timeout_ms / 1000
+        return self._client.jetstream(timeout=timeout_s, prefix=self._settings.api_prefix)
 
     async def publish(
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None

@@ -20,6 +20,8 @@ from nats.errors import (
     OutboundBufferLimitError,
 )
 
+from libs.common.runtime.bus_identity import BusIdentity
+
 _NO_RESPONDERS = b"NATS/1.0 503"
 _LINE_ENDS = {ord("\r"): " ", ord("\n"): " "}
 
@@ -35,11 +37,18 @@ class BusClient(Client):
         self._numbers = itertools.count(1)
         self._said: list[bytes] = []
 
+    def introduce_as(self, identity: BusIdentity) -> None:
+        """Be known to the broker by an nkey; nats-py wants one more package for that."""
+        self._auth_configured = True
+        self._public_nkey = identity.public
+
     async def listen_for_answers(self) -> None:
         """Subscribe to the inbox of `ask`; nats-py renews that when it reconnects."""
         self._replies_prefix = self.new_inbox()
         subscription = await self.subscribe(f"{self._replies_prefix}.*", cb=_drop)
         self._replies_sid = subscription._id  # noqa: SLF001 - it has no public name
+        # `ask` must not overtake it: between accounts the broker forgets whom nobody listens for.
+        await self.flush()
 
     async def ask(
         self, subject: str, payload: bytes, headers: dict[str, str], timeout_s: float

@@ -306,6 +306,9 @@ async def _run(
         loop.add_signal_handler(number, stopping.set)
     try:
         bus = await _connect(common, name, stopping)
+    except ConfigError as error:
+        log.error("configuration refused", error=str(error))
+        return EXIT_CONFIG
     except BusUnavailable as error:
         log.error("no broker", error=str(error))
         return EXIT_BROKER
