@@ -114,7 +114,8 @@ class KeptState:
     def keep(self, exchange: Exchange, now_ns: int, *, is_certain: bool) -> None:
         """Write the file if something changed; `is_certain` that it did.
 
-        Raises OSError: then nobody may be told of the change, and the venue has to end.
+        Raises `KeptStateError`: then nobody may be told of the change. Whoever calls next tries
+        again, and the market, which nobody can answer for, ends the venue.
         """
         version = _version(exchange)
         if version == self._kept and not is_certain:
@@ -125,7 +126,11 @@ class KeptState:
         told["keys"] = {name: key for name, key in exchange.keys.items() if key.public_key is None}
         file = io.BytesIO()
         _Writer(file, exchange).dump(told)
-        _replace(self._path, file.getvalue())
+        try:
+            _replace(self._path, file.getvalue())
+        except OSError as error:
+            self._kept = None
+            raise KeptStateError(f"cannot keep {self._path}: {error.strerror}") from error
         self._kept = version
 
 

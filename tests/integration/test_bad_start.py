@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import yaml
 from cli.config import SERVICES
 from cli.run_plan import free_port
 from cli.supervisor import Child, child_environment
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.service import EXIT_BROKER, EXIT_CONFIG
 
 DEADLINE_S = 60
@@ -75,20 +73,6 @@ async def test_every_service_waits_visibly_for_the_broker_and_then_gives_up(tmp_
         assert last["event"] == "no broker"
         assert url in last["error"]
         assert "start nats-server or set bus.url" in last["error"]
-
-
-async def test_a_service_whose_port_is_taken_names_the_setting_that_moves_it(
-    nats_server: Broker, tmp_path
-):
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        port = holder.getsockname()[1]
-        settings = {"bus": {"url": nats_server.url}, "feed": {"http_port": port}}
-        code, said = await end_of("feed", tmp_path, write_config(tmp_path, settings))
-    assert code == EXIT_CONFIG
-    errors = [line["error"] for line in said if line["event"] == "configuration refused"]
-    assert errors == ["feed: the HTTP port is taken; set feed.http_port"]
 
 
 async def test_live_is_refused_in_one_line_until_its_account_is_confirmed_by_name(tmp_path):
