@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from cli.config import SERVICES
 from cli.run_plan import free_port
 from cli.supervisor import Child, child_environment
+from libs.common.runtime.broker import broker_binary
 from libs.common.runtime.service import EXIT_BROKER, EXIT_CONFIG
 
 DEADLINE_S = 60
@@ -106,3 +108,64 @@ async def test_a_door_that_other_machines_reach_is_not_opened_without_a_token(tm
         assert code == EXIT_CONFIG
         (line,) = said
         assert "http_tokens_file" in line["error"]
+
+
+def end_on_a_full_volume(folder: Path, config: Path) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "services.feed", "--config", str(config))
+    with Path("/dev/full").open("wb") as full:
+        return subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=child_environment(os.environ),
+            cwd=folder,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+
+
+def test_a_log_on_a_full_volume_changes_no_end_of_a_service(tmp_path):
+    ended = end_on_a_full_volume(tmp_path, tmp_path / "nothing.yaml")
+    assert (ended.returncode, ended.stderr) == (EXIT_CONFIG, "")
+    bus = {"url": f"nats://127.0.0.1:{free_port()}", "connect_attempts_max": 2}
+    bus |= {"connect_wait_ms": 50, "connect_timeout_ms": 300}
+    config = write_config(tmp_path, {"bus": bus, "feed": {"http_port": 0}})
+    ended = end_on_a_full_volume(tmp_path, config)
+    assert (ended.returncode, ended.stderr) == (EXIT_BROKER, "")
+
+
+async def test_a_broker_that_does_not_know_our_password_is_not_called_absent(tmp_path):
+    """Told once however often it is tried, and the password never."""
+    ports = tmp_path / "ports"
+    ports.mkdir()
+    conf = tmp_path / "broker.conf"
+    conf.write_text(
+        f'listen: "127.0.0.1:-1"\nports_file_dir: {json.dumps(str(ports))}\n'
+        "authorization { user: portcullis, password: the-right-one-4711 }\n"
+    )
+    broker = await asyncio.create_subprocess_exec(
+        broker_binary(), "-c", str(conf), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not (found := list(ports.glob("*.ports"))) or not found[0].read_text():
+                await asyncio.sleep(0.02)
+        address = json.loads(found[0].read_text())["nats"][0].removeprefix("nats://")
+        bus = {"url": f"nats://portcullis:the-wrong-one-4712@{address}"}
+        bus |= {"connect_attempts_max": 2, "connect_wait_ms": 50, "connect_timeout_ms": 500}
+        config = write_config(tmp_path, {"bus": bus, "feed": {"http_port": 0}})
+        code, said = await end_of("feed", tmp_path, config)
+    finally:
+        broker.terminate()
+        await broker.wait()
+    assert code == EXIT_BROKER
+    refusal = "nats: 'Authorization Violation'"
+    assert said[-1]["event"] == "no broker"
+    assert said[-1]["error"] == (
+        f"the broker at nats://***@{address} does not know us by this password or identity"
+        f" ({refusal}, 2 attempts); set bus.url or bus.identity_file"
+    )
+    waits = [line for line in said if line["event"] == "broker not reachable, waiting"]
+    assert [line["error"] for line in waits] == [refusal, refusal]
+    assert [line["error"] for line in said if line["event"] == "broker error"].count(refusal) == 1
+    assert "4712" not in (tmp_path / "feed.log").read_text()

@@ -53,8 +53,11 @@ def broker_config(store: Path, host: str, port: int) -> str:
             f"max_payload: {MAX_PAYLOAD_BYTES}",
             f"ports_file_dir: {json.dumps(str(store.parent))}",
             "feature_flags { js_ack_fc_v2: false }",
-            f"jetstream {{ store_dir: {json.dumps(str(store))}, sync_interval: always,"
-            f" max_file_store: {STORE_BYTES_MAX} }}",
+            "jetstream {",
+            f"  store_dir: {json.dumps(str(store))}",
+            "  sync_interval: always",
+            f"  max_file_store: {STORE_BYTES_MAX}",
+            "}",
             "",
         )
     )

@@ -41,6 +41,12 @@ from libs.common.runtime.trace import trace_headers
 log = get_logger(__name__)
 
 WRONG_LAST_SEQUENCE = 10071
+ERRORS_TOLD_MAX = 16
+#: What the broker does once it could not write: it answers pings and stores nothing ever after.
+_SILENT_STORE = (
+    ", though the broker is there: if its log says that its volume is full or cannot be written,"
+    " make room and restart it"
+)
 Handler = Callable[[str, bytes, dict[str, str]], Awaitable[None]]
 
 
@@ -117,7 +123,8 @@ class Bus:
         self._closing = False
         self.rtt_last_ms: int | None = None
         self.reconnects_total = 0
-        self._error_told = ""
+        self._errors_told: set[str] = set()
+        self._refusal = ""
         self._identity: BusIdentity | None = None
 
     @classmethod
@@ -146,16 +153,20 @@ class Bus:
                     attempt=attempt,
                     attempts_max=settings.connect_attempts_max,
                     wait_ms=settings.connect_wait_ms,
-                    error=repr(error),
+                    error=bus._refusal or repr(error),
                 )
                 await asyncio.sleep(settings.connect_wait_ms / 1000)
             else:
                 bus._watchdog = asyncio.create_task(bus._watch(), name="bus-watchdog")
                 return bus
+        where, attempts = _without_password(settings.url), settings.connect_attempts_max
+        if bus._refusal:
+            raise BusUnavailable(
+                f"the broker at {where} does not know us by this password or identity"
+                f" ({bus._refusal}, {attempts} attempts); set bus.url or bus.identity_file"
+            )
         raise BusUnavailable(
-            f"no broker at {_without_password(settings.url)}"
-            f" after {settings.connect_attempts_max} attempts"
-            f" ({bus._error_told or 'no answer'}); start nats-server or set bus.url"
+            f"no broker at {where} after {attempts} attempts; start nats-server or set bus.url"
         )
 
     async def _open(self, name: str) -> None:
@@ -242,7 +253,10 @@ class Bus:
             MaxPayloadError,
         ) as error:
             raise BusUnavailable(f"cannot store {subject}: {error!r}") from error
-        except (NatsError, TimeoutError, OSError) as error:
+        except TimeoutError as error:
+            told = f"no acknowledgement for {subject} in {self._settings.publish_timeout_ms} ms"
+            raise PublishUnknown(told + (_SILENT_STORE if self.is_connected else "")) from error
+        except (NatsError, OSError) as error:
             raise PublishUnknown(f"no acknowledgement for {subject}: {error!r}") from error
         return _acknowledgement(subject, answer)
 
@@ -356,8 +370,11 @@ class Bus:
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error)
-        if text != self._error_told:  # an absent broker is the same error five times a second
-            self._error_told = text
+        if "authorization" in text.lower():
+            self._refusal = text
+        # An absent broker is the same error five times a second, one that refuses us the same two.
+        if text not in self._errors_told and len(self._errors_told) < ERRORS_TOLD_MAX:
+            self._errors_told.add(text)
             log.warning("broker error", error=text)
 
     async def _on_disconnected(self) -> None:
@@ -366,7 +383,7 @@ class Bus:
 
     async def _on_reconnected(self) -> None:
         self.reconnects_total += 1
-        self._error_told = ""
+        self._errors_told.clear()
         log.info("broker reconnected")
 
     async def _on_client_closed(self) -> None:
