@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import resource
+import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +24,7 @@ from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import BusUnavailable
 from libs.common.runtime.provisioning import bucket_configs, provision, stream_configs
 from services.paper_exchange.demo_keys import DEMO_TRADE_KEY
+from tests.integration.test_run import Running, free_ports, is_alive, wait_until_gone
 
 DEADLINE_S = 30
 STOP_MS = 5_000
@@ -32,6 +35,18 @@ WITHOUT_ROOTS_RIGHTS = (
     "    ctypes.CDLL(None).prctl(24, right, 0, 0, 0)\n"
     "os.execvp(sys.argv[1], sys.argv[1:])\n"
 )
+
+
+def fill_up(volume: Path) -> Path:
+    """Take all the room there is; returns what to remove again."""
+    filler = volume / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"\0" * 4096):
+                pass
+        except OSError:
+            return filler
+    raise AssertionError("a volume without end")
 
 
 async def test_a_broker_whose_store_cannot_be_written_says_so_and_does_not_start(
@@ -74,6 +89,47 @@ async def test_a_broker_that_may_not_take_as_much_says_so_when_streams_are_made(
             await provision(bus, "paper", settings)
     finally:
         await bus.close()
+
+
+def test_a_run_whose_directory_is_full_keeps_its_services_alive_and_says_what_it_could_not_write(
+    small_volume: Path, tmp_path: Path
+) -> None:
+    run = Running(tmp_path, free_ports(), "--data-dir", str(small_volume))
+    run.data_dir = small_volume
+    try:
+        run.wait_for("armed; Ctrl-C")
+        process_ids = run.process_ids()
+        fill_up(small_volume)
+        for _ in range(2):
+            said = run.text.count("signal ended (killed by SIGKILL)")
+            os.kill(process_of_signal(run.process.pid), signal.SIGKILL)
+            deadline = time.monotonic() + DEADLINE_S
+            while run.text.count("signal ended (killed by SIGKILL)") == said:
+                assert time.monotonic() < deadline, run.text
+                time.sleep(0.05)
+            run.wait_for("not written down what runs where: No space left on device")
+    finally:
+        run.process.send_signal(signal.SIGINT)
+        code = run.process.wait(DEADLINE_S)
+    assert code == exits.FAILED
+    assert "journal not exported: No space left on device" in run.text
+    assert "Traceback" not in run.text
+    wait_until_gone(process_ids)
+
+
+def process_of_signal(parent: int) -> int:
+    """The process of signal that a run has now, whatever it could write down."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            try:
+                words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"services.signal" in words and is_alive(int(child)):
+                return int(child)
+        time.sleep(0.05)
+    raise AssertionError("a run without signal")
 
 
 # -- what the paper exchange keeps -----------------------------------------------------------------
