@@ -21,7 +21,7 @@ COPY deploy/image/portcullis.py /opt/portcullis/venv/bin/portcullis
 RUN chmod 0555 /opt/portcullis/venv/bin/portcullis \
     && /opt/portcullis/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
         /opt/portcullis/venv/lib /opt/portcullis/app \
-    && for name in broker feed signal risk execution reconciler provision operator; do \
+    && for name in authority broker feed signal risk execution reconciler provision operator; do \
         install -d -m 0700 "/volumes/keys/$name"; done \
     && install -d -m 0700 /volumes/broker-store /volumes/venue-store /volumes/audit /volumes/desk /volumes/metrics
 

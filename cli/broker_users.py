@@ -3,15 +3,15 @@
 Each identity is a user of its own, known by the public half of a key, with an inbox that nobody
 else hears. Nothing is allowed that is not listed, and nobody may delete or purge a stream.
 
-The users live in zones, which the broker calls accounts. Permissions alone would not do: whoever
-may ask for an answer names the subject of the answer, and the broker does not look whether he might
-have published there. Between accounts such a subject leads nowhere. The streams are in `CORE`;
-what another zone may do there is forwarded subject by subject, never with a wildcard of the
-broker's own interface.
+Each has a zone of its own, which the broker calls an account. Permissions alone would not do:
+whoever may ask for an answer names the subject of the answer, and the broker does not look whether
+he might have published there. Between accounts such a subject leads nowhere. The streams are in
+`CORE`, execution's zone; what another may do there is forwarded subject by subject, and of the
+broker's own interface by the names of the streams and consumers.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.common.messages import subjects
@@ -20,6 +20,7 @@ from libs.common.runtime.config import BusConfig
 from libs.common.runtime.provisioning import (
     RISK_CONSUMER,
     SIGNAL_CONSUMER,
+    bucket_configs,
     command_consumer,
     consumer_configs,
     execution_consumer,
@@ -30,13 +31,9 @@ SERVICES = ("feed", "signal", "risk", "execution", "reconciler")
 #: Whoever else has an identity: what makes the streams, and a person at the command line.
 IDENTITIES = (*SERVICES, "provision", "operator")
 CORE = "CORE"
-ZONES = {
-    CORE: ("execution", "provision"),
-    "EDGE": ("feed", "signal"),
-    "RISK": ("risk",),
-    "RECONCILER": ("reconciler",),
-    "DESK": ("operator",),
-}
+#: An order waits for the journal's answer, which another zone would make later: execution is where
+#: the streams are.
+ZONES = {name: CORE if name == "execution" else name.upper() for name in IDENTITIES}
 #: What each identity calls itself to the broker, where that is not its name.
 _CLIENTS = {"operator": "export"}
 _API = "$JS.API"
@@ -75,9 +72,16 @@ def _deciding(account: str) -> dict[str, Rights]:
     state = subjects.account_state(account)
     return {
         "feed": Rights(
-            stores=("market.candle.>",),
-            asks=(_get(subjects.MARKET_STREAM),),
-            says=(quote, mark, subjects.trade("*"), subjects.MARKET_HEALTH, subjects.MARKET_CLOCK),
+            stores=(subjects.candle("*", "*"), subjects.lease("*")),
+            asks=(_get(subjects.MARKET_STREAM), _get(subjects.LEASE_STREAM)),
+            says=(
+                quote,
+                mark,
+                subjects.trade("*"),
+                subjects.depth("*"),
+                subjects.MARKET_HEALTH,
+                subjects.MARKET_CLOCK,
+            ),
         ),
         "signal": Rights(
             stores=(
@@ -101,7 +105,7 @@ def _deciding(account: str) -> dict[str, Rights]:
                 _get(subjects.INTENTS_DONE_STREAM),
                 _next(subjects.INTENTS_STREAM, RISK_CONSUMER),
             ),
-            hears=(quote, mark, state),
+            hears=(quote, mark, subjects.MARKET_HEALTH, state),
         ),
     }
 
@@ -110,7 +114,7 @@ def _acting(account: str) -> dict[str, Rights]:
     """Whoever keeps the truth, compares it, makes its place, or looks at it."""
     state, journal = subjects.account_state(account), subjects.journal(account)
     report, request = subjects.reconcile_report(account), subjects.reconcile_request(account)
-    mark = subjects.mark("*")
+    state_request, mark = subjects.account_state_request(account), subjects.mark("*")
     return {
         "execution": Rights(
             stores=(
@@ -130,21 +134,15 @@ def _acting(account: str) -> dict[str, Rights]:
             ),
             says=(state, subjects.ROLL_CALL, request),
             # The report and the journal are stored in its own zone, where it hears them go by.
-            hears=(mark, report, journal, subjects.HELLOS),
+            hears=(mark, report, journal, state_request, subjects.HELLOS),
         ),
         "reconciler": Rights(
             stores=(report, *(subjects.command(account, verb) for verb in _REMEDIES)),
-            asks=(_get(subjects.REPORTS_STREAM),),
+            asks=(_get(subjects.REPORTS_STREAM), _get(subjects.JOURNAL_STREAM)),
+            says=(state_request,),
             hears=(state, request),
         ),
-        "provision": Rights(
-            asks=(
-                "STREAM.CREATE.*",
-                "STREAM.UPDATE.*",
-                "CONSUMER.CREATE.>",
-                "CONSUMER.DURABLE.CREATE.>",
-            ),
-        ),
+        "provision": Rights(asks=_makes(account)),
         "operator": Rights(asks=tuple(_get(name) for name in _streams())),
     }
 
@@ -152,23 +150,24 @@ def _acting(account: str) -> dict[str, Rights]:
 def broker_users(account: str, public_keys: Mapping[str, str]) -> str:
     """The `accounts` part of the broker's configuration. It holds no secret."""
     own = rights(account)
-    zone_of = {name: zone for zone, names in ZONES.items() for name in names}
-    said_in = {subject: zone_of[name] for name in own for subject in own[name].says}
     lines = ["# Written by `portcullis keys`: who may say and hear what.", "accounts {"]
-    for zone, names in ZONES.items():
+    for name, zone in ZONES.items():
         lines += [f"  {zone} {{"]
         if zone == CORE:
             lines += ["    jetstream: enabled"]
-        lines += ["    users = ["]
-        lines += [_user(name, own[name], zone, public_keys[name]) for name in names]
-        lines += ["    ]", "    exports = [", *_exports(zone, own, zone_of, said_in), "    ]"]
-        lines += ["    imports = [", *_imports(zone, own, said_in), "    ]", "  }"]
+        lines += ["    users = [", _user(name, own[name], public_keys[name]), "    ]"]
+        lines += ["    exports = [", *_exports(name, own), "    ]"]
+        lines += ["    imports = [", *_imports(name, own), "    ]", "  }"]
     return "\n".join([*lines, "}", ""])
 
 
-def _user(name: str, own: Rights, zone: str, public_key: str) -> str:
-    prefix = _API if zone == CORE else API_ELSEWHERE
-    says = [*own.stores, *(f"{prefix}.{asked}" for asked in own.asks), *own.says]
+def api_prefix(name: str) -> str:
+    """What JetStream's interface is called where an identity lives (`bus.api_prefix`)."""
+    return _API if ZONES[name] == CORE else API_ELSEWHERE
+
+
+def _user(name: str, own: Rights, public_key: str) -> str:
+    says = [*own.stores, *(f"{api_prefix(name)}.{asked}" for asked in own.asks), *own.says]
     hears = [f"_INBOX_{_CLIENTS.get(name, name)}.>", *own.hears]
     return (
         f"      # {name}\n      {{ nkey: {public_key}, permissions: {{\n"
@@ -177,62 +176,46 @@ def _user(name: str, own: Rights, zone: str, public_key: str) -> str:
     )
 
 
-def _exports(
-    zone: str, own: Mapping[str, Rights], zone_of: Mapping[str, str], said_in: Mapping[str, str]
-) -> list[str]:
-    """What other zones may hear of this one and, of CORE, ask for."""
-    hearers = {subject: _hearers(subject, zone, own, zone_of) for subject in said_in}
-    lines = [
-        f"      {{ stream: {json.dumps(subject)}, accounts: {json.dumps(zones)} }}"
-        for subject, zones in hearers.items()
-        if said_in[subject] == zone and zones
-    ]
-    if zone != CORE:
+def _exports(name: str, own: Mapping[str, Rights]) -> list[str]:
+    """What others may hear of an identity and, of the one in CORE, ask for."""
+    lines = []
+    for subject in own[name].says:
+        zones = [ZONES[other] for other in own if other != name and _hears(own[other], subject)]
+        if zones:
+            lines += [f"      {{ stream: {_text(subject)}, accounts: {json.dumps(zones)} }}"]
+    if ZONES[name] != CORE:
         return lines
-    wanted: dict[str, set[str]] = {}
-    for name, found in own.items():
-        for subject in (*found.stores, *(f"{_API}.{asked}" for asked in found.asks)):
-            if zone_of[name] != CORE:
-                wanted.setdefault(subject, set()).add(zone_of[name])
+    wanted: dict[str, list[str]] = {}
+    for other, found in own.items():
+        if other != name:
+            for subject in (*found.stores, *(f"{_API}.{asked}" for asked in found.asks)):
+                wanted.setdefault(subject, []).append(ZONES[other])
     for subject, zones in wanted.items():
         many = ", response_type: stream" if ".MSG.NEXT." in subject else ""
-        allowed = json.dumps(sorted(zones))
-        lines.append(f"      {{ service: {json.dumps(subject)}, accounts: {allowed}{many} }}")
+        allowed = json.dumps(zones)
+        lines += [f"      {{ service: {_text(subject)}, accounts: {allowed}{many} }}"]
     return lines
 
 
-def _hearers(
-    subject: str, zone: str, own: Mapping[str, Rights], zone_of: Mapping[str, str]
-) -> list[str]:
-    found = {
-        zone_of[name]
-        for name, rights_of in own.items()
-        if any(_covers(heard, subject) for heard in rights_of.hears)
-    }
-    return sorted(found - {zone})
-
-
-def _imports(zone: str, own: Mapping[str, Rights], said_in: Mapping[str, str]) -> list[str]:
-    names = ZONES[zone]
-    heard = _once(subject for name in names for subject in own[name].hears)
+def _imports(name: str, own: Mapping[str, Rights]) -> list[str]:
+    """What an identity hears of others, and what of CORE it may ask for."""
     lines = [
-        f"      {{ stream: {{ account: {said_in[subject]}, subject: {json.dumps(subject)} }} }}"
-        for subject in said_in
-        if said_in[subject] != zone and any(_covers(one, subject) for one in heard)
+        f"      {{ stream: {{ account: {ZONES[other]}, subject: {_text(subject)} }} }}"
+        for other in own
+        for subject in own[other].says
+        if other != name and _hears(own[name], subject)
     ]
-    if zone == CORE:
+    if ZONES[name] == CORE:
         return lines
-    stored = _once(subject for name in names for subject in own[name].stores)
-    asked = _once(asked for name in names for asked in own[name].asks)
-    lines += [_forward(subject) for subject in stored]
-    lines += [_forward(f"{_API}.{found}", f"{API_ELSEWHERE}.{found}") for found in asked]
-    return lines
+    lines += [_forward(subject) for subject in own[name].stores]
+    asked = own[name].asks
+    return lines + [_forward(f"{_API}.{one}", f"{API_ELSEWHERE}.{one}") for one in asked]
 
 
 def _forward(theirs: str, ours: str = "") -> str:
     """One subject of CORE that a zone may publish on, perhaps under another name."""
-    renamed = f", to: {json.dumps(ours)}" if ours else ""
-    return f"      {{ service: {{ account: {CORE}, subject: {json.dumps(theirs)} }}{renamed} }}"
+    renamed = f", to: {_text(ours)}" if ours else ""
+    return f"      {{ service: {{ account: {CORE}, subject: {_text(theirs)} }}{renamed} }}"
 
 
 def _with_what_all_may(name: str, own: Rights, account: str) -> Rights:
@@ -242,14 +225,27 @@ def _with_what_all_may(name: str, own: Rights, account: str) -> Rights:
         f"CONSUMER.INFO.{stream}.{consumer.durable_name}"
         for stream, consumer in consumer_configs(account, BusConfig())
     ]
-    if name == "provision":
-        looks += [f"STREAM.INFO.KV_{subjects.VIEW_BUCKET}"]
     stores, says, hears = own.stores, own.says, own.hears
     if name in SERVICES:
         stores = (*stores, subjects.dead(name))
         says = (*says, subjects.hello(name))
         hears = (*hears, subjects.ROLL_CALL, subjects.MARKET_CLOCK)
     return Rights(stores=stores, asks=(*own.asks, *looks), says=says, hears=hears)
+
+
+def _makes(account: str) -> tuple[str, ...]:
+    """Making each stream, bucket and consumer that there is to be, and adjusting those."""
+    buckets = [f"KV_{config.bucket}" for config in bucket_configs(BusConfig())]
+    consumers = consumer_configs(account, BusConfig())
+    return (
+        *(f"STREAM.CREATE.{stream}" for stream in (*_streams(), *buckets)),
+        *(f"STREAM.UPDATE.{stream}" for stream in _streams()),
+        *(f"CONSUMER.DURABLE.CREATE.{stream}.{made.durable_name}" for stream, made in consumers),
+    )
+
+
+def _hears(own: Rights, said: str) -> bool:
+    return any(_covers(heard, said) for heard in own.hears)
 
 
 def _covers(heard: str, said: str) -> bool:
@@ -264,8 +260,8 @@ def _streams() -> tuple[str, ...]:
     return tuple(str(config.name) for config in stream_configs())
 
 
-def _once(found: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(found))
+def _text(subject: str) -> str:
+    return json.dumps(subject)
 
 
 def _get(stream: str) -> str:

@@ -3,8 +3,10 @@
 One folder per service, holding what that service may know and nothing else:
 
 =============  =====================================================================
-broker         users.conf: who may say and hear what; no secret
+authority      ca.key, ca.crt: sign the broker's certificate; nothing that runs reads this folder
+broker         users.conf: who may say and hear what; no secret. server.crt, server.key
 every service  identity (its key to the broker), http_tokens (digests)
+every one      broker_ca.crt, by which it knows the broker
 risk           approval_key, with which it signs what it approves
 execution      approval_key
 provision      identity of what makes the streams
@@ -19,11 +21,14 @@ of a real venue are never made here.
 import hashlib
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from cli import exits
 from cli.broker_users import IDENTITIES, SERVICES, broker_users
+from cli.certificates import at_time, make_authority, make_server, may_stay
 from libs.common.runtime.bus_identity import load_identity, seed_of
+from libs.common.runtime.clock import wall_ns
 from libs.common.runtime.errors import ConfigError
 from libs.common.runtime.http_tokens import Scope
 
@@ -34,16 +39,28 @@ FOLDER_MODE = 0o700
 OPERATOR_NAME = "operator"
 #: Who signs approvals, and who checks them.
 APPROVAL_KEY_HOLDERS = ("risk", "execution")
+#: What the broker is called in compose and in a cluster, there also as one of several.
+BROKER_NAMES = ("nats", "*.nats-headless", "localhost", "127.0.0.1")
 
 
-def make_keys(folder: Path, account: str, *, is_paper: bool) -> None:
+def make_keys(
+    folder: Path,
+    account: str,
+    *,
+    is_paper: bool,
+    broker_names: Sequence[str] = BROKER_NAMES,
+) -> None:
     """Make what is missing and write the broker's list of users anew.
+
+    Args:
+        broker_names: host names and addresses at which services reach the broker.
 
     Raises:
         CommandFailed: a file cannot be written (1), or one that is there is damaged (2).
     """
     try:
         made = _make(folder, account, is_paper=is_paper)
+        made += _make_certificates(folder, broker_names)
     except ConfigError as error:
         raise exits.CommandFailed(str(error), exits.BAD_USAGE) from error
     except OSError as error:
@@ -67,6 +84,33 @@ def _make(folder: Path, account: str, *, is_paper: bool) -> int:
         made += _keep_paper_keys(folder)
     _write(folder / "broker" / "users.conf", broker_users(account, public_keys), OPEN_MODE)
     return made
+
+
+def _make_certificates(folder: Path, names: Sequence[str]) -> int:
+    """The authority where there is none, and the broker's certificate where it has to be new."""
+    now, made = at_time(wall_ns()), 0
+    key, ca = folder / "authority" / "ca.key", folder / "authority" / "ca.crt"
+    server_key, server = (folder / "broker" / f"server.{kind}" for kind in ("key", "crt"))
+    try:
+        if not (key.is_file() and ca.is_file()):
+            _write_both(make_authority(now), key, ca)
+            made += 1
+        authority = ca.read_bytes()
+        has_one = server.is_file() and server_key.is_file()
+        if not has_one or not may_stay(server.read_bytes(), authority, names, now):
+            _write_both(make_server(key.read_bytes(), authority, names, now), server_key, server)
+            made += 1
+    except ValueError as error:
+        raise ConfigError(f"the certificates in {ca.parent} or {server.parent}: {error}") from error
+    # The broker too: where there are several, each looks whether the others are what they say.
+    for name in (*IDENTITIES, "broker"):
+        _write(folder / name / "broker_ca.crt", authority.decode(), OPEN_MODE)
+    return made
+
+
+def _write_both(made: tuple[bytes, bytes], key: Path, certificate: Path) -> None:
+    _write(key, made[0].decode(), SECRET_MODE)
+    _write(certificate, made[1].decode(), OPEN_MODE)
 
 
 def _token_line(token_path: Path) -> str:

@@ -112,7 +112,7 @@ def ask_venue(symbols: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:
 def read_journal() -> bytes:
     """The journal, exported from the broker by an operator."""
     compose(
-        "run", "--rm", "-T", "operator", "journal", "export", "--url", "nats://nats:4222",
+        "run", "--rm", "-T", "operator", "journal", "export", "--url", "tls://nats:4222",
         "--out", JOURNAL,
     )  # fmt: skip
     show = f"import sys; sys.stdout.write(open({JOURNAL!r}).read())"

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.broker_users import API_ELSEWHERE, CORE, ZONES
+from cli.broker_users import IDENTITIES, api_prefix
 from cli.config import SERVICE_PORTS, SERVICES
 from cli.run_plan import service_settings
 from libs.common.runtime.config import Mode, load_config
 from services.execution.arming import check_mode
 
-ONCE = {"keys", "provision", "operator"}
+ONCE = {"testnet-and-live-need-their-env-file", "keys", "provision", "operator"}
 #: Their images hold nothing that could ask them.
 UNASKED = {"otel-collector"}
 PUBLISHED = {"execution", "prometheus", "grafana"}
@@ -172,10 +172,9 @@ def test_the_configuration_of_each_mode_is_one_that_every_service_takes(root, mo
 
 
 def test_each_container_knows_jetstream_by_the_name_it_has_in_its_zone(containers):
-    for zone, names in ZONES.items():
-        for name in names:
-            told = containers[name]["environment"].get("PORTCULLIS_BUS__API_PREFIX", "$$JS.API")
-            assert told == ("$$JS.API" if zone == CORE else API_ELSEWHERE), name
+    for name in IDENTITIES:
+        told = containers[name]["environment"].get("PORTCULLIS_BUS__API_PREFIX", "$$JS.API")
+        assert told.replace("$$", "$") == api_prefix(name), name
 
 
 def test_the_image_holds_nothing_that_is_not_named(root):

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from cli.broker_users import api_prefix
 from cli.config import SERVICE_PORTS, SERVICES
 
 MODES = ("paper", "testnet", "live")
@@ -22,7 +23,8 @@ def documents_of(root):
         return [
             document
             for path in sorted((root / "k8s" / folder).glob("*.yaml"))
-            if path.name not in ("kustomization.yaml", "portcullis.yaml", "named.yaml")
+            if path.name
+            not in ("kustomization.yaml", "portcullis.yaml", "named.yaml", "chart-values.yaml")
             for document in yaml.safe_load_all(path.read_text())
         ]
 
@@ -31,7 +33,7 @@ def documents_of(root):
 
 @pytest.fixture(scope="session")
 def base(documents_of):
-    return documents_of("base")
+    return documents_of("base") + documents_of("broker")
 
 
 def pods(documents):
@@ -47,7 +49,7 @@ def test_a_cluster_reads_the_settings_that_compose_reads(root):
     for mode in MODES:
         copy = root / "k8s" / "overlays" / mode / "portcullis.yaml"
         assert copy.read_text() == (root / "config" / f"{mode}.yaml").read_text(), mode
-    copy = root / "k8s" / "base" / "portcullis.conf"
+    copy = root / "k8s" / "broker" / "portcullis.conf"
     assert copy.read_text() == (root / "deploy" / "nats" / "nats-server.conf").read_text()
 
 
@@ -122,5 +124,29 @@ def test_live_runs_an_image_by_its_digest_and_nothing_until_it_is_confirmed(root
     (account,) = [one for one in documents_of("overlays/live") if one["kind"] == "ConfigMap"]
     assert account["data"] == {
         "PORTCULLIS_ACCOUNT": "",
+        "PORTCULLIS_BUS__REPLICAS": "3",
         "PORTCULLIS_EXECUTION__LIVE_ACCOUNT_CONFIRMATION": "",
     }
+
+
+def test_each_pod_knows_jetstream_by_the_name_it_has_in_its_zone(base):
+    found = pods(base)
+    for name in (*SERVICES, "provision"):
+        (container,) = found[name]["containers"]
+        told = {one["name"]: one["value"] for one in container["env"]}
+        assert told["PORTCULLIS_BUS__API_PREFIX"] == api_prefix(name), name
+
+
+def test_three_brokers_are_as_strict_as_one(root):
+    values = yaml.safe_load((root / "k8s" / "broker" / "chart-values.yaml").read_text())
+    config, one = values["config"], (root / "deploy" / "nats" / "nats-server.conf").read_text()
+    assert config["cluster"]["replicas"] == 3
+    assert config["cluster"]["tls"]["merge"]["verify"] is True
+    assert config["jetstream"]["merge"] == {"sync_interval": "always"}
+    assert config["nats"]["tls"]["enabled"] is True
+    assert config["merge"]["feature_flags"] == {"js_ack_fc_v2": False}
+    for told in ("8MB", "64MB", "24GB", "sync_interval: always", "js_ack_fc_v2: false"):
+        assert told in one, told
+    assert values["container"]["merge"]["securityContext"] == RESTRICTED
+    overlay = yaml.safe_load((root / "k8s/overlays/live/kustomization.yaml").read_text())
+    assert "../../broker" not in overlay["resources"], "live has three by the chart"

@@ -1,4 +1,4 @@
-"""Our clock is far off the venue's: nothing is entered, readiness says by how much, and it heals."""
+"""Our clock is far off the venue's: nothing is entered, readiness says so, and it heals."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -31,16 +31,21 @@ def test_secrets_are_for_their_owner_alone(tmp_path):
     make_keys(tmp_path, "paper", is_paper=True)
     for name in tree(tmp_path):
         mode = stat.S_IMODE((tmp_path / name).stat().st_mode)
-        assert mode == (0o444 if name == "broker/users.conf" else 0o400), name
+        is_open = name.endswith((".crt", "users.conf"))
+        assert mode == (0o444 if is_open else 0o400), name
         assert stat.S_IMODE((tmp_path / name).parent.stat().st_mode) == 0o700
 
 
 def test_nobody_gets_more_than_it_needs(tmp_path):
     make_keys(tmp_path, "paper", is_paper=True)
     has = {name: {key.split("/")[1] for key in tree(tmp_path) if key.startswith(f"{name}/")}
-           for name in (*IDENTITIES, "broker")}  # fmt: skip
+           for name in (*IDENTITIES, "broker", "authority")}  # fmt: skip
+    for name in (*IDENTITIES, "broker"):
+        assert "broker_ca.crt" in has[name]
+        has[name].remove("broker_ca.crt")
     assert has == {
-        "broker": {"users.conf"},
+        "authority": {"ca.key", "ca.crt"},
+        "broker": {"users.conf", "server.crt", "server.key"},
         "feed": {"identity", "http_tokens", "api_key"},
         "signal": {"identity", "http_tokens"},
         "risk": {"identity", "http_tokens", "approval_key"},
@@ -77,6 +82,26 @@ def test_one_that_lost_its_approval_key_gets_the_same_again(tmp_path):
     (tmp_path / "execution" / "approval_key").unlink()
     make_keys(tmp_path, "paper", is_paper=True)
     assert tree(tmp_path) == before
+
+
+def test_a_broker_of_other_names_gets_a_new_certificate_of_the_same_authority(tmp_path):
+    make_keys(tmp_path, "paper", is_paper=True)
+    before = tree(tmp_path)
+    make_keys(tmp_path, "paper", is_paper=True, broker_names=["broker.example"])
+    after = tree(tmp_path)
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"broker/server.crt", "broker/server.key"}
+
+
+def test_a_damaged_authority_is_named_and_not_replaced(tmp_path):
+    make_keys(tmp_path, "paper", is_paper=True)
+    path = tmp_path / "authority" / "ca.crt"
+    path.chmod(0o600)
+    path.write_text("nonsense")
+    with pytest.raises(CommandFailed, match="authority") as refused:
+        make_keys(tmp_path, "paper", is_paper=True)
+    assert refused.value.code == BAD_USAGE
+    assert path.read_text() == "nonsense"
 
 
 def test_the_brokers_list_holds_public_halves_alone(tmp_path):
