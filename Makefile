@@ -122,8 +122,9 @@ faults: setup
 feed-hours: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m drills hours $(ARGS)
 
-scan-secrets: setup
-	@exec env $(SAFELY)/python scripts/scan_secrets.py $(ARGS)
+# Before any setup too: a hook must not wait for an installation.
+scan-secrets:
+	@exec "$$(command -v $(VENV)/python || command -v python3)" -I scripts/scan_secrets.py $(ARGS)
 
 audit: setup
 	@exec env $(SAFELY)/python scripts/supply.py audit
