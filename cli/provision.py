@@ -24,7 +24,7 @@ def provision_broker(config: Path | None) -> None:
     """
     configure_logging("provision", "error")
     try:
-        common, _, _ = load_config("runner", NoSettings, path=config)
+        common, _, _ = load_config("provision", NoSettings, path=config)
     except ConfigError as error:
         raise exits.CommandFailed(str(error), exits.BAD_USAGE) from error
     try:

@@ -17,9 +17,9 @@ COMMON_MODULES = {
         "settings_payloads signing socket_api stream_payloads streams user_payloads"
     ),
     "runtime": (
-        "broker bus bus_client clock config credentials errors health http http_problem "
-        "http_tokens journal log metrics provisioning retry_read secret service trace venue_client "
-        "venue_http venue_reader venue_settings venue_socket venue_transport websocket"
+        "broker bus bus_client bus_identity bus_tls clock config credentials errors health http "
+        "http_problem http_tokens journal log metrics provisioning retry_read secret service trace "
+        "venue_client venue_http venue_reader venue_settings venue_socket venue_transport websocket"
     ),
     "testing": "builders scripted_venue venue_calls",
 }

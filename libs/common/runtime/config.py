@@ -52,9 +52,19 @@ class Mode(StrEnum):
 
 
 class BusConfig(Section):
-    """How we speak to NATS. The figures are argued in docs/adr/0001 and in the bus module."""
+    """How we speak to NATS. The figures are argued in docs/adr/0001 and in the bus module.
+
+    Attributes:
+        identity_file: the nkey seed by which the broker knows us; none where it asks nobody.
+        tls_ca_file: the authority that vouches for the broker's certificate. Where it is named, or
+            the URL begins with ``tls://``, a broker that cannot prove itself is told nothing.
+        api_prefix: what the broker calls JetStream where the streams are in another account.
+    """
 
     url: str = "nats://127.0.0.1:4222"
+    identity_file: Path | None = None
+    tls_ca_file: Path | None = None
+    api_prefix: str = Field("$JS.API", pattern=r"^[A-Za-z$_-]+(\.[A-Za-z_-]+)*$")
     connect_timeout_ms: int = Field(2_000, ge=100)
     connect_attempts_max: int = Field(30, ge=1)
     connect_wait_ms: int = Field(500, ge=10)
