@@ -5,7 +5,7 @@ import ast
 # Adding a file here is a deliberate act: two services need it today (libs/common/__init__.py).
 COMMON_MODULES = {
     "model": (
-        "algo_order ids instrument intent lifecycle money order pnl position settings "
+        "agreement algo_order ids instrument intent lifecycle money order pnl position settings "
         "trading_state verdict"
     ),
     "messages": (
@@ -17,9 +17,10 @@ COMMON_MODULES = {
         "settings_payloads signing socket_api stream_payloads streams user_payloads"
     ),
     "runtime": (
-        "broker bus bus_client clock config credentials errors health http http_problem "
-        "http_tokens journal log metrics provisioning retry_read secret service trace venue_client "
-        "venue_http venue_reader venue_settings venue_socket venue_transport websocket"
+        "broker bus bus_client clock config config_faults config_file config_shown credentials "
+        "errors health http http_problem http_tokens journal log metrics provisioning retry_read "
+        "secret service trace venue_client venue_http venue_reader venue_settings venue_socket "
+        "venue_transport websocket"
     ),
     "testing": "builders scripted_venue venue_calls",
 }
