@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import yaml
 
 from cli import exits
+from cli.config import SERVICE_PORTS
 from cli.operate_tables import render
 from cli.run_directory import TOKEN_FILE, RunDirectory, find_run
 from libs.common.runtime.config import (
@@ -28,7 +29,7 @@ from libs.common.runtime.config import (
 )
 
 DEFAULT_DATA_DIR = Path(".portcullis")
-DEFAULT_URLS = {"execution": "http://127.0.0.1:8104", "reconciler": "http://127.0.0.1:8105"}
+DEFAULT_URLS = {name: f"http://127.0.0.1:{port}" for name, port in SERVICE_PORTS.items()}
 ANSWER_BYTES_MAX = 16_777_216
 #: The service looks at its halt file every tick (100 ms unless configured otherwise).
 LOOK_AGAIN_S = 0.5

@@ -74,7 +74,7 @@ RELATIONS = (
         "execution.per_symbol",
         Kind.WITHIN,
         "symbols",
-        "limits of a symbol that is not traded hold for nothing; is it misspelt?",
+        "limits of a symbol that is not traded hold for nothing",
     ),
     Relation(
         "execution.intent_ttl_market_ms",

@@ -38,7 +38,7 @@ RELATIONS = (
         "risk.limits.symbols_allowed",
         Kind.WITHIN,
         "symbols",
-        "nothing is known of a symbol that is not there; is it misspelt?",
+        "nothing is known of a symbol that is not there",
     ),
     Relation(
         "signal.strategies.*.intent_ttl_ms",

@@ -5,6 +5,7 @@ those it knows of; a start checks the ones whose settings it can see, `portculli
 all of them.
 """
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -60,7 +61,6 @@ class Contradiction(ValueError):  # noqa: N818 - it is what was found
 
     def __init__(self, clashes: tuple[Clash, ...]) -> None:
         super().__init__("; ".join(clash.sentence for clash in clashes))
-        self.clashes = clashes
 
 
 def flatten(model: BaseModel, prefix: str = "", *, is_told: bool = True) -> dict[str, Setting]:
@@ -136,10 +136,12 @@ def _check_names(
     for place, name in told:
         if name not in right.value:
             listed = ", ".join(map(str, right.value)) or "nothing"
+            near = difflib.get_close_matches(name, right.value, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
             yield Clash(
                 (place, relation.right),
-                f"{relation.left} {relation.kind} {relation.right}: {name} ({listed}):"
-                f" {relation.why}",
+                f"{relation.left} {relation.kind} {relation.right} ({listed}): {name}{hint}"
+                f" ({relation.why})",
             )
 
 

@@ -5,9 +5,12 @@ How they are read from a file and the environment is the business of ``libs.comm
 
 from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
 
 from libs.common.model.agreement import Contradiction, Relation, find_clashes, flatten
+
+#: Given as the context of a validation, it leaves relations to whoever sees more of the settings.
+WITHOUT_RELATIONS = {"relations": False}
 
 
 class Section(BaseModel):
@@ -23,8 +26,8 @@ class Section(BaseModel):
     relations: ClassVar[tuple[Relation, ...]] = ()
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> Self:
-        if self.relations:
+    def _agrees_with_itself(self, info: ValidationInfo) -> Self:
+        if self.relations and info.context != WITHOUT_RELATIONS:
             prefix = f"{self.title}." if self.title else ""
             clashes = find_clashes(self.relations, flatten(self, prefix))
             if clashes:

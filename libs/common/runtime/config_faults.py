@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from libs.common.model.agreement import Clash, Contradiction
-from libs.common.model.settings import Section
+from libs.common.model.agreement import Clash
+from libs.common.model.settings import WITHOUT_RELATIONS, Section
 
 S = TypeVar("S", bound=Section)
 
@@ -27,7 +27,7 @@ class Fault(NamedTuple):
 def judge(
     model: type[S], tree: Any, *, prefix: str = "", known_extra: tuple[str, ...] = ()
 ) -> tuple[S | None, tuple[Fault, ...]]:
-    """The section that a tree describes, or all that is wrong with it.
+    """The section that a tree describes, or all that is wrong with it but its relations.
 
     Args:
         prefix: the section's name with a dot behind it.
@@ -37,18 +37,12 @@ def judge(
         name = prefix.rstrip(".")
         return None, (Fault((name,), f"{name} must be a section of settings"),)
     try:
-        return model.model_validate(tree), ()
+        return model.model_validate(tree, context=WITHOUT_RELATIONS), ()
     except ValidationError as error:
-        found: list[Fault] = []
-        for fault in error.errors(include_input=False, include_url=False):
-            raised = fault.get("ctx", {}).get("error")
-            if isinstance(raised, Contradiction):
-                found += faults_of(raised.clashes)
-            else:
-                found.append(
-                    _explain(model, fault["loc"], fault["type"], fault["msg"], prefix, known_extra)
-                )
-        return None, tuple(found)
+        return None, tuple(
+            _explain(model, fault["loc"], fault["type"], fault["msg"], prefix, known_extra)
+            for fault in error.errors(include_input=False, include_url=False)
+        )
 
 
 def faults_of(clashes: Iterable[Clash]) -> tuple[Fault, ...]:
