@@ -29,12 +29,6 @@ RELATIONS = (
         "the venue's filters would be too old before they are read again",
     ),
     Relation(
-        "execution.filters_retry_ms",
-        Kind.BELOW,
-        "execution.filters_age_ms_max",
-        "one failed reading of the filters would stop entries",
-    ),
-    Relation(
         "execution.budget_warn_percent",
         Kind.AT_MOST,
         "execution.budget_refuse_percent",

@@ -5,12 +5,12 @@ import ast
 # Adding a file here is a deliberate act: two services need it today (libs/common/__init__.py).
 COMMON_MODULES = {
     "model": (
-        "agreement algo_order ids instrument intent lifecycle money order pnl position settings "
-        "trading_state verdict"
+        "agreement algo_order ids instrument intent lifecycle money order pnl position risk_limits "
+        "settings trading_state verdict"
     ),
     "messages": (
         "account algo_events audit audit_events audit_trail codec envelope event guard_events "
-        "hello income_events intents journal market subjects"
+        "hello income_events intents journal limit_events market subjects"
     ),
     "venue": (
         "budget endpoints latches market_payloads outcome_table outcomes payloads "
