@@ -13,6 +13,7 @@ import typer
 from cli import operate_verbs
 from cli.config_verbs import config_app
 from cli.exits import CommandFailed
+from cli.limits_verbs import limits_app
 
 app = typer.Typer(
     name="portcullis",
@@ -27,6 +28,7 @@ app.add_typer(journal_app, name="journal")
 audit_app = typer.Typer(help="Verify an audit trail, report on it, or derive it from a journal.")
 app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
+app.add_typer(limits_app, name="limits")
 operate_verbs.add_to(app)
 
 ConfigOption = Annotated[

@@ -109,7 +109,7 @@ def command(
     Raises:
         CommandFailed: the service cannot be reached, or refused.
     """
-    body = {"reason": reason, "actor": actor or _login(), **(more or {})}
+    body = {"reason": reason, "actor": actor or login(), **(more or {})}
     headers = {"Idempotency-Key": key} if key else {}
     answer = ask(target, "POST", f"/v1/{verb}", body, headers)
     print(json.dumps(answer, indent=2) if as_json else render("answer", answer))
@@ -250,7 +250,7 @@ def halt_locally(
     """
     path = _halt_file(data_dir, config)
     try:
-        path.write_text(f"{actor or _login()}: {reason}\n")
+        path.write_text(f"{actor or login()}: {reason}\n")
     except OSError as error:
         raise exits.CommandFailed(f"cannot write {path}: {error.strerror}") from error
     print(f"halted by file: nothing leaves while {path} exists")
@@ -296,7 +296,8 @@ def _halt_file(data_dir: Path | None, config: Path | None) -> Path:
     return Path(path)
 
 
-def _login() -> str:
+def login() -> str:
+    """Who is at the terminal."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
