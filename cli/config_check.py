@@ -153,9 +153,10 @@ def examine(path: Path | None, environment: Mapping[str, str]) -> Examined:
     wrong = {fault.names[0] for fault in faults}
     clashes = find_clashes(all_relations(), found.settings())
     faults += faults_of(clash for clash in clashes if not wrong & set(clash.names))
+    lines = sources.lines
     found.problems += [
         Problem(found.origins.place_of(fault.names), fault.names[0], fault.sentence)
-        for fault in faults
+        for fault in sorted(faults, key=lambda fault: _nearest(lines, fault.names[0]) or 0)
     ]
     _ask_services(found)
     return found
@@ -205,14 +206,22 @@ def _ask_services(found: Examined) -> None:
     checks: dict[str, Callable[[Any], object]] = {
         "execution": lambda settings: check_mode(common, settings),
         "signal": lambda settings: build_series(common, settings),
-        "feed": lambda _: [interval_ns(interval) for interval in common.candle_intervals],
+        "feed": lambda _: _check_intervals(common),
     }
     for name, check in checks.items():
         if name not in found.sections:
             continue
         try:
             check(found.sections[name])
-        except (ConfigError, ValueError) as error:
+        except ConfigError as error:
             settings = [one for one in found.settings() if one in str(error)]
             where = found.origins.place_of(settings or [name])
             found.problems.append(Problem(where, settings[0] if settings else name, str(error)))
+
+
+def _check_intervals(common: CommonConfig) -> None:
+    for interval in common.candle_intervals:
+        try:
+            interval_ns(interval)
+        except ValueError as error:
+            raise ConfigError(f"candle_intervals: {error}") from None

@@ -101,8 +101,10 @@ class LimitsDesk:
         """What people have set, as far as execution is heard.
 
         Raises:
-            Problem: it is not heard; nothing is approved then either.
+            Problem: it is not heard, or the time is not known; nothing is approved then either.
         """
+        if not self._context.clock.is_set:
+            raise Problem(503, "starting", "the venue's time has not come through feed yet")
         account, silence_ns = self._board.account, monotonic_ns() - self._board.account_heard_ns
         limit_ns = self._context.settings.limits.account_silence_ms_max * 1_000_000
         if account is None or silence_ns > limit_ns:

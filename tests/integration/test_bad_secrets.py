@@ -3,6 +3,7 @@
 No broker runs here: a service that looked for one first would wait and end with another code.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from libs.common.runtime.broker import Broker
 from libs.common.runtime.service import EXIT_BROKER, EXIT_CONFIG
 from tests.integration.test_bad_start import end_of, with_secrets, write_config, write_secret
 
@@ -83,17 +85,13 @@ CASES: dict[str, tuple[str, Callable[[Tree, Path], None], str]] = {
     "a-folder": ("execution", a_folder, "Is a directory"),
     "empty": ("execution", of_execution("\n"), "is empty. Put the value there."),
     "group-may-read": ("execution", open_to_group, "is open to others (mode 0640). Run: chmod 600"),
-    "all-may-read": ("execution", of_execution("s" * 64, 0o644), "is open to others (mode 0644)"),
     "ed25519": ("execution", of_execution(pem("ed25519")), "is a PEM key file (private key)"),
     "rsa": ("execution", of_execution(pem("rsa")), "signed with HMAC: make a key of the"),
     "pem-cut-off": ("execution", of_execution(pem("rsa")[:400]), "a PEM key file, cut off"),
     "cut-off": ("execution", of_execution("s" * 63), "is malformed (length 63)"),
-    "two-lines": ("execution", of_execution("s" * 64 + "\nmore"), "is malformed (length 69)"),
     "no-text": ("execution", no_text, "is not UTF-8 text"),
     "key-twice": ("execution", the_key_twice, "hold the same: put the key into the one"),
-    "reconciler": ("reconciler", remove("key"), "reconciler.api_key_file cannot be read"),
     "approval-missing": ("risk", remove("approval"), "approval_key_file cannot be read"),
-    "approval-unset": ("risk", unset("", "approval_key_file"), "approval_key_file is not set"),
     "gate-approval": ("execution", remove("approval"), "approval_key_file cannot be read"),
     "tokens-open": ("signal", tokens_open_to_all, "http_tokens_file in file"),
 }
@@ -125,31 +123,37 @@ async def test_a_line_end_behind_a_secret_is_no_part_of_it(tmp_path):
     assert (code, said[-1]["event"]) == (EXIT_BROKER, "no broker")
 
 
-@pytest.mark.parametrize(
-    ("raw", "words"),
-    [
-        (b"feed: [1, 2]\n", "feed must be a section of settings"),
-        (b"- feed\n", "must hold settings by name, not list"),
-        (b"mode: paper\nmode: live\n", "mode is set twice, on lines 1 and 2"),
-        (b"bus: {url: 'nats://x\n", "is not YAML: line 2, found unexpected end of stream"),
-        (b"\xff\xfe\x00", "is not YAML: it is not UTF-8 text"),
-        (b"feed: {http_port: 2026-13-45}\n", "is not YAML: a value in it cannot be read"),
-        (b"execution: {api_key: *hunter22}\n", "is not YAML: line 1, found undefined alias ..."),
-        (b"symbols: [btcusdt]\n", "a symbol is 2 to 32 capital letters"),
-        (b"bus: {ack_wait_ms: 600}\n", "bus.publish_timeout_ms (1000) must be below"),
-    ],
-)
-async def test_a_file_that_is_no_configuration_ends_the_start_in_one_line(tmp_path, raw, words):
+async def test_a_file_that_is_no_configuration_ends_the_start_in_one_line(tmp_path):
     config = tmp_path / "portcullis.yaml"
-    config.write_bytes(raw)
+    config.write_bytes(b"\xff\xfe: *hunter22\nbus: {url: [x\n")
     code, (line,) = await end_of("feed", tmp_path, config)
     assert code == EXIT_CONFIG
-    assert line["error"].startswith(f"{config}")
-    assert words in line["error"]
-    assert "\n" not in line["error"]
+    assert line["error"] == f"{config} is not YAML: it is not UTF-8 text"
 
 
 async def test_a_configuration_that_is_a_folder_is_named(tmp_path):
     code, (line,) = await end_of("feed", tmp_path, tmp_path)
     assert code == EXIT_CONFIG
     assert line["error"] == f"cannot read the configuration {tmp_path}: Is a directory"
+
+
+#: Starts nats-server as told, and lets in nobody but one.
+WITH_PASSWORD = (
+    sys.executable,
+    "-c",
+    "import os, sys; os.execv(sys.argv[1], [*sys.argv[1:], '--user', 'bob', '--pass', 'right'])",
+)
+
+
+async def test_a_broker_that_does_not_let_us_in_ends_the_start_with_the_reason(tmp_path):
+    broker = Broker(tmp_path / "nats", launcher=WITH_PASSWORD)
+    url = (await broker.start()).replace("nats://", "nats://bob:hunter22@")
+    tree = {"bus": {"url": url, "connect_timeout_ms": 500, "connect_wait_ms": 50}}
+    try:
+        code, said = await end_of("signal", tmp_path, write_config(tmp_path, tree))
+    finally:
+        await broker.stop()
+    assert (code, said[-1]["event"]) == (EXIT_BROKER, "no broker")
+    assert "does not let us in (authorization violation)" in said[-1]["error"]
+    assert "hunter22" not in str(said)
+    assert len(said) < 6

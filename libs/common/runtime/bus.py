@@ -103,6 +103,10 @@ class Delivery:
             raise BusError(f"could not settle {self.subject}: {error!r}") from error
 
 
+#: What nats-server says to whoever brings a wrong password or key.
+_NOT_LET_IN = "authorization violation"
+
+
 class Bus:
     """A connection to NATS with JetStream. Made by ``connect``."""
 
@@ -143,6 +147,12 @@ class Bus:
                     wait_ms=settings.connect_wait_ms,
                     error=repr(error),
                 )
+                if _NOT_LET_IN in f"{bus._error_told} {error!r}".lower():
+                    raise BusUnavailable(
+                        f"the broker at {_without_password(settings.url)} does not let us in"
+                        " (authorization violation): the password in bus.url, or our key, is not"
+                        " one that it knows"
+                    ) from None
                 await asyncio.sleep(settings.connect_wait_ms / 1000)
             else:
                 bus._watchdog = asyncio.create_task(bus._watch(), name="bus-watchdog")

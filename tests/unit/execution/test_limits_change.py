@@ -137,9 +137,7 @@ def test_an_entry_that_never_arrived_is_not_tried_again_under_changed_limits() -
     order = recorded(state, an_entry())
     unknown = OrderBecameUnknown(client_order_id=order.client_order_id, why="no answer")
     fold(state, unknown, now_ns=NOW_NS + 2 * S)
-    again = decide_absence(
-        LIMITS, state, order.client_order_id, "not there", facts(NOW_NS + 4 * S)
-    )
+    again = decide_absence(LIMITS, state, order.client_order_id, "not there", facts(NOW_NS + 4 * S))
     assert any(isinstance(event, OrderRecorded) for event in again.events)
     (acted, event) = decide_command(state, a_command("k1", positions_max=2), 4).events
     fold(state, acted, event, now_ns=NOW_NS + 3 * S)
