@@ -100,7 +100,7 @@ class LimitsConfig(Section):
     repeated by the wall clock whatever the speed of market time, so its silence is wall time.
 
     Attributes:
-        symbols_allowed: nothing else is traded; an empty list allows nothing.
+        symbols_allowed: nothing else is entered; an empty list allows nothing.
         quote_age_ms_max, mark_age_ms_max: older market data decides nothing.
         event_lead_ms_max: market data or an intent further ahead of our clock is not believed.
         account_silence_ms_max: wall time since execution last said how the account stands.

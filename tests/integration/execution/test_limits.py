@@ -124,6 +124,8 @@ async def test_limits_are_set_within_the_configuration_and_hold_everywhere_and_f
 
     await no_refusal_changes_anything(risks)
     assert (await risks.set("risk", ADMIN, order_notional_max="1500", positions_max=2))[0] == 200
+    _, running = await world.http("GET", "/v1/config", token=READER)
+    assert {record.config_hash for record in await world.journal()} == {running["config_hash"]}
     code, shown = await by_command_line(risks)
     assert code == 0
     assert "1500" in shown

@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.messages.account import Verb
+from libs.common.messages.intents import ApprovalBody
 from libs.common.messages.limit_events import LimitsInForce
+from libs.common.model.intent import Purpose
+from libs.common.model.order import Side
 from libs.common.model.risk_limits import (
     NAMES,
     NO_LIMITS,
@@ -17,8 +20,9 @@ from libs.common.model.risk_limits import (
     looser_names,
     tightest,
 )
-from services.risk.config import LimitsConfig
-from services.risk.core import Board
+from libs.common.model.verdict import Reason
+from services.risk.config import LimitsConfig, SizingConfig
+from services.risk.core import Board, Refusal, decide
 from services.risk.day_guard import DayGuard
 from services.risk.limits import in_force, of_file
 
@@ -105,3 +109,27 @@ async def test_the_days_loss_that_a_person_set_asks_for_the_reduction(make):
     told = LimitsInForce(change=1, limits=RiskLimits(daily_loss_max=Decimal(50)))
     await guard.hear(make.account(pnl_day=day, limits=told))
     assert bus.asked == [f"command.paper.{Verb.REDUCE}"]
+
+
+def test_a_position_in_a_symbol_that_is_no_longer_allowed_may_be_given_back(make):
+    told = RiskLimits(symbols_allowed=())
+    intents = {
+        Purpose.ENTER: make.intent(),
+        Purpose.EXIT: make.intent(purpose=Purpose.EXIT, side=Side.SELL),
+    }
+    facts = make.facts(account=make.account(positions=(make.position("0.1"),)))
+    found = {
+        purpose: decide(
+            in_force(FILE, told),
+            SizingConfig(),
+            facts,
+            intent,
+            account="paper",
+            now_ns=make.now_ns,
+            now_wall_ns=1,
+        )
+        for purpose, intent in intents.items()
+    }
+    assert isinstance(found[Purpose.EXIT], ApprovalBody)
+    assert isinstance(found[Purpose.ENTER], Refusal)
+    assert found[Purpose.ENTER].reason is Reason.SYMBOL_NOT_ALLOWED
