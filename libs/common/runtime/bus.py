@@ -150,8 +150,8 @@ class Bus:
                 if _NOT_LET_IN in f"{bus._error_told} {error!r}".lower():
                     raise BusUnavailable(
                         f"the broker at {_without_password(settings.url)} does not let us in"
-                        " (authorization violation): the password in bus.url, or our key, is not"
-                        " one that it knows"
+                        " (authorization violation): it does not know the password in bus.url, or"
+                        " the key in bus.identity_file"
                     ) from None
                 await asyncio.sleep(settings.connect_wait_ms / 1000)
             else:
