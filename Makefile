@@ -24,7 +24,7 @@ help:
 	@echo 'make bench-orders  what a client costs an order, beside python-binance and aiohttp'
 	@echo 'make bench-guards  what a decision costs, beside eight Redis commands (needs redis-server)'
 	@echo 'make bench-feed    the feed beside python-binance and a bare picows + msgspec loop'
-	@echo 'make bench-feed-memory  the memory of the feed over an hour of market time (ARGS="--symbols 50")'
+	@echo 'make bench-feed-memory  the memory of the feed over an hour of market time, 300 symbols'
 	@echo 'make conformance  let clients that others wrote judge the paper exchange (ARGS="--client ccxt")'
 	@echo 'make bench-venue what the paper exchange bears: orders a second, subscribers'
 	@echo 'make bench-tape  replay tapes, and see that nothing is lost (ARGS="--path FILE")'

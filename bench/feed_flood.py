@@ -1,13 +1,14 @@
 """What the feed bears, beside python-binance's socket manager and a bare picows + msgspec loop.
 
-    python -m bench.feed_flood [--symbols 300] [--frames 600000] [--rounds 3] [--json]
+    python -m bench.feed_flood [--symbols 300] [--frames 2400000] [--rounds 3] [--json]
 
 A local venue replays the same prepared frames (bookTicker, markPrice and kline_1m of every symbol,
 made by the paper exchange's builders) as fast as each socket takes them. In one run, in turn, each
 in a process of its own: the whole feed with a broker, up to the last quote and mark on NATS; the
-feed's reading alone; python-binance; and the bare loop. Medians of the rounds. python-binance
-gets a part of the frames, or it would need minutes. Nothing here fails because of a clock: the
-goals are printed, met or not.
+feed's reading alone; python-binance; and the bare loop. Medians of the rounds. There are so many
+frames that the interval which the last quote waits to be published is a small part of the time;
+python-binance gets a part of them, or it would need minutes. Nothing here fails because of a clock:
+the goals are printed, met or not.
 """
 
 import argparse
@@ -61,9 +62,14 @@ class Venue:
     async def prepare(self, frames: int) -> dict[str, int]:
         """Make about so many frames; returns how many, and how to know the last."""
         rounds = max(1, frames // (self._symbols * FRAMES_PER_ROUND))
-        answer: dict[str, int] = await self._post(
-            "prepare", {"symbols": self._symbols, "rounds": rounds}
-        )
+        return await self._prepare({"rounds": rounds})
+
+    async def prepare_seconds(self, seconds: int, end_ms: int) -> dict[str, int]:
+        """Make a round for each of the seconds up to ``end_ms``; returns as ``prepare`` does."""
+        return await self._prepare({"rounds": seconds, "round_ms": 1_000, "end_ms": end_ms})
+
+    async def _prepare(self, wish: dict[str, int]) -> dict[str, int]:
+        answer: dict[str, int] = await self._post("prepare", {"symbols": self._symbols, **wish})
         return answer
 
     async def begin(self) -> None:
@@ -106,12 +112,23 @@ async def _line(stream: asyncio.StreamReader, event: str) -> dict[str, float]:
     raise RuntimeError(f"a reader ended without saying {event}")
 
 
+@contextlib.asynccontextmanager
+async def flood_venue(symbols: int) -> AsyncIterator[tuple[Venue, aiohttp.ClientSession]]:
+    """The server in a process of its own, and how to ask things over HTTP."""
+    process, port = await start_process("bench.flood_server", "listening", {})
+    try:
+        async with aiohttp.ClientSession() as http:
+            yield Venue(http, port, symbols), http
+    finally:
+        await end_process(process, signal.SIGKILL)
+
+
 async def measure_feed(
     venue: Venue, http: aiohttp.ClientSession, count: int, frames: int
 ) -> Sample:
     """The real feed, from the word to begin until the last quote and mark are on NATS."""
     symbols = symbol_names(count)
-    async with _broker() as (bus, settings):
+    async with own_broker() as (bus, settings):
         world = FeedWorld(bus, settings.url, http, venue.port)
         ears = Ears(bus, symbols[0])
         await ears.listen()
@@ -189,7 +206,8 @@ class Ears:
 
 
 @contextlib.asynccontextmanager
-async def _broker() -> AsyncIterator[tuple[Bus, BusConfig]]:
+async def own_broker() -> AsyncIterator[tuple[Bus, BusConfig]]:
+    """A broker for one measurement, provisioned, and how to reach it."""
     with tempfile.TemporaryDirectory() as folder:
         broker = Broker(Path(folder))
         settings = BusConfig(url=await broker.start())
@@ -205,18 +223,13 @@ async def _broker() -> AsyncIterator[tuple[Bus, BusConfig]]:
 async def measure(arguments: argparse.Namespace) -> dict[str, list[Sample]]:
     """Every contestant in turn, round by round."""
     samples: dict[str, list[Sample]] = {}
-    process, port = await start_process("bench.flood_server", "listening", {})
-    try:
-        async with aiohttp.ClientSession() as http:
-            venue = Venue(http, port, arguments.symbols)
-            for _ in range(arguments.rounds):
-                sample = await measure_feed(venue, http, arguments.symbols, arguments.frames)
-                samples.setdefault(FEED, []).append(sample)
-                for name in READERS:
-                    sample = await measure_reader(name, venue, arguments.symbols, arguments.frames)
-                    samples.setdefault(name, []).append(sample)
-    finally:
-        await end_process(process, signal.SIGKILL)
+    async with flood_venue(arguments.symbols) as (venue, http):
+        for _ in range(arguments.rounds):
+            sample = await measure_feed(venue, http, arguments.symbols, arguments.frames)
+            samples.setdefault(FEED, []).append(sample)
+            for name in READERS:
+                sample = await measure_reader(name, venue, arguments.symbols, arguments.frames)
+                samples.setdefault(name, []).append(sample)
     return samples
 
 
@@ -275,7 +288,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--symbols", type=int, default=300)
-    parser.add_argument("--frames", type=int, default=600_000)
+    parser.add_argument("--frames", type=int, default=2_400_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print the samples too")
     arguments = parser.parse_args()

@@ -1,65 +1,79 @@
-"""Whether the feed's memory stays flat: the real feed on the real paper exchange, for market hours.
+"""Whether the feed's memory stays flat: the real feed hears an hour of many symbols' frames.
 
-    python -m bench.feed_memory [--symbols 300] [--market-minutes 60] [--speed 120]
+    python -m bench.feed_memory [--symbols 300] [--market-minutes 60]
 
-The paper exchange lists so many symbols (copies of one of its own beyond the seven) and goes as
-fast as it can, up to the speed; the feed takes quotes, marks, trades and 1m candles of all. Prints
-the feed's resident memory at the start (once every series has had a candle), at each quarter, and
-the slope in MB per market hour over the last three quarters.
+The venue of ``bench.feed_flood`` tells one minute of market time after the other, the last of which
+ends now: each second 16 quotes, a mark and three candles of every symbol, and each minute the
+candle that closed. The feed publishes to a broker of its own. Prints its resident memory after the
+first minutes, in which every symbol has had its first candle, and at each quarter, and the slope in
+MB per market hour over the last three quarters. A minute begins when every candle of the one before
+is stored; nothing may be dropped.
 """
 
 import argparse
 import asyncio
-import tempfile
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.feed_world import FeedWorld, feed_world
+from bench.feed_flood import flood_venue, own_broker
+from bench.feed_world import FeedWorld
 from bench.flood_frames import symbol_names
 from bench.listener import resident_mb
+from libs.common.runtime.clock import NS_PER_MS, wall_ns
 from libs.common.runtime.log import configure_logging
 
 QUARTERS = 4
-LOOKS_PER_QUARTER = 15
+SECONDS_PER_MINUTE = 60
 MS_PER_MINUTE, MS_PER_HOUR = 60_000, 3_600_000
-WARM_UP_MS = 2 * MS_PER_MINUTE
-POLL_S = 0.2
+WARM_UP_MINUTES = 2
+MINUTE_WAIT_S = 60.0
+"""A minute of market time must be through in so much time."""
 
-Look = tuple[int, float, int]
-"""Market time in ms, resident memory in MB, messages received."""
-
-
-async def measure(symbols: int, minutes: int, speed: int) -> list[Look]:
-    """The looks, evenly spread in market time; the first is the start."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = (str(symbols), f"--speed={speed}")
-        async with feed_world(Path(folder), *options, venue_module="bench.wide_venue") as world:
-            await world.start_feed(symbol_names(symbols), ["1m"])
-            start_ms = await _market_ms(world) + WARM_UP_MS
-            steps = QUARTERS * LOOKS_PER_QUARTER
-            return [
-                await _look(world, start_ms + minutes * MS_PER_MINUTE * step // steps)
-                for step in range(steps + 1)
-            ]
+Look = tuple[int, float, int, int]
+"""Market time in ms, resident memory in MB, messages received, candles stored."""
 
 
-async def _look(world: FeedWorld, due_ms: int) -> Look:
-    while (now_ms := await _market_ms(world)) < due_ms:
-        await asyncio.sleep(POLL_S)
+async def measure(symbols: int, minutes: int) -> list[Look]:
+    """A look after each minute; the first is the start.
+
+    Raises:
+        RuntimeError: the feed refused or dropped something.
+    """
+    names = symbol_names(symbols)
+    hearing_ms = (minutes + WARM_UP_MINUTES + 1) * MS_PER_MINUTE
+    async with flood_venue(symbols) as (venue, http), own_broker() as (bus, settings):
+        world = FeedWorld(bus, settings.url, http, venue.port)
+        try:
+            await world.start_feed(names, ["1m"], mode="testnet", behind_ms_max=2 * hearing_ms)
+            now_ms = wall_ns() // NS_PER_MS // MS_PER_MINUTE * MS_PER_MINUTE
+            looks: list[Look] = []
+            frames = 0
+            for number in range(minutes + WARM_UP_MINUTES):
+                end_ms = now_ms - (minutes + WARM_UP_MINUTES - 1 - number) * MS_PER_MINUTE - 1
+                flood = await venue.prepare_seconds(SECONDS_PER_MINUTE, end_ms)
+                frames += flood["frames"]
+                await venue.begin()
+                looks.append(await _look(world, end_ms, frames, symbols * (number + 1)))
+            return looks[WARM_UP_MINUTES - 1 :]
+        finally:
+            await world.end_feed()
+
+
+async def _look(world: FeedWorld, market_ms: int, frames: int, candles: int) -> Look:
+    """The look once so many frames were heard and so many candles stored."""
+
+    async def is_through() -> bool:
+        status = await world.status()
+        if any(status["dropped"].values()):
+            raise RuntimeError(f"the feed dropped {status['dropped']}")
+        stored = status["published"].get("candle", 0) + status["candles"]["repeats"]
+        return bool(stored == candles and sum(status["received"].values()) == frames)
+
+    what = f"{frames} frames heard and {candles} candles stored"
+    await world.until(is_through, what, MINUTE_WAIT_S)
     assert world.feed is not None, "it was started"
-    received = sum(
-        int(value)
-        for name, value in (await world.metrics()).items()
-        if name.startswith("feed_received_total")
-    )
-    return now_ms, resident_mb(world.feed.pid), received
-
-
-async def _market_ms(world: FeedWorld) -> int:
-    answer = await world.sim("/fapi/v1/time", method="GET")
-    return int(answer["serverTime"])
+    return market_ms, resident_mb(world.feed.pid), frames, candles
 
 
 def slope_per_hour(looks: list[Look]) -> float:
@@ -80,15 +94,16 @@ def slope_per_hour(looks: list[Look]) -> float:
 
 def show(looks: list[Look], symbols: int) -> None:
     """Print the quarters and the slope."""
-    table = Table(title=f"The feed's memory, {symbols} symbols of the paper exchange")
-    for heading in ("market minutes", "RSS MB", "messages received"):
+    table = Table(title=f"The feed's memory, {symbols} symbols")
+    for heading in ("market minutes", "RSS MB", "messages received", "candles stored"):
         table.add_column(heading, justify="right")
-    for market_ms, mb, received in looks[::LOOKS_PER_QUARTER]:
+    quarter = max(1, len(looks) // QUARTERS)
+    for market_ms, mb, received, candles in looks[::quarter]:
         minutes = (market_ms - looks[0][0]) / MS_PER_MINUTE
-        table.add_row(f"{minutes:.1f}", f"{mb:.1f}", f"{received:,}")
+        table.add_row(f"{minutes:.0f}", f"{mb:.1f}", f"{received:,}", f"{candles:,}")
     console = Console(width=100)
     console.print(table)
-    slope = slope_per_hour(looks[LOOKS_PER_QUARTER:])
+    slope = slope_per_hour(looks[quarter:])
     console.print(f"slope of the last three quarters: {slope:+.2f} MB per market hour")
 
 
@@ -97,11 +112,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--symbols", type=int, default=300)
     parser.add_argument("--market-minutes", type=int, default=60)
-    parser.add_argument("--speed", type=int, default=120)
     arguments = parser.parse_args()
     configure_logging("bench")
-    looks = asyncio.run(measure(arguments.symbols, arguments.market_minutes, arguments.speed))
-    show(looks, arguments.symbols)
+    show(asyncio.run(measure(arguments.symbols, arguments.market_minutes)), arguments.symbols)
 
 
 if __name__ == "__main__":

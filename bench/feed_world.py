@@ -192,16 +192,14 @@ class FeedWorld:
 
 
 @contextlib.asynccontextmanager
-async def feed_world(
-    folder: Path, *options: str, venue_module: str = "services.paper_exchange"
-) -> AsyncIterator[FeedWorld]:
+async def feed_world(folder: Path, *options: str) -> AsyncIterator[FeedWorld]:
     """The paper exchange with these options, and a broker of its own."""
     broker = Broker(folder / "broker")
     settings = BusConfig(url=await broker.start())
     bus = await Bus.connect(settings, "judge", lambda: None)
     await provision(bus, "paper", settings)
     venue, port = await start_process(
-        venue_module, "listening", {}, *options, "--port", "0",
+        "services.paper_exchange", "listening", {}, *options, "--port", "0",
         "--limit=weight_per_minute_max=10000000",
     )  # fmt: skip
     try:

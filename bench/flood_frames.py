@@ -59,7 +59,9 @@ def stream_names(symbols: Sequence[str]) -> dict[str, list[str]]:
     }
 
 
-def make_flood(symbols: Sequence[str], rounds: int, now_ms: int) -> Flood:
+def make_flood(
+    symbols: Sequence[str], rounds: int, now_ms: int, *, round_ms: int = ROUND_MS
+) -> Flood:
     """Rounds of frames whose times end at ``now_ms``; the last minute's candles close once."""
     quotes = [_quotes_of(symbol) for symbol in symbols]
     marks = [_mark_of(symbol) for symbol in symbols]
@@ -67,13 +69,13 @@ def make_flood(symbols: Sequence[str], rounds: int, now_ms: int) -> Flood:
     bars = [_bar_of(symbol, open_ms, is_closed=False) for symbol in symbols]
     public: list[bytes] = []
     market = [
-        _dated(_bar_of(symbol, open_ms - MINUTE_MS, is_closed=True), now_ms - rounds * ROUND_MS)
+        _dated(_bar_of(symbol, open_ms - MINUTE_MS, is_closed=True), now_ms - rounds * round_ms)
         for symbol in symbols
     ]
     update_id = _FIRST_UPDATE_ID
     event_ms = 0
     for number in range(rounds):
-        event_ms = now_ms - (rounds - 1 - number) * ROUND_MS
+        event_ms = now_ms - (rounds - 1 - number) * round_ms
         for turn in range(QUOTES):
             for variants in reversed(quotes):
                 update_id += 1

@@ -13,7 +13,7 @@ import msgspec
 import uvloop
 from aiohttp import WSMsgType, web
 
-from bench.flood_frames import make_flood, symbol_names
+from bench.flood_frames import ROUND_MS, make_flood, symbol_names
 from libs.common.runtime.clock import NS_PER_MS, wall_ns
 
 CHUNK_BYTES = 262_144
@@ -31,10 +31,12 @@ class FloodServer:
         self._floods: set[asyncio.Task[None]] = set()
 
     async def prepare(self, request: web.Request) -> web.Response:
-        """Make the frames of so many symbols and rounds, up to the present."""
+        """Make the frames of so many symbols and rounds, up to a time or the present."""
         wish = await request.json()
-        now_ms = wall_ns() // NS_PER_MS
-        flood = make_flood(symbol_names(wish["symbols"]), wish["rounds"], now_ms)
+        symbols = symbol_names(wish["symbols"])
+        end_ms = wish.get("end_ms", wall_ns() // NS_PER_MS)
+        round_ms = wish.get("round_ms", ROUND_MS)
+        flood = make_flood(symbols, wish["rounds"], end_ms, round_ms=round_ms)
         self._blobs = flood.blobs
         return web.json_response(
             {

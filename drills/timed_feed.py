@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
@@ -23,8 +23,10 @@ from services.feed import connection
 from services.feed.__main__ import start
 from services.feed.config import FeedConfig
 from services.feed.connection import Listener
-from services.feed.events import Frame
-from services.feed.plan import SocketPlan
+from services.feed.newest import Slot
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class InjectedError(RuntimeError):
@@ -54,18 +56,16 @@ class Watch:
 
         return await connect(url, timed, on_close, **options)
 
-    def raising(
-        self, on_frame: Callable[[SocketPlan, Frame], bool]
-    ) -> Callable[[SocketPlan, Frame], bool]:
-        """A listener's callback that raises instead of each so many frames."""
+    def raising(self, hear: Callable[P, T]) -> Callable[P, T]:
+        """What the reader calls, raising instead of each so many events."""
 
-        @functools.wraps(on_frame)
-        def heard(plan: SocketPlan, frame: Frame) -> bool:
+        @functools.wraps(hear)
+        def heard(*arguments: P.args, **named: P.kwargs) -> T:
             self._heard += 1
             if self._raise_every and self._heard % self._raise_every == 0:
                 self.raised += 1
                 raise InjectedError("injected")
-            return on_frame(plan, frame)
+            return hear(*arguments, **named)
 
         return heard
 
@@ -80,6 +80,7 @@ def main() -> None:
 
     setattr(connection, "connect", watch.connect)  # noqa: B010 - types forbid to replace a function
     setattr(Listener, "__init__", watched)  # noqa: B010
+    setattr(Slot, "keep", watch.raising(Slot.keep))  # noqa: B010
     try:
         run_service("feed", FeedConfig, start)
     finally:

@@ -77,9 +77,9 @@ class MarketStream:
     @property
     def silent_ns(self) -> int:
         """Wall time since the last frame of any connection, or since the start."""
-        connection = self._connection
-        heard_ns = self._heard_ns if connection is None else connection.last_frame_ns
-        return monotonic_ns() - heard_ns
+        if self._connection is not None:
+            return self._connection.silent_ns()
+        return monotonic_ns() - self._heard_ns
 
     def ages_ns(self) -> dict[str, int]:
         """Per stream, how long ago it was last heard, in market time; wall time while down."""
@@ -162,12 +162,12 @@ class MarketStream:
         self._forget(connection)
         self._down_since_ns = monotonic_ns()
         STREAM_CONNECTED.labels(self.plan.name).set(0)
-        connection.over.set()
+        connection.mute()
         self._listener.on_down(self.plan)
         await connection.close()
 
     def _forget(self, connection: Connection) -> None:
-        self._heard_ns = connection.last_frame_ns
+        self._heard_ns = monotonic_ns() - connection.silent_ns()
         self._frames_before += connection.frames
         self._unreadable_before += connection.unreadable
 
@@ -228,7 +228,7 @@ class MarketStream:
                 old.end(new.why)
                 return
             self._forget(old)
-            old.over.set()
+            old.mute()
             self._promote(new)
             self.replaced += 1
             self._backoff.reset()

@@ -1,31 +1,35 @@
 """One connection to the venue's streams, from handshake to end; made once and thrown away.
 
 The reader runs inside the socket's callback: it reads the frame and passes it on, and never waits.
-On its way types are compared, because ``isinstance`` with a class of msgspec that does not fit
-takes as long as a quarter of decoding a quote.
+Nearly every frame is a quote or a mark. It is decoded, compared with what its stream may say, and
+kept in its symbol's slot, from which the publisher takes the newest; ``make bench-feed`` measures
+what that costs.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from libs.common.runtime.clock import NS_PER_MS, monotonic_ns
 from libs.common.runtime.websocket import Closed, Socket, WebSocketError, connect
 from services.feed.config import FeedConfig
-from services.feed.event_times import SocketTime
+from services.feed.event_times import EventTimes, SocketTime
 from services.feed.events import (
+    DECODE_ERRORS,
     ClockEvent,
     ContractEvent,
     Frame,
-    KlineEvent,
+    KlineUpdate,
     MarketEvent,
     MarkEvent,
     QuoteEvent,
     ShutdownEvent,
     UnreadableError,
-    read_frame,
+    decode_frame,
+    whole_frame,
 )
+from services.feed.newest import Slot
 from services.feed.plan import SocketPlan, speeches
 from services.feed.stream_watch import StreamWatch
 
@@ -33,8 +37,9 @@ from services.feed.stream_watch import StreamWatch
 class Listener:
     """What a stream tells its owner; every call happens on the loop and must not wait.
 
-    ``judge`` says whether an event's time is believed; one that is not goes no further. ``is_sure``
-    believes at once, of quotes, marks and open bars alone, what need not be judged.
+    ``judge`` says whether an event's time is believed; one that is not goes no further. ``times``
+    believes at once, of quotes, marks and open bars alone, what need not be judged. ``quotes`` and
+    ``marks`` keep the newest of each symbol; all else but open bars goes to ``on_frame``.
     """
 
     def __init__(
@@ -45,7 +50,10 @@ class Listener:
         on_down: Callable[[SocketPlan], None],
         on_raw: Callable[[memoryview, Frame], None] | None = None,
         judge: Callable[[MarketEvent, SocketTime], bool] = lambda *_: True,
-        is_sure: Callable[[int], bool] = lambda _: False,
+        times: EventTimes | None = None,
+        quotes: Mapping[str, Slot] | None = None,
+        marks: Mapping[str, Slot] | None = None,
+        on_open_bar: Callable[[], None] = lambda: None,
     ) -> None:
         self.on_frame = on_frame
         self.on_unreadable = on_unreadable
@@ -53,7 +61,10 @@ class Listener:
         self.on_down = on_down
         self.on_raw = on_raw
         self.judge = judge
-        self.is_sure = is_sure
+        self.times = times or EventTimes(ahead_ms_max=0, behind_ms_max=0)
+        self.quotes = quotes or {}
+        self.marks = marks or {}
+        self.on_open_bar = on_open_bar
 
 
 class Connection:
@@ -75,23 +86,37 @@ class Connection:
         self._url = url
         self._settings = settings
         self._listener = listener
+        self._times = listener.times
+        self._on_raw = listener.on_raw
         self.watch = watch
         self.proves_time = proves_time
         self._speeches = speeches(plan)
+        self._quotes = self._slots(QuoteEvent, listener.quotes)
+        self._marks = self._slots(MarkEvent, listener.marks)
         self._time = SocketTime()
         self._socket: Socket | None = None
         self._pending: set[int] = set()
         self._request_id = 0
         self._subscribed = asyncio.Event()
         self.over = asyncio.Event()
+        self._is_mute = False
         self.is_live = False
         self.why = "closed"
         self.frames = 0
         self.unreadable = 0
-        self.opened_ns = self.last_frame_ns = monotonic_ns()
+        self._heard_ns = monotonic_ns()
+        self._frames_looked_at = 0
         self._asked_ns = 0
         self.told_ns = self.first_told_ns = 0
         self.source_ended = False
+
+    def _slots(self, event: type, slots: Mapping[str, Slot]) -> dict[str, Slot]:
+        """By stream, where what it tells is kept."""
+        return {
+            stream: slots[speech.symbol]
+            for stream, speech in self._speeches.items()
+            if speech.event is event and speech.symbol in slots
+        }
 
     async def open(self) -> None:
         """Connect and subscribe.
@@ -116,15 +141,32 @@ class Connection:
 
     async def close(self) -> None:
         """End it; what still comes is not passed on."""
-        self.over.set()
-        self.is_live = False
+        self.mute()
         if self._socket is not None:
             await self._socket.close()
 
+    def mute(self) -> None:
+        """Pass on nothing that comes from now on."""
+        self._is_mute = True
+        self.is_live = False
+        self.over.set()
+
+    def silent_ns(self) -> int:
+        """Wall time since a frame was there that was not at the look before; 0 if one is now.
+
+        The time is noted here and not with each frame: asking for it takes a tenth of what a frame
+        takes. So it may be short by the time between two looks, of which the health report takes
+        one each ``health_interval_ms`` and ``check`` many.
+        """
+        now_ns = monotonic_ns()
+        if self.frames != self._frames_looked_at:
+            self._frames_looked_at, self._heard_ns = self.frames, now_ns
+        return now_ns - self._heard_ns
+
     def check(self) -> None:
         """Look after a quiet connection: ask whether it lives, and end one that does not say so."""
+        silent_ns = self.silent_ns()
         now_ns = monotonic_ns()
-        silent_ns = now_ns - self.last_frame_ns
         if silent_ns > self._settings.silence_ms_max * NS_PER_MS:
             self.end(f"silent for more than {self._settings.silence_ms_max} ms")
             return
@@ -140,8 +182,7 @@ class Connection:
         """Give it up, for this reason."""
         if not self.over.is_set():
             self.why = why
-        self.is_live = False
-        self.over.set()
+        self.mute()
         self._subscribed.set()
 
     async def _subscribe(self, socket: Socket) -> None:
@@ -171,35 +212,50 @@ class Connection:
     # -- the reader: nothing here waits ----------------------------------------------------------
 
     def _on_frame(self, payload: memoryview) -> None:
-        if self.over.is_set():
+        if self._is_mute:
             return  # given up: what comes now would follow a hole
         self.frames += 1
-        self.last_frame_ns = monotonic_ns()
         try:
-            frame = read_frame(payload)
-            data = frame.data
-            if type(data) is QuoteEvent or type(data) is MarkEvent:
-                # Nearly every frame: what holds for it is asked here, and first what is cheapest.
-                speech = self._speeches.get(frame.stream)
-                if speech is None or speech.event is not type(data) or speech.symbol != data.symbol:
-                    self._check_speaker(frame)
-                listener = self._listener
-                if listener.is_sure(data.event_ms) or listener.judge(data, self._time):
-                    self.watch.hear(frame.stream)
-                    if listener.on_raw is not None:
-                        listener.on_raw(payload, frame)
-                    if not listener.on_frame(self.plan, frame):
-                        self._give_up()
-                return
-            self._check_speaker(frame)
-        except UnreadableError as error:
-            self.unreadable += 1
-            self._listener.on_unreadable(self.plan, bytes(payload), str(error))
+            frame = decode_frame(payload)
+        except DECODE_ERRORS as error:
+            self._refuse(payload, str(error))
             return
-        self._on_other(payload, frame)
+        data = frame.data
+        if type(data) is QuoteEvent:
+            slot = self._quotes.get(frame.stream)
+        elif type(data) is MarkEvent:
+            slot = self._marks.get(frame.stream)
+        elif type(data) is KlineUpdate and not data.bar.is_closed:
+            self._on_open_bar(payload, frame, data)
+            return
+        else:
+            self._on_other(payload, frame)
+            return
+        if slot is None or data.symbol != slot.symbol:
+            self._on_other(payload, frame)  # which refuses it
+        elif self._times.is_sure(data.event_ms) or self._listener.judge(data, self._time):
+            self.watch.hear(frame.stream)
+            if self._on_raw is not None:
+                self._on_raw(payload, frame)
+            slot.keep(data)
+
+    def _on_open_bar(self, payload: memoryview, frame: Frame, data: KlineUpdate) -> None:
+        """An open bar says that its stream lives, and nothing else that anybody uses."""
+        speech = self._speeches.get(frame.stream)
+        if speech is None or data.symbol != speech.symbol or data.bar.interval != speech.interval:
+            self._on_other(payload, frame)  # which refuses it
+        elif self._times.is_sure(data.event_ms) or self._listener.judge(data, self._time):
+            self.watch.hear(frame.stream)
+            self._listener.on_open_bar()
 
     def _on_other(self, payload: memoryview, frame: Frame) -> None:
-        """Do with a frame that is neither quote nor mark, and may be said, what it asks for."""
+        """Do what a frame asks for that is neither quote nor mark, or is not what it should be."""
+        try:
+            frame = whole_frame(frame, payload)
+            self._check_speaker(frame)
+        except (UnreadableError, *DECODE_ERRORS) as error:
+            self._refuse(payload, str(error))
+            return
         data = frame.data
         if data is None:
             self._on_answer(frame)
@@ -209,20 +265,15 @@ class Connection:
             self._on_clock(frame, data)
         elif type(data) is ContractEvent:
             self._pass_on(frame)
-        elif (
-            type(data) is KlineEvent
-            and not data.bar.is_closed
-            and self._listener.is_sure(data.event_ms)
-        ) or self._listener.judge(data, self._time):
-            self._tell(payload, frame)
+        elif self._listener.judge(data, self._time):
+            self.watch.hear(frame.stream)
+            if self._on_raw is not None:
+                self._on_raw(payload, frame)
+            self._pass_on(frame)
 
-    def _tell(self, payload: memoryview, frame: Frame) -> None:
-        """Pass on what was read and is believed."""
-        self.watch.hear(frame.stream)
-        listener = self._listener
-        if listener.on_raw is not None:
-            listener.on_raw(payload, frame)
-        self._pass_on(frame)
+    def _refuse(self, payload: memoryview, why: str) -> None:
+        self.unreadable += 1
+        self._listener.on_unreadable(self.plan, bytes(payload), why)
 
     def _check_speaker(self, frame: Frame) -> None:
         """Refuse what a stream cannot say: another's data would be believed for ever.
@@ -231,15 +282,13 @@ class Connection:
             UnreadableError: the data is not of the stream's symbol, kind or interval.
         """
         data, speech = frame.data, self._speeches.get(frame.stream)
-        if data is None or type(data) is ClockEvent or type(data) is ShutdownEvent:
-            return
-        if type(data) is ContractEvent:
+        if data is None or isinstance(data, ClockEvent | ShutdownEvent | ContractEvent):
             return
         if speech is None:
             raise UnreadableError(f"a stream nobody asked for: {frame.stream[:40]}")
-        if type(data) is not speech.event or data.symbol != speech.symbol:
+        if not isinstance(data, speech.event) or data.symbol != speech.symbol:
             raise UnreadableError(f"{frame.stream[:40]} told of {data.symbol[:40]}")
-        if type(data) is KlineEvent and data.bar.interval != speech.interval:
+        if isinstance(data, KlineUpdate) and data.bar.interval != speech.interval:
             raise UnreadableError(f"{frame.stream[:40]} told of {data.bar.interval[:10]}")
 
     def _on_clock(self, frame: Frame, clock: ClockEvent) -> None:

@@ -4,25 +4,23 @@ Pure: events and times go in, effects come out. Quotes and marks are kept, the n
 symbol, until the shell takes them; trades and candles pass one by one.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from libs.common.messages.market import CandleOrigin, SymbolHealth
+from services.feed.ages import Ages
 from services.feed.bars import Bar
 from services.feed.events import (
     NS_PER_MS,
     KlineEvent,
-    MarkEvent,
     QuoteEvent,
-    RestMark,
-    RestQuote,
     TradeEvent,
 )
 from services.feed.intervals import VENUE_INTERVALS, interval_ns
 from services.feed.kline_series import AskKlines, KlinesAnswer, KlineSeries, Revised
-from services.feed.newest import Newest
+from services.feed.newest import Kept, Newest, Slot
 from services.feed.trade_series import AskTrades, CandleReady, TradesAnswer, TradeSeries
 
 Effect = CandleReady | AskTrades | AskKlines | Revised
@@ -48,16 +46,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     trade_proof_wait_ms: int | None = None
 
 
-class _Ages:
-    """Event time of the newest message of each kind that was said of a symbol; 0: none was."""
-
-    __slots__ = ("is_quote_rest", "mark_ms", "quote_ms", "trade_ms")
-
-    def __init__(self) -> None:
-        self.quote_ms = self.mark_ms = self.trade_ms = 0
-        self.is_quote_rest = False
-
-
 class FeedCore:
     """The state of the feed for all symbols.
 
@@ -66,7 +54,13 @@ class FeedCore:
     told.
     """
 
-    def __init__(self, symbols: Iterable[str], intervals: Sequence[str], limits: Limits) -> None:
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        intervals: Sequence[str],
+        limits: Limits,
+        on_kept: Callable[[], None] = lambda: None,
+    ) -> None:
         self.symbols = tuple(symbols)
         self._limits = limits
         self._built = {name: interval_ns(name) for name in intervals if name not in VENUE_INTERVALS}
@@ -77,15 +71,15 @@ class FeedCore:
             for name in intervals
             if name in VENUE_INTERVALS
         }
-        self._quotes: Newest[QuoteEvent] = Newest()
-        self._marks: Newest[MarkEvent] = Newest()
+        self.quotes = Newest(self.symbols, on_kept)
+        self.marks = Newest(self.symbols, on_kept)
         self._told_trades: dict[str, dict[int, None]] = {name: {} for name in self.symbols}
-        self._ages = {name: _Ages() for name in self.symbols}
+        self._ages = {name: Ages(name) for name in self.symbols}
         self.last_candles: dict[tuple[str, str], Bar] = {}
-        self.received: Counts = defaultdict(int)
+        self._received: Counts = defaultdict(int)
+        self._open_bars = 0
         self.published: Counts = defaultdict(int)
-        self.conflated: Counts = defaultdict(int)
-        self.refused: Counts = defaultdict(int)
+        self._refused: Counts = defaultdict(int)
         self.from_rest: Counts = defaultdict(int)
 
     def _new_trades(self, symbol: str) -> TradeSeries:
@@ -105,54 +99,31 @@ class FeedCore:
 
     # -- latest wins -----------------------------------------------------------------------------
 
-    def keep_quote(self, event: QuoteEvent) -> bool:
-        """Keep a quote until it is taken; returns whether none of its symbol waited."""
-        self.received["quote"] += 1
-        is_rest, at_ms, number = type(event) is RestQuote, event.event_ms, event.update_id
-        has_replaced = self._quotes.keep(event.symbol, event, at_ms, number, is_rest)
-        if has_replaced is None:
-            self.refused["quote_repeated"] += 1
-            return False
-        if has_replaced:
-            self.conflated["quote"] += 1
-        return not has_replaced
-
-    def keep_mark(self, event: MarkEvent) -> bool:
-        """Keep a mark until it is taken; returns whether none of its symbol waited."""
-        symbol, event_ms = event.symbol, event.event_ms
-        self.received["mark"] += 1
-        has_replaced = self._marks.keep(symbol, event, event_ms, 0, type(event) is RestMark)
-        if has_replaced is None:
-            self.refused["mark_repeated"] += 1
-            return False
-        if has_replaced:
-            self.conflated["mark"] += 1
-        return not has_replaced
-
     @property
     def has_kept(self) -> bool:
         """Whether a quote or mark waits to be taken."""
-        return bool(self._quotes or self._marks)
+        return bool(self.quotes or self.marks)
 
-    def take_kept(self) -> list[QuoteEvent | MarkEvent]:
+    def take_kept(self) -> list[Kept]:
         """Hand out every quote and mark that waits."""
-        return [*self._quotes.take(), *self._marks.take()]
+        return [*self.quotes.take(), *self.marks.take()]
 
-    def put_back(self, events: Iterable[QuoteEvent | MarkEvent]) -> None:
+    def put_back(self, events: Iterable[Kept]) -> None:
         """Keep again what was taken and not said, unless a newer one came."""
         for event in events:
-            if isinstance(event, QuoteEvent):
-                self._quotes.put_back(event.symbol, event)
-            else:
-                self._marks.put_back(event.symbol, event)
+            self._slot(event).put_back()
 
-    def on_said(self, event: QuoteEvent | MarkEvent) -> None:
-        """It was published: what is only heard makes nobody's data younger."""
-        ages = self._ages[event.symbol]
-        if isinstance(event, QuoteEvent):
-            ages.quote_ms, ages.is_quote_rest = event.event_ms, type(event) is RestQuote
-        else:
-            ages.mark_ms = event.event_ms
+    def keep(self, event: Kept) -> None:
+        """Keep a quote or mark until it is taken; readers know the slot and ask no dict for it."""
+        self._slot(event).keep(event)
+
+    def _slot(self, event: Kept) -> Slot:
+        newest = self.quotes if isinstance(event, QuoteEvent) else self.marks
+        return newest.slots[event.symbol]
+
+    def on_said(self, event: Kept) -> None:
+        """It was published."""
+        self._ages[event.symbol].on_said(event)
 
     # -- one by one ------------------------------------------------------------------------------
 
@@ -160,7 +131,7 @@ class FeedCore:
         """Whether this trade was told before, as two sockets that overlap do; it is noted."""
         told = self._told_trades[event.symbol]
         if event.trade_id in told:
-            self.refused["trade_repeated"] += 1
+            self.refuse("trade_repeated")
             return True
         told[event.trade_id] = None
         if len(told) > TRADES_REMEMBERED_MAX:
@@ -185,10 +156,10 @@ class FeedCore:
         """Take a bar of a kline stream; one nobody asked for, or closed too early, is refused."""
         series = self.klines.get((event.symbol, event.bar.interval))
         if series is None:
-            self.refused["kline"] += 1
+            self.refuse("kline")
             return ()
         if event.bar.open_ms * NS_PER_MS + series.length_ns > event.event_ms * NS_PER_MS + EARLY_NS:
-            self.refused["kline_ahead"] += 1
+            self.refuse("kline_ahead")
             return ()
         return series.on_kline(event)
 
@@ -221,7 +192,7 @@ class FeedCore:
 
     def on_connected(self, streams: Iterable[tuple[str, str]]) -> list[Effect]:
         """A socket is up and subscribed to these streams; a venue may count from new numbers."""
-        self._quotes.begin_epoch()
+        self.quotes.begin_epoch()
         effects: list[Effect] = []
         for symbol, kind in streams:
             if kind == "trade":
@@ -299,6 +270,37 @@ class FeedCore:
 
     # -- what is known of ourselves --------------------------------------------------------------
 
+    def receive(self, kind: str) -> None:
+        """Count a message of a kind that passes one by one."""
+        self._received[kind] += 1
+
+    def receive_open_bar(self) -> None:
+        """Count a bar that is still open: that it came is all there is to know."""
+        self._open_bars += 1
+
+    def refuse(self, kind: str) -> None:
+        """Count a message that goes no further."""
+        self._refused[kind] += 1
+
+    @property
+    def received(self) -> dict[str, int]:
+        """Messages that came, by kind."""
+        counts = Counter(self._received)
+        counts.update(quote=self.quotes.received, mark=self.marks.received, kline=self._open_bars)
+        return dict(+counts)
+
+    @property
+    def conflated(self) -> dict[str, int]:
+        """Messages that were replaced by a newer one of their symbol, by kind."""
+        return dict(+Counter(quote=self.quotes.conflated, mark=self.marks.conflated))
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Messages that went no further, by kind and why."""
+        counts = Counter(self._refused)
+        counts.update(quote_repeated=self.quotes.repeated, mark_repeated=self.marks.repeated)
+        return dict(+counts)
+
     @property
     def is_healing(self) -> bool:
         """Whether any candle waits for an answer of REST."""
@@ -371,30 +373,13 @@ class FeedCore:
         REST told: once a round is enough for exits, not for entries.
         """
         unfit = {*down} if now_ns is None else {*down, *self.grave_gaps(now_ns)}
-        return tuple(self._health(one, now_ns, is_whole=one not in unfit) for one in self.symbols)
-
-    def _health(self, symbol: str, now_ns: int | None, *, is_whole: bool) -> SymbolHealth:
-        ages = self._ages[symbol]
-        quote = _age_ms(ages.quote_ms, now_ns)
-        mark = _age_ms(ages.mark_ms, now_ns)
-        is_fresh = (
-            is_whole
-            and not ages.is_quote_rest
-            and quote is not None
-            and mark is not None
-            and quote <= self._limits.quote_age_ms_max
-            and mark <= self._limits.mark_age_ms_max
+        limits = self._limits
+        return tuple(
+            ages.health(
+                now_ns,
+                quote_age_ms_max=limits.quote_age_ms_max,
+                mark_age_ms_max=limits.mark_age_ms_max,
+                is_whole=symbol not in unfit,
+            )
+            for symbol, ages in self._ages.items()
         )
-        return SymbolHealth(
-            symbol=symbol,
-            quote_age_ms=quote,
-            mark_age_ms=mark,
-            trade_age_ms=_age_ms(ages.trade_ms, now_ns),
-            is_stale=not is_fresh,
-        )
-
-
-def _age_ms(event_ms: int, now_ns: int | None) -> int | None:
-    if event_ms == 0 or now_ns is None:
-        return None
-    return max(0, now_ns // NS_PER_MS - event_ms)

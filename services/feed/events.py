@@ -59,6 +59,11 @@ class QuoteEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="book
     ask_price: str = field(name="a")
     ask_quantity: str = field(name="A")
 
+    @property
+    def is_rest(self) -> bool:
+        """Whether REST told it."""
+        return False
+
 
 class MarkEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="markPriceUpdate"):
     """Mark price, index price and funding, still as text."""
@@ -70,13 +75,33 @@ class MarkEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="markP
     funding_rate: str = field(name="r", default="")
     next_funding_ms: int = field(name="T", default=0)
 
+    @property
+    def is_rest(self) -> bool:
+        """Whether REST told it."""
+        return False
+
+    @property
+    def update_id(self) -> int:
+        """The venue gives marks no number."""
+        return 0
+
 
 class RestQuote(QuoteEvent, frozen=True, gc=False, tag_field="e", tag="restQuote"):
     """A quote that REST told; its time is REST's, and it has no update id (0)."""
 
+    @property
+    def is_rest(self) -> bool:
+        """Whether REST told it."""
+        return True
+
 
 class RestMark(MarkEvent, frozen=True, gc=False, tag_field="e", tag="restMark"):
     """A mark price that REST told; its time is REST's."""
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether REST told it."""
+        return True
 
 
 class TradeEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="trade"):
@@ -97,25 +122,39 @@ class TradeEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="trad
         return self.execution == MARKET_EXECUTION and self.quantity > ZERO
 
 
-class KlineBody(msgspec.Struct, frozen=True, gc=False):
-    """The bar inside a kline event; ``is_closed`` is the only mark of a final one."""
+class KlineHead(msgspec.Struct, frozen=True, gc=False):
+    """What is read of a bar that may still be open; ``is_closed`` is the only mark of a final one.
+
+    Nobody uses the figures of an open bar, and reading them takes longer than all else of it.
+    """
+
+    interval: str = field(name="i")
+    is_closed: bool = field(name="x")
+
+
+class KlineUpdate(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="kline"):
+    """A bar as it stands: that of a ``KlineEvent``, or an open one."""
+
+    event_ms: int = field(name="E")
+    symbol: str = field(name="s")
+    bar: KlineHead = field(name="k")
+
+
+class KlineBody(KlineHead, frozen=True, gc=False):
+    """A closed bar."""
 
     open_ms: int = field(name="t")
-    interval: str = field(name="i")
     open: Decimal = field(name="o")
     high: Decimal = field(name="h")
     low: Decimal = field(name="l")
     close: Decimal = field(name="c")
     volume: Decimal = field(name="v")
     trade_count: int = field(name="n")
-    is_closed: bool = field(name="x")
 
 
-class KlineEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="kline"):
-    """A bar as it stands."""
+class KlineEvent(KlineUpdate, frozen=True, gc=False, tag_field="e", tag="kline"):
+    """A bar that is closed, with its figures."""
 
-    event_ms: int = field(name="E")
-    symbol: str = field(name="s")
     bar: KlineBody = field(name="k")
 
 
@@ -161,7 +200,7 @@ class ShutdownEvent(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="s
     """The venue is about to close the connection."""
 
 
-MarketEvent = QuoteEvent | MarkEvent | TradeEvent | KlineEvent | DepthEvent
+MarketEvent = QuoteEvent | MarkEvent | TradeEvent | KlineUpdate | DepthEvent
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -177,30 +216,44 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     error: dict[str, int | str] | None = None
 
 
-_decode = msgspec.json.Decoder(Frame).decode
+class _ClosedKlineFrame(msgspec.Struct, gc=False):
+    """A frame of which is known that it tells a closed bar."""
+
+    data: KlineEvent
+
+
+decode_frame = msgspec.json.Decoder(Frame).decode
+_decode_closed_kline = msgspec.json.Decoder(_ClosedKlineFrame).decode
+#: What decoders raise.
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read_frame(payload: bytes | memoryview) -> Frame:
-    """Read one frame.
+    """Read one frame, and refuse what cannot be.
 
     Raises:
         UnreadableError: no JSON, an unknown event, a missing or mistyped field, a number that is
             not finite or makes no sense where it stands.
     """
     try:
-        frame = _decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return whole_frame(decode_frame(payload), payload)
+    except DECODE_ERRORS as error:
         raise UnreadableError(str(error)) from error
+
+
+def whole_frame(frame: Frame, payload: bytes | memoryview) -> Frame:
+    """Check what ``decode_frame`` read, and read the rest of it; quotes and marks need neither.
+
+    Raises:
+        UnreadableError: a number that is not finite or makes no sense where it stands.
+        msgspec.DecodeError: a missing or mistyped field of a closed bar.
+    """
     data = frame.data
-    if type(data) is QuoteEvent or type(data) is MarkEvent:
-        return frame  # still text, and by far the most of what comes
+    if type(data) is KlineUpdate:
+        return _read_bar(frame, payload) if data.bar.is_closed else frame
     if data is None:
         if frame.id is None and frame.error is None:
             raise UnreadableError("neither data nor an answer to a request")
-    elif type(data) is KlineEvent:
-        check_bar(data.bar)
-        if data.bar.trade_count < 0:
-            raise UnreadableError("a bar with a negative count")
     elif type(data) is TradeEvent:
         check_trade(data)
     elif type(data) is DepthEvent:
@@ -208,6 +261,14 @@ def read_frame(payload: bytes | memoryview) -> Frame:
     elif isinstance(data, ClockEvent) and not (data.speed.is_finite() and data.speed > ZERO):
         raise UnreadableError("a clock that does not go")
     return frame
+
+
+def _read_bar(frame: Frame, payload: bytes | memoryview) -> Frame:
+    event = _decode_closed_kline(payload).data
+    check_bar(event.bar)
+    if event.bar.trade_count < 0:
+        raise UnreadableError("a bar with a negative count")
+    return msgspec.structs.replace(frame, data=event)
 
 
 def check_trade(trade: TradeEvent) -> None:

@@ -52,7 +52,7 @@ class Revised(msgspec.Struct, frozen=True, gc=False):
 
 
 #: Published bars of a series that a later word of the stream is compared with.
-PUBLISHED_REMEMBERED_MAX = 64
+PUBLISHED_REMEMBERED_MAX = 16
 
 KlineEffects = list[CandleReady | AskKlines | Revised]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from services.feed.config import FeedConfig
-from services.feed.events import DepthEvent, KlineEvent, MarkEvent, QuoteEvent, TradeEvent
+from services.feed.events import DepthEvent, KlineUpdate, MarkEvent, QuoteEvent, TradeEvent
 from services.feed.intervals import VENUE_INTERVALS
 
 CLOCK_STREAM = "!clock@sim"
@@ -18,7 +18,7 @@ _EVENTS: dict[str, type] = {
     "bookTicker": QuoteEvent,
     "trade": TradeEvent,
     "markPrice": MarkEvent,
-    "kline": KlineEvent,
+    "kline": KlineUpdate,
 }
 
 

@@ -34,8 +34,6 @@ from services.feed.events import (
     KlineEvent,
     MarkEvent,
     QuoteEvent,
-    RestMark,
-    RestQuote,
     TradeEvent,
     UnreadableError,
 )
@@ -250,7 +248,7 @@ class Publisher:
         if event.is_market_print:
             await self._say_trade(event)
         else:
-            self._core.refused["trade"] += 1
+            self._core.refuse("trade")
         await self._perform(self._core.on_trade(event))
         if self._core.trades_held > self._settings.held_trades_max:
             raise BusUnavailable("too many trades held; starting again reads them from REST")
@@ -341,11 +339,11 @@ class Publisher:
                 subject = subjects.mark(event.symbol)
                 payload = encode(mark_message(event, stamp_ns))
         except UnreadableError as error:
-            self._core.refused[kind] += 1
+            self._core.refuse(kind)
             self._complain(Unreadable(f"venue.{kind}.{event.symbol}", b"", str(error)))
             return
         if await self._say(kind, subject, payload):
-            self._core.from_rest[kind] += isinstance(event, RestQuote | RestMark)
+            self._core.from_rest[kind] += event.is_rest
             self._core.on_said(event)
 
     async def _say(self, kind: str, subject: str, payload: bytes) -> bool:

@@ -111,11 +111,11 @@ class RestFallback:
         for mark in marks_told:
             event = mark_of(mark)
             if mark.mark_price > ZERO and self._judge(event):
-                self._core.keep_mark(event)
+                self._core.keep(event)
         for row in quotes_told:
             quote = quote_of(row)
             if min(row.bid_price, row.ask_price) > ZERO and self._judge(quote):
-                self._core.keep_quote(quote)
+                self._core.keep(quote)
         self._inbox.wake()
         now_ns = self._candle_ns()
         self._backfill.hear_time(now_ns // NS_PER_MS)

@@ -25,6 +25,7 @@ from services.feed.events import (
     DepthEvent,
     Frame,
     KlineEvent,
+    KlineUpdate,
     MarketEvent,
     MarkEvent,
     QuoteEvent,
@@ -53,6 +54,7 @@ _KINDS: dict[type, str] = {
     MarkEvent: "mark",
     RestMark: "mark",
     TradeEvent: "trade",
+    KlineUpdate: "kline",
     KlineEvent: "kline",
     DepthEvent: "depth",
 }
@@ -70,7 +72,9 @@ class FeedShell:
         paper_clock = context.clock if isinstance(context.clock, PaperClock) else None
         self._is_paper = paper_clock is not None
         limits = _limits(settings, is_paper=self._is_paper)
-        self._core = FeedCore(common.symbols, common.candle_intervals, limits)
+        self._core = FeedCore(
+            common.symbols, common.candle_intervals, limits, on_kept=self._inbox.wake
+        )
         plans = plan_sockets(
             common.symbols,
             common.candle_intervals,
@@ -131,7 +135,10 @@ class FeedShell:
             self._on_down,
             self._record_frame if self._recorder is not None else None,
             self._judge,
-            self._times.is_sure,
+            self._times,
+            self._core.quotes.slots,
+            self._core.marks.slots,
+            self._core.receive_open_bar,
         )
 
     def _new_venue(self) -> VenueClient:
@@ -211,27 +218,15 @@ class FeedShell:
 
     def _on_frame(self, plan: SocketPlan, frame: Frame) -> bool:
         data = frame.data
-        # Types compared, the most frequent first: see services/feed/connection.py.
-        if type(data) is QuoteEvent:
-            is_first = self._core.keep_quote(data)
-        elif type(data) is MarkEvent:
-            is_first = self._core.keep_mark(data)
-        else:
-            return self._on_other(plan, frame)
-        if is_first:  # for one that was replaced the publisher has been woken
-            self._inbox.wake()
-        return True
-
-    def _on_other(self, plan: SocketPlan, frame: Frame) -> bool:
-        data = frame.data
+        # Types compared: ``isinstance`` with a class of msgspec that does not fit takes long.
         if type(data) is KlineEvent:
-            self._core.received["kline"] += 1
-            return self._inbox.offer(data) if data.bar.is_closed else True
+            self._core.receive("kline")
+            return self._inbox.offer(data)
         if type(data) is TradeEvent:
-            self._core.received["trade"] += 1
+            self._core.receive("trade")
             return self._inbox.offer(data)
         if type(data) is DepthEvent:
-            self._core.received["depth"] += 1
+            self._core.receive("depth")
             self._fitness.depth.offer(frame.stream, data)
         elif type(data) is ClockEvent:
             if self._is_paper:
@@ -256,7 +251,7 @@ class FeedShell:
             why = self._times.judge(data.trade_ms, now_ms, speed=speed)
         if not why:
             return True
-        self._core.refused[f"{_KINDS[type(data)]}_{why}"] += 1
+        self._core.refuse(f"{_KINDS[type(data)]}_{why}")
         if isinstance(data, TradeEvent):
             self._inbox.put_latest(f"refused-{data.symbol}", RefusedTrade(data.symbol))
         elif isinstance(data, KlineEvent) and why == BEHIND:
@@ -269,7 +264,7 @@ class FeedShell:
         now_ms = None if self._is_paper else self._context.clock.now_ns() // NS_PER_MS
         why = self._times.judge_rest(data.event_ms, now_ms)
         if why:
-            self._core.refused[f"{_KINDS[type(data)]}_{why}"] += 1
+            self._core.refuse(f"{_KINDS[type(data)]}_{why}")
         return not why
 
     def _candle_ns(self) -> int:

@@ -27,7 +27,7 @@ def bar(open_ns, length_ns, last_trade_id=-1):
 
 def kline(minute):
     open_ms = START_MS + minute * 60_000
-    body = KlineBody(open_ms, "1m", ONE, ONE, ONE, ONE, ONE, 1, True)
+    body = KlineBody("1m", True, open_ms, ONE, ONE, ONE, ONE, ONE, 1)
     return KlineEvent(open_ms + 60_000, SYMBOL, body)
 
 

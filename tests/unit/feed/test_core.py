@@ -9,6 +9,8 @@ from services.feed.backoff import AttemptBudget, Backoff
 from services.feed.core import FeedCore, Limits
 from services.feed.events import (
     ClockEvent,
+    KlineEvent,
+    KlineUpdate,
     MarkEvent,
     QuoteEvent,
     RestQuote,
@@ -43,8 +45,8 @@ def quote(number, ms, symbol="BTCUSDT"):
 def test_the_newest_quote_wins_and_every_one_is_accounted_for():
     core = new_core()
     for number in range(5):
-        core.keep_quote(quote(number, 1_000 + number))
-    core.keep_quote(quote(9, 1_000, "ETHUSDT"))
+        core.keep(quote(number, 1_000 + number))
+    core.keep(quote(9, 1_000, "ETHUSDT"))
     taken = core.take_kept()
     assert sorted((event.symbol, event.update_id) for event in taken) == [
         ("BTCUSDT", 4),
@@ -55,15 +57,15 @@ def test_the_newest_quote_wins_and_every_one_is_accounted_for():
 
 
 def say(core, event):
-    (core.keep_mark if isinstance(event, MarkEvent) else core.keep_quote)(event)
+    core.keep(event)
     for one in core.take_kept():
         core.on_said(one)
 
 
 def test_what_is_heard_and_not_said_makes_no_data_younger():
     core = new_core()
-    core.keep_mark(MarkEvent(9_500, "BTCUSDT", "1", "1"))
-    core.keep_quote(quote(1, 9_000))
+    core.keep(MarkEvent(9_500, "BTCUSDT", "1", "1"))
+    core.keep(quote(1, 9_000))
     (told, _) = core.health(10_000 * MS)
     assert (told.is_stale, told.quote_age_ms, told.mark_age_ms) == (True, None, None)
 
@@ -224,15 +226,33 @@ def test_backfill_leaves_the_rest_of_the_minutes_weight_to_others():
     assert gate.allows(200, 60_000)
 
 
-def test_keeping_tells_whether_the_publisher_must_be_woken():
+def test_the_publisher_is_woken_by_the_first_quote_and_the_first_mark_that_wait():
+    woken = []
+    core = FeedCore(("BTCUSDT", "ETHUSDT"), ("1m",), Limits(), on_kept=lambda: woken.append(1))
+    core.keep(quote(1, 1_000))
+    core.keep(quote(2, 1_001))
+    core.keep(quote(2, 1_001, "ETHUSDT"))
+    assert len(woken) == 1
+    core.keep(MarkEvent(1_000, "BTCUSDT", "1", "1"))
+    core.keep(MarkEvent(1_001, "BTCUSDT", "1", "1"))
+    assert len(woken) == 2
+    kept = core.take_kept()
+    core.keep(quote(2, 1_001))  # a repeat is nothing to say
+    assert len(woken) == 2
+    core.put_back(kept)
+    assert len(woken) == 4
+    assert sorted(event.event_ms for event in core.take_kept()) == [1_001, 1_001, 1_001]
+    core.keep(quote(3, 1_002))
+    assert len(woken) == 5
+
+
+def test_what_is_put_back_gives_way_to_a_newer_one_that_came_since():
     core = new_core()
-    assert core.keep_quote(quote(1, 1_000))
-    assert not core.keep_quote(quote(2, 1_001))  # the first one has woken it
-    core.take_kept()
-    assert not core.keep_quote(quote(2, 1_001))  # a repeat is nothing to say
-    assert core.keep_quote(quote(3, 1_002))
-    assert core.keep_mark(MarkEvent(1_000, "BTCUSDT", "1", "1"))
-    assert not core.keep_mark(MarkEvent(1_001, "BTCUSDT", "1", "1"))
+    core.keep(quote(1, 1_000))
+    old = core.take_kept()
+    core.keep(quote(2, 1_001))
+    core.put_back(old)
+    assert [event.update_id for event in core.take_kept()] == [2]
 
 
 def test_weight_asked_for_stays_booked_though_an_answer_came_before_it_was_counted():
@@ -241,3 +261,20 @@ def test_weight_asked_for_stays_booked_though_an_answer_came_before_it_was_count
     gate.hear(100, 20)  # nine requests are still on their way
     assert not gate.allows(100, 30)
     assert gate.allows(100, 60_000)
+
+
+OPEN_KLINE = (
+    b'{"stream":"b@kline_1m","data":{"e":"kline","E":1,"s":"B","k":{"t":0,"i":"1m","o":"1",'
+    b'"h":"2","l":"0.4","c":"1","v":"1","n":1,"x":false}}}'
+)
+
+
+def test_of_an_open_bar_only_is_read_that_it_was_told_and_of_a_closed_one_every_figure():
+    update = read_frame(OPEN_KLINE.replace(b'"o":"1"', b'"o":"NaN"')).data
+    assert type(update) is KlineUpdate
+    event = read_frame(OPEN_KLINE.replace(b"false", b"true")).data
+    assert isinstance(event, KlineEvent)
+    assert (event.symbol, event.bar.high, event.bar.trade_count) == ("B", 2, 1)
+    for closed in (b'"o":"NaN"', b'"o":"one"', b'"q":"1"'):
+        with pytest.raises(UnreadableError):
+            read_frame(OPEN_KLINE.replace(b"false", b"true").replace(b'"o":"1"', closed))

@@ -94,35 +94,35 @@ def test_a_fast_paper_venue_may_be_ahead_of_its_last_clock_frame():
 
 def test_a_quote_of_rest_replaces_older_ones_of_the_stream_and_none_that_is_newer():
     core = FeedCore(("BTCUSDT",), ("1m",), Limits())
-    core.keep_quote(quote(7, 1_000))
-    core.keep_quote(rest_quote(999))
-    core.keep_quote(rest_quote(1_000))
+    core.keep(quote(7, 1_000))
+    core.keep(rest_quote(999))
+    core.keep(rest_quote(1_000))
     assert taken(core) == [(1_000, False)]
-    core.keep_quote(rest_quote(1_500))
-    core.keep_quote(quote(8, 1_400))
+    core.keep(rest_quote(1_500))
+    core.keep(quote(8, 1_400))
     assert taken(core) == [(1_500, True)]
-    core.keep_quote(quote(9, 1_500))
+    core.keep(quote(9, 1_500))
     assert taken(core) == [(1_500, False)]
     assert core.refused["quote_repeated"] == 3
 
 
 def test_after_a_reconnect_ids_may_start_anew_but_time_goes_on():
     core = FeedCore(("BTCUSDT",), ("1m",), Limits())
-    core.keep_quote(quote(700, 1_000))
-    core.keep_quote(quote(699, 1_000))
+    core.keep(quote(700, 1_000))
+    core.keep(quote(699, 1_000))
     core.on_connected([])
-    core.keep_quote(quote(3, 900))
+    core.keep(quote(3, 900))
     assert taken(core) == [(1_000, False)]
-    core.keep_quote(quote(2, 1_000))
-    core.keep_quote(quote(1, 1_001))
+    core.keep(quote(2, 1_000))
+    core.keep(quote(1, 1_001))
     assert [event.update_id for event in core.take_kept()] == [1]
 
 
 def test_a_mark_of_rest_and_one_of_the_stream_are_compared_by_their_times():
     core = FeedCore(("BTCUSDT",), ("1m",), Limits())
-    core.keep_mark(RestMark(2_000, "BTCUSDT", "1", "1"))
-    core.keep_mark(MarkEvent(1_000, "BTCUSDT", "1", "1"))
-    core.keep_mark(RestMark(1_900, "BTCUSDT", "1", "1"))
+    core.keep(RestMark(2_000, "BTCUSDT", "1", "1"))
+    core.keep(MarkEvent(1_000, "BTCUSDT", "1", "1"))
+    core.keep(RestMark(1_900, "BTCUSDT", "1", "1"))
     (kept,) = core.take_kept()
     assert kept.event_ms == 2_000
 
@@ -130,7 +130,7 @@ def test_a_mark_of_rest_and_one_of_the_stream_are_compared_by_their_times():
 def test_a_bar_that_says_it_is_closed_before_its_end_is_refused():
     core = FeedCore(("BTCUSDT",), ("1m",), Limits())
     one = Decimal(1)
-    body = KlineBody(NOW_MS // 60_000 * 60_000 + DAY_MS, "1m", one, one, one, one, one, 1, True)
+    body = KlineBody("1m", True, NOW_MS // 60_000 * 60_000 + DAY_MS, one, one, one, one, one, 1)
     assert core.on_kline(KlineEvent(NOW_MS, "BTCUSDT", body)) == ()
     assert core.refused["kline_ahead"] == 1
 

@@ -26,7 +26,7 @@ def open_of(number):
 def kline(number, close=None, is_closed=True):
     price = Decimal(close if close is not None else 100 + number)
     body = KlineBody(
-        open_of(number) // 1_000_000, "1m", price, price, price, price, Decimal(1), 1, is_closed
+        "1m", is_closed, open_of(number) // 1_000_000, price, price, price, price, Decimal(1), 1
     )
     return KlineEvent(open_of(number + 1) // 1_000_000, "BTCUSDT", body)
 

@@ -143,9 +143,7 @@ async def test_quotes_are_said_while_candles_are_not_acknowledged():
     async with new_scene() as scene:
         scene.release(SYMBOLS[0], 0)
         for number in range(3):
-            scene.core.keep_quote(
-                QuoteEvent(1_000 + number, SYMBOLS[1], number, "1", "1", "2", "1")
-            )
+            scene.core.keep(QuoteEvent(1_000 + number, SYMBOLS[1], number, "1", "1", "2", "1"))
             scene.inbox.wake()
             await scene.turn()
         assert scene.sent() == [SYMBOLS[0]]
