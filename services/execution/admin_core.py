@@ -31,6 +31,8 @@ WANTED = {
 REPAIRS = (Verb.ADOPT, Verb.CANCEL_ORPHAN, Verb.ASSERT_SETTINGS)
 #: Services may ask to tighten; what loosens is for people.
 _SERVICES = ("reconciler", "risk")
+#: The service at whose door people set limits.
+LIMITS_DOOR = "risk"
 #: Verbs that are nothing but a change of the trading state.
 _STATES = (Verb.HALT, Verb.REDUCE, Verb.RESUME)
 TEXT_LENGTH_MAX = 500
@@ -129,10 +131,16 @@ def decide_command(state: State, command: Command, sequence: int) -> Decision:
     return Decision(events=tuple(events))
 
 
-def limits_after(state: State, change: LimitsChange, sequence: int) -> RiskLimits:
-    """What people have set once a change is made; one that comes late can only tighten."""
-    before = state.limits.limits
-    if sequence and sequence <= state.limits.sequence:
+def limits_after(state: State, command: Command, sequence: int) -> RiskLimits:
+    """What people have set once a command is obeyed; what comes late can only tighten.
+
+    Risk passes on what people ask for at its door; any other service can only tighten.
+    """
+    before, change = state.limits.limits, command.limits
+    if change is None:
+        return before
+    is_late = bool(sequence) and sequence <= state.limits.sequence
+    if is_late or (command.source in _SERVICES and command.source != LIMITS_DOOR):
         return tightest(before, change.limits)
     return changed(before, change.limits, change.released)
 
@@ -145,7 +153,7 @@ def _set_limits(
         reason=command.reason,
         key=key_of(command),
         before=state.limits.limits,
-        after=limits_after(state, change, sequence),
+        after=limits_after(state, command, sequence),
         file=change.file,
         risk_config_hash=change.config_hash,
         change=state.limits.change + 1,

@@ -165,7 +165,7 @@ class CommandDesk:
         if command.limits is None:
             return False
         state = self._gate.state
-        after = limits_after(state, command.limits, sequence)
+        after = limits_after(state, command, sequence)
         return bool(looser_names(after, state.limits.limits))
 
     async def halt(self, actor: str, reason: str, sequence: int = 0) -> None:

@@ -99,6 +99,14 @@ def test_a_change_that_comes_after_a_later_one_can_only_tighten() -> None:
     )
 
 
+def test_a_service_that_is_no_door_of_people_can_only_tighten() -> None:
+    state = a_ready_state()
+    set_limits(state, a_command("k1", positions_max=2), 4)
+    looser = msgspec.structs.replace(a_command("k2", positions_max=4), source="reconciler")
+    assert set_limits(state, looser, 5).after == RiskLimits(positions_max=2)
+    assert set_limits(state, a_command("k3", positions_max=4), 6).after.positions_max == 4
+
+
 @pytest.mark.parametrize(
     "command",
     [
