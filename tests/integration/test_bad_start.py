@@ -26,6 +26,25 @@ def write_config(folder: Path, settings: dict[str, Any]) -> Path:
     return path
 
 
+def write_secret(path: Path, text: str, mode: int = 0o600) -> str:
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+def with_secrets(folder: Path) -> dict[str, Any]:
+    """Settings that name a sound file for every secret."""
+    keys = {
+        "api_key_file": write_secret(folder / "key", "k" * 64),
+        "api_secret_file": write_secret(folder / "secret", "s" * 64 + "\n"),
+    }
+    return {
+        "approval_key_file": write_secret(folder / "approval", "a" * 64),
+        "execution": keys,
+        "reconciler": dict(keys),
+    }
+
+
 async def end_of(name: str, folder: Path, config: Path) -> tuple[int, list[dict[str, Any]]]:
     """Start a service that is not meant to live; its exit code and what it said."""
     command = (sys.executable, "-m", f"services.{name}", "--config", str(config))
@@ -64,7 +83,7 @@ async def test_a_configuration_that_is_not_there_is_named(tmp_path):
 async def test_every_service_waits_visibly_for_the_broker_and_then_gives_up(tmp_path):
     url = f"nats://127.0.0.1:{free_port()}"
     bus = {"url": url, "connect_attempts_max": 3, "connect_wait_ms": 50, "connect_timeout_ms": 300}
-    config = write_config(tmp_path, {"bus": bus})
+    config = write_config(tmp_path, {"bus": bus, **with_secrets(tmp_path)})
     for code, said in (await end_of_all(tmp_path, config)).values():
         assert code == EXIT_BROKER
         waits = [line for line in said if line["event"] == "broker not reachable, waiting"]

@@ -98,11 +98,15 @@ class _SmallBodies:
 
 
 def build_app(
-    health: Health, status: Callable[[], dict[str, Any]], doors: Doors | None = None
+    health: Health,
+    status: Callable[[], dict[str, Any]],
+    doors: Doors | None = None,
+    config: dict[str, Any] | None = None,
 ) -> FastAPI:
     """The application: probes, metrics, status and documentation that works offline.
 
-    Probes and metrics are open to whoever reaches the door; status needs the scope ``read``.
+    Probes and metrics are open to whoever reaches the door; status needs the scope ``read``, and so
+    does ``config``: the effective configuration as anybody may see it.
     """
     doors = doors or Doors(NO_TOKENS)
     # No validator: it would tell a stranger's server where this document is. No Redoc: its bundle
@@ -148,6 +152,12 @@ def build_app(
     async def status_now() -> Response:
         """What the service is doing now."""
         body = {"service": health.service, "version": __version__, **status()}
+        return Response(msgspec.json.encode(body, enc_hook=str), media_type="application/json")
+
+    @app.get("/v1/config", tags=["status"], dependencies=[Depends(doors.need(Scope.READ))])
+    async def config_now() -> Response:
+        """The configuration in effect: of secrets the files, and what looks like one hidden."""
+        body = {"service": health.service, **(config or {})}
         return Response(msgspec.json.encode(body, enc_hook=str), media_type="application/json")
 
     return app

@@ -27,6 +27,7 @@ from libs.common.model.settings import ServiceConfig
 from libs.common.runtime.bus import Bus, Delivery
 from libs.common.runtime.clock import Clock, PaperClock, SystemClock, wall_ns
 from libs.common.runtime.config import CommonConfig, Mode, load_config
+from libs.common.runtime.config_shown import show_settings
 from libs.common.runtime.errors import (
     BusError,
     BusUnavailable,
@@ -318,7 +319,15 @@ async def _run(
     context = Context(name, common, settings, config_hash, bus)
     context.stopping = stopping
     doors = Doors(tokens)
-    app = build_app(context.health, lambda: context.status(), doors)  # noqa: PLW0108 - set later
+    app = build_app(
+        context.health,
+        lambda: context.status(),  # noqa: PLW0108 - set later
+        doors,
+        {
+            "config_hash": config_hash,
+            "settings": show_settings(common) | show_settings(settings, f"{name}."),
+        },
+    )
     if routes is not None:
         app.include_router(routes(context, doors))
     server = HttpServer(app, name, address)
