@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from cli import operate_verbs
+from cli.config_verbs import config_app
 from cli.exits import CommandFailed
+from cli.limits_verbs import limits_app
 
 app = typer.Typer(
     name="portcullis",
@@ -25,6 +27,8 @@ journal_app = typer.Typer(help="Export a journal, or verify an exported one offl
 app.add_typer(journal_app, name="journal")
 audit_app = typer.Typer(help="Verify an audit trail, report on it, or derive it from a journal.")
 app.add_typer(audit_app, name="audit")
+app.add_typer(config_app, name="config")
+app.add_typer(limits_app, name="limits")
 operate_verbs.add_to(app)
 
 ConfigOption = Annotated[

@@ -99,6 +99,7 @@ def _deciding(account: str) -> dict[str, Rights]:
                 subjects.intent_verdict("*"),
                 subjects.intent_refused("*"),
                 subjects.command(account, Verb.REDUCE),
+                subjects.command(account, Verb.LIMITS),
                 _acks(subjects.INTENTS_STREAM, RISK_CONSUMER),
             ),
             asks=(

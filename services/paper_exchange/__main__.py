@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.freeze()  # modules live as long as the process: walking them was a pause of 20 ms and more
     try:
         uvloop.run(_serve(exchange))
-    except (SourceError, OSError) as error:
+    except (KeptStateError, SourceError, OSError) as error:
         return _refuse(error)
     return 0
 

@@ -134,12 +134,17 @@ class KeptState:
     def keep(self, exchange: Exchange, now_ns: int, *, is_certain: bool) -> None:
         """Write the file if something changed; `is_certain` that it did.
 
-        Raises OSError: then nobody may be told of the change, and the venue has to end.
+        Raises `KeptStateError`: then nobody may be told of the change. Whoever calls next tries
+        again, and the market, which nobody can answer for, ends the venue.
         """
         version = _version(exchange)
         if version == self._kept and not is_certain:
             return
-        _replace(self._path, msgspec.json.encode(_taken(exchange, now_ns)))
+        try:
+            _replace(self._path, msgspec.json.encode(_taken(exchange, now_ns)))
+        except OSError as error:
+            self._kept = None
+            raise KeptStateError(f"cannot keep {self._path}: {error.strerror}") from error
         self._kept = version
 
 

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     POSITION_DUPLICATE = "POSITION_DUPLICATE"
     POSITION_ABSENT = "POSITION_ABSENT"
     SIZE_ZERO = "SIZE_ZERO"
+    LIMITS_CHANGED = "LIMITS_CHANGED"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ import asyncio
 import itertools
 from typing import Any
 
+import msgspec
 from nats.aio.client import Client
 from nats.aio.transport import Transport
 from nats.errors import (
@@ -21,9 +22,13 @@ from nats.errors import (
     NoRespondersError,
     OutboundBufferLimitError,
 )
+from nats.js.api import PubAck
+from nats.js.errors import APIError
 
 from libs.common.runtime.bus_identity import BusIdentity
+from libs.common.runtime.errors import AppendConflict, BusUnavailable, PublishUnknown
 
+WRONG_LAST_SEQUENCE = 10071
 _NO_RESPONDERS = b"NATS/1.0 503"
 _LINE_ENDS = {ord("\r"): " ", ord("\n"): " "}
 
@@ -130,6 +135,28 @@ class BusClient(Client):
             answered.set_exception(NoRespondersError())
         else:
             answered.set_result(bytes(data))
+
+
+def acknowledgement(subject: str, answer: bytes) -> PubAck:
+    """What the broker answered to something that is to be stored.
+
+    Raises:
+        AppendConflict: another message came first; nothing was stored.
+        BusUnavailable: it refused; nothing was stored.
+        PublishUnknown: the answer cannot be read.
+    """
+    try:
+        told = msgspec.json.decode(answer, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise PublishUnknown(f"an answer about {subject} that cannot be read: {error}") from error
+    if "error" not in told:
+        return PubAck.from_response(told)
+    try:
+        raise APIError.from_error(told["error"])  # which itself raises for some codes
+    except APIError as refusal:
+        if refusal.err_code == WRONG_LAST_SEQUENCE:
+            raise AppendConflict(f"{subject} moved on: {refusal.description}") from refusal
+        raise BusUnavailable(f"the broker refused {subject}: {refusal.description}") from refusal
 
 
 def _publish_frame(subject: str, inbox: bytes, payload: bytes, headers: dict[str, str]) -> bytes:
