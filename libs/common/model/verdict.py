@@ -43,6 +43,8 @@ class Reason(StrEnum):
     POSITION_DUPLICATE = "POSITION_DUPLICATE"
     POSITION_ABSENT = "POSITION_ABSENT"
     SIZE_ZERO = "SIZE_ZERO"
+    SPREAD = "SPREAD"
+    SLIPPAGE = "SLIPPAGE"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
