@@ -40,7 +40,7 @@ from services.execution.view import account_view
 from services.risk.config import RiskConfig
 from services.risk.core import Board, Refusal, decide
 from services.signal.core import Series, fold
-from sim.vouching import vouch_for
+from sim.vouching import vouch_for, vouched
 
 ACCOUNT = "replay"
 ASSET = "USDT"
@@ -189,6 +189,7 @@ class Replay:
             venue_timestamp_ms=now_ns // NS_PER_MS,
             recv_window_ms=RECV_WINDOW_MS,
             mark=MarkSeen(price=candle.close, at_ns=now_ns),
+            health=vouched(body.order.symbol),
             unarmed=(),
             account=ACCOUNT,
             writer="replay",
