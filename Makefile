@@ -6,9 +6,9 @@ SEEDS ?= 200
 VENV = .venv/bin
 # Never put the working directory on sys.path: services/signal must not hide the standard library's.
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
-LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
+LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz faults feed-hours pnl-run bench-feed bench-feed-memory drift clean
+.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz faults feed-hours pnl-run bench-feed bench-feed-memory drift drill-containers scan-secrets audit sbom clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'
@@ -33,6 +33,10 @@ help:
 	@echo 'make feed-hours  six hours of market time under stream faults: candles equal the venue'
 	@echo 'make pnl-run  trade at random, and compare our profit and loss with the venue (ARGS="--seed 7 --steps 200")'
 	@echo 'make drift    do by hand all that can drift, and see it found and made good (ARGS="--only *stop*")'
+	@echo 'make drill-containers  start everything with docker compose, kill each part, and judge'
+	@echo 'make scan-secrets  look for secrets in every file and in the whole history (ARGS="--staged")'
+	@echo 'make audit    known vulnerabilities of what we depend on, and faults of the workflows'
+	@echo 'make sbom     write what we depend on as CycloneDX into build/sbom (ARGS="--image portcullis")'
 	@echo 'make clean    remove .venv and every cache'
 	@echo 'PYTHON=python3.12 chooses the Python for .venv; otherwise the newest of 3.13, 3.12, 3.11.'
 
@@ -70,8 +74,9 @@ format: setup
 
 lock:
 	@command -v uv >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 1; }
-	@$(LOCK) --output-file requirements.lock
-	@$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(LOCK) pyproject.toml --output-file requirements.lock
+	@$(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(LOCK) scripts/supply.in --output-file scripts/supply.lock
 
 bench: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m bench.pipeline $(ARGS)
@@ -103,6 +108,9 @@ bench-tape: setup
 drift: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m drills.drift $(ARGS)
 
+drill-containers: setup
+	@exec env PYTHONPATH=. $(SAFELY)/python -m scripts.container_drill $(ARGS)
+
 fuzz: setup
 	@PYTHONPATH=. $(SAFELY)/python -m fuzz requests $(ARGS)
 	@PYTHONPATH=. $(SAFELY)/python -m fuzz sockets $(ARGS)
@@ -114,6 +122,16 @@ faults: setup
 feed-hours: setup
 	@exec env PYTHONPATH=. $(SAFELY)/python -m drills hours $(ARGS)
 
+# Before any setup too: a hook must not wait for an installation.
+scan-secrets:
+	@exec "$$(command -v $(VENV)/python || command -v python3)" -I scripts/scan_secrets.py $(ARGS)
+
+audit: setup
+	@exec env $(SAFELY)/python scripts/supply.py audit
+
+sbom: setup
+	@exec env $(SAFELY)/python scripts/supply.py sbom $(ARGS)
+
 clean:
-	rm -rf .venv .venv-conformance .venv-fuzz build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-conformance .venv-fuzz .venv-supply build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from cli import operate_verbs
+from cli.config_verbs import config_app
 from cli.exits import CommandFailed
+from cli.limits_verbs import limits_app
 
 app = typer.Typer(
     name="portcullis",
@@ -25,6 +27,8 @@ journal_app = typer.Typer(help="Export a journal, or verify an exported one offl
 app.add_typer(journal_app, name="journal")
 audit_app = typer.Typer(help="Verify an audit trail, report on it, or derive it from a journal.")
 app.add_typer(audit_app, name="audit")
+app.add_typer(config_app, name="config")
+app.add_typer(limits_app, name="limits")
 operate_verbs.add_to(app)
 
 ConfigOption = Annotated[
@@ -100,6 +104,17 @@ def journal_verify(
     raise typer.Exit(verify_journal(file))
 
 
+@journal_app.command("restore")
+def journal_restore(
+    file: Annotated[Path, typer.Argument(help="An exported journal.")],
+) -> None:
+    """Put an exported journal into a broker that has none, with execution's identity."""
+    from cli.journal_restore import restore_journal
+
+    count = restore_journal(file)
+    print(f"restored {count} records; docs/deploying.md says what to look at before you resume")
+
+
 UrlOption = Annotated[str | None, typer.Option("--url", help="A running broker, nats://host:port.")]
 AccountOption = Annotated[
     str | None, typer.Option("--account", help="The account (default: paper).")
@@ -161,6 +176,24 @@ def provision(config: ConfigOption = None) -> None:
     from cli.provision import provision_broker
 
     provision_broker(config)
+
+
+@app.command()
+def keys(
+    folder: Annotated[Path, typer.Argument(help="Where they are kept, a folder per service.")],
+    account: Annotated[str, typer.Option(help="The trading account.")] = "paper",
+    paper: Annotated[
+        bool, typer.Option("--paper", help="With the paper exchange's published keys.")
+    ] = False,
+    broker_name: Annotated[
+        list[str] | None,
+        typer.Option(help="A host name or address of the broker for its certificate; repeatable."),
+    ] = None,
+) -> None:
+    """Make the secrets of a deployment that nobody has to choose; those that are there stay."""
+    from cli.keys import BROKER_NAMES, make_keys
+
+    make_keys(folder, account, is_paper=paper, broker_names=broker_name or BROKER_NAMES)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from libs.common.messages.account import Verb
 from libs.common.messages.audit import AuditEvent
 
 NS_PER_MS = 1_000_000
@@ -28,6 +29,7 @@ _PEOPLE = {
     "guard.cleared",
     "kill.proven",
     "kill.incomplete",
+    "risk_limits.set",
 }
 
 
@@ -46,6 +48,7 @@ class AuditFigures:
     holds: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     people: list[dict[str, Any]] = field(default_factory=list)
+    configurations: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
     first_ns: int = 0
     last_ns: int = 0
 
@@ -54,6 +57,10 @@ class AuditFigures:
         self.events[event.event_type] += 1
         self.first_ns = self.first_ns or event.ts_event_ns
         self.last_ns = max(self.last_ns, event.ts_event_ns)
+        used = self.configurations.setdefault(
+            (event.config_hash, event.app_version), {"from_ns": event.ts_event_ns, "events": 0}
+        )
+        used["to_ns"], used["events"] = event.ts_event_ns, used["events"] + 1
         payload = msgspec.json.decode(event.payload)
         adder = _ADDERS.get(event.event_type)
         if adder is not None:
@@ -78,10 +85,16 @@ class AuditFigures:
 
     def _add_person(self, event: AuditEvent, payload: dict[str, Any]) -> None:
         what = event.event_type
+        if what == "operator.acted" and payload["verb"] == Verb.LIMITS:
+            return  # the limits are told by an event of their own
         if what == "operator.acted":
             what = f"{payload['verb']} {payload['target']}".strip()
         elif what == "guard.cleared":
             what = f"unlock {payload['guard']} {payload['key']}".strip()
+        elif what == "risk_limits.set":
+            told = {name: value for name, value in payload["after"].items() if value is not None}
+            named = ", ".join(f"{name} {value}" for name, value in told.items())
+            what = f"limits {named or 'as configured'}"
         elif what.startswith("kill."):
             what = f"{what} {payload['verb']}, {payload['took_ms']} ms"
         entry = {"ts_event_ns": event.ts_event_ns, "actor": event.actor}
@@ -121,6 +134,10 @@ class AuditFigures:
             },
             "holds": dict(self.holds.most_common()),
             "actions": self.people,
+            "configurations": [
+                {"config_hash": config_hash, "app_version": version, **used}
+                for (config_hash, version), used in self.configurations.items()
+            ],
         }
 
 

@@ -48,6 +48,15 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         },
     )
     yield from _section("holds", report["holds"])
+    yield from _section(
+        "configurations (hash, version)",
+        {
+            f"{used['config_hash']} {used['app_version']}": (
+                f"{used['events']} events from {_time(used['from_ns'])} to {_time(used['to_ns'])}"
+            )
+            for used in report["configurations"]
+        },
+    )
     yield ""
     yield "halts and operators' actions"
     actions = report["actions"]

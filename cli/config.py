@@ -2,14 +2,25 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
+from libs.common.model.agreement import Kind, Relation
 from libs.common.model.settings import Section
 
 SERVICES = ("feed", "signal", "risk", "execution", "reconciler")
 """In the order in which the data flows; stopped in reverse."""
 SERVICE_PORTS = {name: 8101 + index for index, name in enumerate(SERVICES)}
+
+RELATIONS = (
+    Relation(
+        "runner.restart_wait_ms",
+        Kind.AT_MOST,
+        "runner.restart_wait_ms_max",
+        "the first wait would be longer than the longest one",
+    ),
+)
 
 
 class RunnerConfig(Section):
@@ -27,6 +38,9 @@ class RunnerConfig(Section):
         settle_ms_max: longest a finite run waits, after its data ended, for the last intents to
             end and for a clean comparison with the venue.
     """
+
+    title: ClassVar[str] = "runner"
+    relations: ClassVar[tuple[Relation, ...]] = RELATIONS
 
     data_dir: Path = Path(".portcullis")
     runs_kept_max: int = Field(10, ge=1)

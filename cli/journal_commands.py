@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cli import exits
 from cli.journal_file import check_file, footer_line
+from cli.provision import NoSettings
 from cli.run_directory import RunDirectory, find_run
 from cli.run_plan import RunPlan
 from cli.streams import read_stream
@@ -13,7 +14,7 @@ from libs.common.messages import subjects
 from libs.common.messages.journal import GENESIS_HASH, record_hash
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
+from libs.common.runtime.config import load_config
 from libs.common.runtime.errors import BusUnavailable, ConfigError
 from libs.common.runtime.log import configure_logging
 
@@ -114,8 +115,10 @@ async def read_journal(bus: Bus, account: str) -> AsyncIterator[bytes]:
 
 
 async def _export_from_url(url: str, account: str, out: Path) -> int:
-    settings = BusConfig(url=url, connect_attempts_max=CONNECT_ATTEMPTS_MAX)
-    bus = await Bus.connect(settings, "export", lambda: None)
+    # Who we are to the broker is configured, where it asks.
+    common, _, _ = load_config("export", NoSettings)
+    told = {"url": url, "connect_attempts_max": CONNECT_ATTEMPTS_MAX}
+    bus = await Bus.connect(common.bus.model_copy(update=told), "export", lambda: None)
     try:
         return await write_export(bus, account, out)
     finally:

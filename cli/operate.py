@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import yaml
 
 from cli import exits
+from cli.config import SERVICE_PORTS
 from cli.operate_tables import render
 from cli.run_directory import TOKEN_FILE, RunDirectory, find_run
 from libs.common.runtime.config import (
@@ -28,7 +29,7 @@ from libs.common.runtime.config import (
 )
 
 DEFAULT_DATA_DIR = Path(".portcullis")
-DEFAULT_URLS = {"execution": "http://127.0.0.1:8104", "reconciler": "http://127.0.0.1:8105"}
+DEFAULT_URLS = {name: f"http://127.0.0.1:{port}" for name, port in SERVICE_PORTS.items()}
 ANSWER_BYTES_MAX = 16_777_216
 #: The service looks at its halt file every tick (100 ms unless configured otherwise).
 LOOK_AGAIN_S = 0.5
@@ -108,7 +109,7 @@ def command(
     Raises:
         CommandFailed: the service cannot be reached, or refused.
     """
-    body = {"reason": reason, "actor": actor or _login(), **(more or {})}
+    body = {"reason": reason, "actor": actor or login(), **(more or {})}
     headers = {"Idempotency-Key": key} if key else {}
     answer = ask(target, "POST", f"/v1/{verb}", body, headers)
     print(json.dumps(answer, indent=2) if as_json else render("answer", answer))
@@ -249,7 +250,7 @@ def halt_locally(
     """
     path = _halt_file(data_dir, config)
     try:
-        path.write_text(f"{actor or _login()}: {reason}\n")
+        path.write_text(f"{actor or login()}: {reason}\n")
     except OSError as error:
         raise exits.CommandFailed(f"cannot write {path}: {error.strerror}") from error
     print(f"halted by file: nothing leaves while {path} exists")
@@ -295,7 +296,8 @@ def _halt_file(data_dir: Path | None, config: Path | None) -> Path:
     return Path(path)
 
 
-def _login() -> str:
+def login() -> str:
+    """Who is at the terminal."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

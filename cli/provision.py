@@ -1,9 +1,11 @@
 """`portcullis provision`: the streams and consumers of the configured broker."""
 
 import asyncio
+import os
 from pathlib import Path
 
 from cli import exits
+from cli.config_check import config_path, ensure_agreement
 from libs.common.model.settings import Section
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.config import CommonConfig, load_config
@@ -22,9 +24,10 @@ def provision_broker(config: Path | None) -> None:
     Raises:
         CommandFailed: the configuration is wrong (2) or the broker is not there (3).
     """
+    _refuse_contradictions(config)
     configure_logging("provision", "error")
     try:
-        common, _, _ = load_config("runner", NoSettings, path=config)
+        common, _, _ = load_config("provision", NoSettings, path=config)
     except ConfigError as error:
         raise exits.CommandFailed(str(error), exits.BAD_USAGE) from error
     try:
@@ -32,6 +35,14 @@ def provision_broker(config: Path | None) -> None:
     except BusUnavailable as error:
         raise exits.CommandFailed(str(error), exits.NOT_AVAILABLE) from error
     print(f"provisioned {common.bus.url} for account {common.account}")
+
+
+def _refuse_contradictions(config: Path | None) -> None:
+    """Whoever makes the streams comes before every service, and sees the limits of all of them."""
+    try:
+        ensure_agreement(config_path(config, os.environ), os.environ)
+    except ConfigError as error:
+        raise exits.CommandFailed(str(error), exits.BAD_USAGE) from error
 
 
 async def _provision(common: CommonConfig) -> None:

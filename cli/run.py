@@ -83,6 +83,7 @@ class _Run:
         self._supervisor = Supervisor(plan.settings, narrator.say, gives_up=plan.is_finite)
         self._broker = Broker(self._directory.broker, port=plan.broker_port, launcher=tethered())
         self._stopping = asyncio.Event()
+        self._is_all_written = True
         self._goodbyes: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._files = {name: (self._directory.path / name).resolve() for name in KEY_FILES}
 
@@ -112,10 +113,10 @@ class _Run:
         if isinstance(result, BusUnavailable | ConfigError):
             raise exits.CommandFailed(str(result), exits.NOT_AVAILABLE) from result
         if isinstance(result, asyncio.CancelledError):
-            return self._interrupted()
+            result = self._interrupted()
         if isinstance(result, BaseException):
             raise result
-        return result
+        return result if self._is_all_written else result or exits.FAILED
 
     def _interrupted(self) -> int:
         if self._plan.is_finite:
@@ -287,16 +288,30 @@ class _Run:
         for name, goodbye in reversed(self._goodbyes):
             try:
                 if name == "bus":
-                    await export_from_bus(self._directory, self._plan)
+                    await self._keep_journal()
                 await goodbye()
             except (BusError, exits.CommandFailed, OSError) as error:
                 self._narrator.say(f"{name}: {error}")
         await self._supervisor.stop()
         self._finish_facts()
 
+    async def _keep_journal(self) -> None:
+        try:
+            await export_from_bus(self._directory, self._plan)
+        except OSError as error:
+            self._is_all_written = False
+            self._narrator.say(
+                f"journal not exported: {error.strerror}; the broker's store has it:"
+                f" portcullis journal export --data-dir {self._directory.path} --out FILE"
+            )
+
     def _finish_facts(self) -> None:
         facts = self._directory.read_facts()
-        self._directory.write_facts({**facts, "ended": True, "services": {}})
+        try:
+            self._directory.write_facts({**facts, "ended": True, "services": {}})
+        except OSError as error:
+            self._is_all_written = False
+            self._narrator.say(f"run.json not finished: {error.strerror}")
 
 
 def options_data_dir(plan: RunPlan) -> Path:

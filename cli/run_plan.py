@@ -16,6 +16,7 @@ import yaml
 
 from cli import exits
 from cli.config import SERVICE_PORTS, SERVICES, RunnerConfig
+from cli.config_check import ensure_agreement
 from cli.run_directory import HALT_FILE
 from libs.common.model.settings import ServiceConfig
 from libs.common.runtime.config import CommonConfig, Mode, load_config, read_tree
@@ -94,6 +95,7 @@ def plan_run(options: RunOptions, environment: Mapping[str, str]) -> RunPlan:
         )
         for name in SERVICES:
             load_config(name, service_settings(name), path=options.config, environment=environment)
+        ensure_agreement(_config_path(options, environment), environment)
     except ConfigError as error:
         raise exits.CommandFailed(str(error), exits.BAD_USAGE) from error
     if common.mode is not Mode.PAPER:

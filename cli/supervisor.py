@@ -169,7 +169,7 @@ class Supervisor:
         self._children.append(child)
         keeper = self._end_run_with(child) if is_vital else self._keep_alive(child)
         self._keepers.append(asyncio.create_task(keeper, name=f"keep-{child.name}"))
-        self._on_change()
+        self._tell_change()
 
     async def stop(self) -> None:
         """End every child, whoever speaks before whoever hears it; none is left."""
@@ -212,7 +212,14 @@ class Supervisor:
             await asyncio.sleep(wait_ms / 1000)
             await child.start(self._environment)
             child.restarts += 1
+            self._tell_change()
+
+    def _tell_change(self) -> None:
+        """Have what runs where written down; nobody is left to die because there is no room."""
+        try:
             self._on_change()
+        except OSError as error:
+            self._say(f"not written down what runs where: {error.strerror}")
 
 
 def restart_wait_ms(deaths_in_a_row: int, settings: RunnerConfig) -> int:

@@ -75,6 +75,7 @@ class World:
             "venue_url": self.venue.url,
             "execution_url": self._url_of("execution"),
             "reconciler_url": self._url_of("reconciler"),
+            **{f"{name}_url": self._url_of(name) for name in ("feed", "signal", "risk")},
             "config": str(self.directory.path / "config.yaml"),
             "services": services,
             "ended": False,

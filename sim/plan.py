@@ -89,7 +89,7 @@ BLOWS: tuple[tuple[str, int], ...] = (
     ("deaf_execution", 3),
     ("quotes_frozen", 1),
     ("unvouched_execution", 3),
-    ("feed_silent", 1),
+    ("feed_silent", 2),
     ("feed_doubts", 2),
     ("filters_away", 2),
     ("orders_used_by_others", 2),

@@ -46,6 +46,8 @@ ACCOUNT = "replay"
 ASSET = "USDT"
 BALANCE = Decimal(10_000)
 TAKER_RATE = Decimal("0.0005")
+#: Base units at the close: whatever is ordered fills there, and risk must expect it to.
+DEEP = Decimal(10) ** 12
 RECV_WINDOW_MS = 5_000
 
 
@@ -123,9 +125,9 @@ class Replay:
                 source="replay",
                 symbol=candle.symbol,
                 bid_price=price,
-                bid_quantity=Decimal(1),
+                bid_quantity=DEEP,
                 ask_price=price,
-                ask_quantity=Decimal(1),
+                ask_quantity=DEEP,
                 update_id=self.candles,
             )
         )

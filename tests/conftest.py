@@ -1,13 +1,15 @@
 """Parts that many tests share: a real broker, and recorded market data where a machine has it."""
 
 import os
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from libs.common.runtime.broker import Broker
 
+SMALL_VOLUME_BYTES = 8 << 20
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -23,6 +25,22 @@ async def nats_server(tmp_path: Path) -> AsyncIterator[Broker]:
         yield broker
     finally:
         await broker.stop()
+
+
+@pytest.fixture
+def small_volume(tmp_path: Path) -> Iterator[Path]:
+    """Make a file system of the test's own that is soon full; skip where only root may."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    made = subprocess.run(
+        ("mount", "-t", "tmpfs", "-o", f"size={SMALL_VOLUME_BYTES}", "tmpfs", str(volume)),
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode:
+        pytest.skip(f"no file system of our own: {made.stderr.strip()}")
+    yield volume
+    subprocess.run(("umount", "--lazy", str(volume)), check=True)
 
 
 @pytest.fixture(scope="session")

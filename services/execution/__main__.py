@@ -2,7 +2,8 @@
 
 import random
 
-from libs.common.runtime.credentials import load_secret, open_venue
+from libs.common.runtime.config import CommonConfig
+from libs.common.runtime.credentials import load_secret, load_venue_key, open_venue
 from libs.common.runtime.service import Context, run_service
 from libs.common.venue.budget import BudgetLimits
 from services.execution.admin_http import AdminFront
@@ -11,6 +12,17 @@ from services.execution.config import ExecutionConfig
 from services.execution.shell import Execution
 
 FRONT = AdminFront()
+
+
+def check(common: CommonConfig, settings: ExecutionConfig) -> None:
+    """Refuse a start that could not trade, before anything is connected to.
+
+    Raises:
+        ConfigError: the mode is not confirmed, or a secret is missing or wrong.
+    """
+    check_mode(common, settings)
+    load_secret(common, "approval_key_file", common.approval_key_file)
+    load_venue_key(common, "execution", settings.api_key_file, settings.api_secret_file)
 
 
 async def start(context: Context[ExecutionConfig]) -> None:
@@ -37,4 +49,4 @@ async def start(context: Context[ExecutionConfig]) -> None:
 
 
 if __name__ == "__main__":
-    run_service("execution", ExecutionConfig, start, FRONT.routes, check_mode)
+    run_service("execution", ExecutionConfig, start, FRONT.routes, check)

@@ -10,7 +10,10 @@ from libs.common.messages.account import Command, Verb
 from libs.common.messages.audit_events import OperatorActed
 from libs.common.messages.guard_events import Guard, GuardCleared, LatchKind
 from libs.common.messages.journal import JournalEvent, TradingStateChanged
+from libs.common.messages.limit_events import LimitsChange, RiskLimitsSet
 from libs.common.model.ids import is_derived_id
+from libs.common.model.risk_limits import NAMES, RiskLimits, changed, tightest
+from libs.common.model.risk_limits import fault_of as limits_fault
 from libs.common.model.trading_state import TradingState
 from services.execution.core import NOTHING, Decision
 from services.execution.state import State
@@ -28,6 +31,8 @@ WANTED = {
 REPAIRS = (Verb.ADOPT, Verb.CANCEL_ORPHAN, Verb.ASSERT_SETTINGS)
 #: Services may ask to tighten; what loosens is for people.
 _SERVICES = ("reconciler", "risk")
+#: The service at whose door people set limits.
+LIMITS_DOOR = "risk"
 #: Verbs that are nothing but a change of the trading state.
 _STATES = (Verb.HALT, Verb.REDUCE, Verb.RESUME)
 TEXT_LENGTH_MAX = 500
@@ -49,6 +54,8 @@ def fault_of(command: Command) -> str:
             return f"the {name} must be 1 to {TEXT_LENGTH_MAX} characters long"
     if len(command.idempotency_key) > TEXT_LENGTH_MAX or len(command.target) > TEXT_LENGTH_MAX:
         return f"keys and targets have at most {TEXT_LENGTH_MAX} characters"
+    if command.verb is Verb.LIMITS or command.limits is not None:
+        return _limits_fault(command)
     if command.verb is Verb.UNLOCK:
         return _guard_fault(command.target)
     if command.verb is Verb.CANCEL_ORPHAN:
@@ -62,6 +69,18 @@ def fault_of(command: Command) -> str:
     if command.target and not _SYMBOL.fullmatch(command.target):
         return "the symbol must be 1 to 32 capital letters, digits or underscores"
     return ""
+
+
+def _limits_fault(command: Command) -> str:
+    change = command.limits
+    if change is None or command.verb is not Verb.LIMITS:
+        return "the verb limits, and no other, says which limits to set"
+    if command.target:
+        return f"{command.verb} takes no target"
+    unknown = [name for name in change.released if name not in NAMES]
+    if unknown or not (change.limits.named() or change.released):
+        return f"limits that can be set are: {', '.join(NAMES)}"
+    return limits_fault(change.limits)
 
 
 def _order_fault(target: str, why: str) -> str:
@@ -98,6 +117,8 @@ def decide_command(state: State, command: Command, sequence: int) -> Decision:
         events.append(
             GuardCleared(guard=Guard(name), key=part, actor=command.actor, reason=command.reason)
         )
+    if command.limits is not None:
+        events.append(_set_limits(state, command, command.limits, sequence))
     if key:
         acted = OperatorActed(
             actor=command.actor,
@@ -108,6 +129,36 @@ def decide_command(state: State, command: Command, sequence: int) -> Decision:
         )
         events.insert(0, acted)
     return Decision(events=tuple(events))
+
+
+def limits_after(state: State, command: Command, sequence: int) -> RiskLimits:
+    """What people have set once a command is obeyed; what comes late can only tighten.
+
+    Risk passes on what people ask for at its door; any other service can only tighten.
+    """
+    before, change = state.limits.limits, command.limits
+    if change is None:
+        return before
+    is_late = bool(sequence) and sequence <= state.limits.sequence
+    if is_late or (command.source in _SERVICES and command.source != LIMITS_DOOR):
+        return tightest(before, change.limits)
+    return changed(before, change.limits, change.released)
+
+
+def _set_limits(
+    state: State, command: Command, change: LimitsChange, sequence: int
+) -> RiskLimitsSet:
+    return RiskLimitsSet(
+        actor=command.actor,
+        reason=command.reason,
+        key=key_of(command),
+        before=state.limits.limits,
+        after=limits_after(state, command, sequence),
+        file=change.file,
+        risk_config_hash=change.config_hash,
+        change=state.limits.change + 1,
+        command_sequence=sequence,
+    )
 
 
 def _change(state: State, command: Command, sequence: int) -> tuple[JournalEvent, ...] | None:

@@ -2,6 +2,7 @@
 
 from libs.common.messages.account import Verb
 from libs.common.messages.audit_events import KillProven, OperatorActed, PositionAdopted
+from libs.common.messages.limit_events import LimitsInForce, RiskLimitsSet
 from libs.common.model.money import ZERO, round_money
 from libs.common.model.position import Position
 from services.execution.fold_pnl import BY_HAND, hold
@@ -28,6 +29,19 @@ def apply_operator(state: State, event: OperatorActed | KillProven, now_ns: int)
         case KillProven():
             state.kills.pop(event.key, None)
             state.kill_remains = event.remaining
+
+
+def apply_limits(state: State, event: RiskLimitsSet, now_ns: int) -> None:
+    """Fold limits that a person set."""
+    state.limits = LimitsInForce(
+        change=event.change,
+        limits=event.after,
+        actor=event.actor,
+        reason=event.reason,
+        set_at_ns=now_ns,
+        key=event.key,
+        sequence=max(state.limits.sequence, event.command_sequence),
+    )
 
 
 def apply_adoption(state: State, event: PositionAdopted, now_ns: int) -> None:

@@ -13,13 +13,21 @@ from libs.common.messages import subjects
 from libs.common.messages.account import Command, Verb
 from libs.common.messages.codec import UndecodableError, decode
 from libs.common.messages.guard_events import Guard, GuardCleared
+from libs.common.model.risk_limits import looser_names
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.clock import NS_PER_MS, Clock, monotonic_ns
 from libs.common.runtime.config import Mode
 from libs.common.runtime.errors import PortcullisError
 from libs.common.runtime.log import get_logger
 from libs.common.venue.outcome_table import ThrottleKind
-from services.execution.admin_core import REPAIRS, WANTED, decide_command, fault_of, key_of
+from services.execution.admin_core import (
+    REPAIRS,
+    WANTED,
+    decide_command,
+    fault_of,
+    key_of,
+    limits_after,
+)
 from services.execution.admin_fold import KILLS
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision
@@ -118,7 +126,7 @@ class CommandDesk:
             CommandRefused: it may not be obeyed now.
             BusError: it could not be journaled, or not be known whether it still counts.
         """
-        self._check(command)
+        self._check(command, sequence)
         decision = await self._decide(
             lambda: decide_command(self._gate.state, command, sequence),
             key_of(command) or f"command-{sequence}",
@@ -135,19 +143,30 @@ class CommandDesk:
                 self._lift_latch(ThrottleKind(event.key) if event.key else None)
         return decision
 
-    def _check(self, command: Command) -> None:
+    def _check(self, command: Command, sequence: int) -> None:
         if command.verb in _LOOSENS and HALT_FILE in self._lookout.closing:
             raise CommandRefused("the halt file exists: remove it first")
-        if command.verb is not Verb.RESUME or self._mode is Mode.PAPER:
+        loosens = self._loosens_limits(command, sequence)
+        if (command.verb is not Verb.RESUME and not loosens) or self._mode is Mode.PAPER:
             return
         age_ms = (self._clock.now_ns() - command.ts_event_ns) // NS_PER_MS
         if abs(age_ms) > self._resume_age_ms_max:
             raise CommandRefused(
-                f"resume was asked {age_ms} ms ago, more than {self._resume_age_ms_max}: ask again"
+                f"{command.verb} was asked {age_ms} ms ago, more than {self._resume_age_ms_max}:"
+                " ask again"
             )
+        if loosens:
+            return
         unarmed = self._lookout.facts("").unarmed
         if unarmed:
             raise CommandRefused(f"not armed: {'; '.join(unarmed)}")
+
+    def _loosens_limits(self, command: Command, sequence: int) -> bool:
+        if command.limits is None:
+            return False
+        state = self._gate.state
+        after = limits_after(state, command, sequence)
+        return bool(looser_names(after, state.limits.limits))
 
     async def halt(self, actor: str, reason: str, sequence: int = 0) -> None:
         """Halt, whoever asks.

@@ -3,13 +3,141 @@
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from libs.common.model.agreement import Kind, Relation
 from libs.common.model.settings import Section, ServiceConfig
 
 #: The fold remembers recent orders this long; no rate window may be longer.
 RATE_WINDOW_MS_MAX = 600_000
+
+
+_TWO_RATES = "one symbol alone would set off the limit that stops all of them"
+RELATIONS = (
+    Relation(
+        "execution.account_refresh_ms",
+        Kind.BELOW,
+        "execution.account_age_ms_max",
+        "figures of the account would be too old before they are read again",
+    ),
+    Relation(
+        "execution.filters_refresh_ms",
+        Kind.BELOW,
+        "execution.filters_age_ms_max",
+        "the venue's filters would be too old before they are read again",
+    ),
+    Relation(
+        "execution.budget_warn_percent",
+        Kind.AT_MOST,
+        "execution.budget_refuse_percent",
+        "the warning would come after the refusals it warns of",
+    ),
+    Relation(
+        "execution.budget_reserve_percent",
+        Kind.BELOW,
+        "execution.budget_refuse_percent",
+        "the reserve for cancels and exits would leave nothing for entries",
+    ),
+    Relation(
+        "execution.cooldown_failed_exit_ms",
+        Kind.AT_MOST,
+        "execution.cooldown_failed_exit_ms_max",
+        "the first wait would be longer than the longest one",
+    ),
+    Relation(
+        "execution.reconnect_wait_ms",
+        Kind.AT_MOST,
+        "execution.reconnect_wait_ms_max",
+        "the first wait would be longer than the longest one",
+    ),
+    Relation(
+        "execution.rate_symbol_orders_max",
+        Kind.AT_MOST,
+        "execution.rate_global_orders_max",
+        _TWO_RATES,
+    ),
+    Relation(
+        "execution.per_symbol.*.rate_symbol_orders_max",
+        Kind.AT_MOST,
+        "execution.rate_global_orders_max",
+        _TWO_RATES,
+    ),
+    Relation(
+        "execution.per_symbol",
+        Kind.WITHIN,
+        "symbols",
+        "limits of a symbol that is not traded hold for nothing",
+    ),
+    Relation(
+        "execution.intent_ttl_market_ms",
+        Kind.AT_MOST,
+        "execution.idempotency_ms",
+        "an intent would be forgotten while it may still come again",
+    ),
+    Relation(
+        "execution.intent_ttl_limit_ms",
+        Kind.AT_MOST,
+        "execution.idempotency_ms",
+        "an intent would be forgotten while it may still come again",
+    ),
+    Relation(
+        "execution.protection_retry_ms",
+        Kind.BELOW,
+        "execution.stop_grace_ms",
+        "a stop that failed could not be tried again before the position is closed",
+    ),
+    Relation(
+        "execution.clock_offset_ms_max",
+        Kind.BELOW,
+        "venue.recv_window_ms",
+        "the venue refuses as too late what a clock that far off has signed",
+    ),
+    Relation(
+        "venue.request_timeout_ms",
+        Kind.BELOW,
+        "execution.order_lease_ms",
+        "another replica would take up an order whose answer may still come",
+    ),
+    Relation(
+        "venue.request_timeout_ms",
+        Kind.BELOW,
+        "execution.kill_wait_ms",
+        "one request without an answer would make every kill incomplete",
+    ),
+    Relation(
+        "venue.request_timeout_ms",
+        Kind.BELOW,
+        "execution.countdown_ms",
+        "one refresh without an answer would let the venue cancel everything",
+        zero_is_off=True,
+    ),
+    Relation(
+        "execution.in_flight_max",
+        Kind.AT_MOST,
+        "venue.connections_max",
+        "an order under way holds a connection; the others would wait and grow old",
+    ),
+    Relation(
+        "reconciler.interval_ms",
+        Kind.BELOW,
+        "execution.reconciled_age_wall_ms_max",
+        "entries would stop between two comparisons that are both clean",
+    ),
+    Relation(
+        "feed.health_interval_ms",
+        Kind.BELOW,
+        "execution.health_silence_ms_max",
+        "entries would be refused between two words of the feed",
+    ),
+    Relation(
+        "feed.quote_publish_interval_ms_min",
+        Kind.BELOW,
+        "execution.mark_age_ms_max",
+        "every mark price would be too old before the next one is told",
+    ),
+)
 
 
 class SymbolOverrides(Section):
@@ -60,6 +188,9 @@ class ExecutionConfig(ServiceConfig):
         audit_directory: where the audit export is written; none: it is not.
         audit_days_kept: finished days that are kept, those with nothing to tell not counted.
     """
+
+    title: ClassVar[str] = "execution"
+    relations: ClassVar[tuple[Relation, ...]] = RELATIONS
 
     http_port: int = 8104
     api_key_file: Path | None = None
@@ -147,18 +278,6 @@ class ExecutionConfig(ServiceConfig):
     state_interval_wall_ms: int = Field(1_000, ge=50)
     arming_wait_wall_ms: int = Field(10_000, ge=0)
     tick_wall_ms: int = Field(100, ge=10)
-
-    @model_validator(mode="after")
-    def _limits_agree(self) -> "ExecutionConfig":
-        if self.account_refresh_ms >= self.account_age_ms_max:
-            raise ValueError("account_refresh_ms must be below account_age_ms_max")
-        if self.filters_refresh_ms >= self.filters_age_ms_max:
-            raise ValueError("filters_refresh_ms must be below filters_age_ms_max")
-        if self.budget_warn_percent > self.budget_refuse_percent:
-            raise ValueError("budget_warn_percent must not be above budget_refuse_percent")
-        if self.budget_reserve_percent >= self.budget_refuse_percent:
-            raise ValueError("budget_reserve_percent must be below budget_refuse_percent")
-        return self
 
     @cached_property
     def _by_symbol(self) -> dict[str, "ExecutionConfig"]:

@@ -82,8 +82,9 @@ def decide_approval(
     consistency = check_consistency(body)
     if not consistency.passed:  # with NaN about, no other guard could be evaluated
         return _refuse(limits, state, body, (consistency,), facts.now_ns)
+    outdated = check_limits(state, body)
     question = _question(limits, state, body, body.order, facts)
-    verdicts = (consistency, *evaluate(question))
+    verdicts = (consistency, *outdated, *evaluate(question))
     if first_reason(verdicts) is not None:
         return _refuse(limits, state, body, verdicts, facts.now_ns)
     return Decision(events=(_record(question, verdicts, facts, FIRST_ATTEMPT),))
@@ -94,15 +95,21 @@ def decide_absence(
 ) -> Decision:
     """Close an order that provably never reached the venue's book, or try it once more.
 
-    It is tried again, under a new attempt and a new id, only if the intent still lives and every
-    guard would let it through; its own earlier bookings (lock, rate, margin) do not stand in its
-    way. Everything is one append: there is no moment in which both attempts may be sent.
+    It is tried again, under a new attempt and a new id, only if the intent still lives, risk's
+    limits are those that it was approved under and every guard would let it through; its own
+    earlier bookings (lock, rate, margin) do not stand in its way. Everything is one append: there
+    is no moment in which both attempts may be sent.
     """
     order = state.orders.get(client_order_id)
     if order is None or order.status is not OrderStatus.UNKNOWN:
         return NOTHING
     ended = OrderNotPlaced(client_order_id=client_order_id, evidence=evidence)
-    if order.attempt < limits.attempts_max and not _is_closing(facts, order.order):
+    is_outdated = not order.reduce_only and order.recorded_at_ns <= state.limits.set_at_ns
+    if (
+        order.attempt < limits.attempts_max
+        and not is_outdated
+        and not _is_closing(facts, order.order)
+    ):
         question = _question(limits, state, body_of(order), order.order, facts, again=True)
         verdicts = evaluate(question)
         if first_reason(verdicts) is None:
@@ -224,6 +231,25 @@ def check_consistency(body: ApprovalBody) -> Verdict:
         limit="the order is what the intent wishes",
         observed=", ".join(faults) or "consistent",
         reason=Reason.INTENT_INVALID if faults else None,
+    )
+
+
+def check_limits(state: State, body: ApprovalBody) -> tuple[Verdict, ...]:
+    """Risk decided under the limits that hold now; where nobody ever set any there is no question.
+
+    From the record of a change on no entry is ordered that was approved before it.
+    """
+    if not state.limits.change or body.intent.reduce_only:
+        return ()
+    passed = body.limits_change == state.limits.change
+    return (
+        Verdict(
+            check="limits_change",
+            passed=passed,
+            limit=f"approved under change {state.limits.change} of the limits",
+            observed=f"change {body.limits_change}",
+            reason=None if passed else Reason.LIMITS_CHANGED,
+        ),
     )
 
 

@@ -40,12 +40,13 @@ from libs.common.messages.journal import (
     OrderUpdated,
     TradingStateChanged,
 )
+from libs.common.messages.limit_events import RiskLimitsSet
 from libs.common.model.money import ZERO
 from libs.common.model.order import OrderStatus, may_follow
 from libs.common.model.position import Position
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
-from services.execution.admin_fold import KILLS, apply_adoption, apply_operator
+from services.execution.admin_fold import KILLS, apply_adoption, apply_limits, apply_operator
 from services.execution.config import RATE_WINDOW_MS_MAX
 from services.execution.fold_guards import apply_guard
 from services.execution.fold_pnl import book_fill, book_income, claim_pnl, measure
@@ -149,6 +150,8 @@ def _apply_figures(state: State, event: JournalEvent, now_ns: int) -> None:
                 restart_grace(state, now_ns)
         case PositionAdopted():
             apply_adoption(state, event, now_ns)
+        case RiskLimitsSet():
+            apply_limits(state, event, now_ns)
 
 
 # -- intents and orders --------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from decimal import Decimal
 import msgspec
 
 from libs.common.messages.guard_events import LatchKind
+from libs.common.messages.limit_events import LimitsInForce
 from libs.common.model.algo_order import AlgoKind, AlgoStatus
 from libs.common.model.instrument import Instrument
 from libs.common.model.intent import Intent
@@ -277,6 +278,7 @@ class State(msgspec.Struct, kw_only=True):
         operator_keys: Idempotency-Keys honoured, and when.
         kills: cancel-all and flatten under way, by key.
         kill_remains: what the last of them left behind; empty if it was complete.
+        limits: what people have set of risk's limits.
     """
 
     trading_state: TradingState = TradingState.HALTED
@@ -317,6 +319,7 @@ class State(msgspec.Struct, kw_only=True):
     operator_keys: dict[str, int] = {}
     kills: dict[str, PendingKill] = {}
     kill_remains: str = ""
+    limits: LimitsInForce = LimitsInForce()
     changed_at_ns: int = 0
 
     def open_orders(self) -> list[OrderState]:

@@ -87,6 +87,7 @@ def account_view(
         ),
         trades=tuple(_trades(symbol, seen) for symbol, seen in sorted(state.trades.items())),
         pnl_day=pnl_day(state, now_ns, zone) if income_is_known else None,
+        limits=state.limits,
     )
 
 

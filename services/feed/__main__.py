@@ -2,11 +2,23 @@
 
 import random
 
+from libs.common.runtime.config import CommonConfig
+from libs.common.runtime.credentials import load_secret
 from libs.common.runtime.errors import ConfigError
 from libs.common.runtime.provisioning import wait_until_provisioned
 from libs.common.runtime.service import Context, run_service
 from services.feed.config import FeedConfig
 from services.feed.shell import FeedShell
+
+
+def check(common: CommonConfig, settings: FeedConfig) -> None:
+    """Refuse a start that would fail later, before anything is connected to.
+
+    Raises:
+        ConfigError: the key is named and missing or wrong.
+    """
+    if settings.api_key_file is not None:
+        load_secret(common, "feed.api_key_file", settings.api_key_file)
 
 
 async def start(context: Context[FeedConfig]) -> None:
@@ -21,4 +33,4 @@ async def start(context: Context[FeedConfig]) -> None:
 
 
 if __name__ == "__main__":
-    run_service("feed", FeedConfig, start)
+    run_service("feed", FeedConfig, start, check=check)

@@ -1,12 +1,85 @@
 """Every limit and setting of the feed, with units, parsed once and frozen."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from libs.common.model.agreement import Kind, Relation
 from libs.common.model.settings import ServiceConfig
 from services.feed.lease import LENGTH_MS_MAX
+
+_FIRST_WAIT = "the first wait would be longer than the longest one"
+RELATIONS = (
+    Relation(
+        "feed.instruments_interval_ms",
+        Kind.BELOW,
+        "feed.instruments_age_ms_max",
+        "the look at what trades would be too old before the next one",
+    ),
+    Relation(
+        "feed.instruments_apart_ms_min",
+        Kind.AT_MOST,
+        "feed.instruments_interval_ms",
+        "looks at what trades would come later than the period says",
+    ),
+    Relation(
+        "feed.instruments_retry_first_ms",
+        Kind.AT_MOST,
+        "feed.instruments_retry_max_ms",
+        _FIRST_WAIT,
+    ),
+    Relation(
+        "feed.skew_warn_ms",
+        Kind.AT_MOST,
+        "feed.skew_fail_ms",
+        "the warning would come after the refusals it warns of",
+    ),
+    Relation(
+        "feed.skew_interval_ms",
+        Kind.BELOW,
+        "feed.skew_age_ms_max",
+        "the comparison of clocks would be too old before the next one",
+    ),
+    Relation(
+        "feed.skew_retry_ms",
+        Kind.AT_MOST,
+        "feed.skew_interval_ms",
+        "a clock that is not well would be looked at less often than one that is",
+    ),
+    Relation(
+        "feed.candle_lead_ms",
+        Kind.BELOW,
+        "feed.kline_overdue_ms",
+        "REST would be asked for bars that are not over, where our clock is ahead of the venue's",
+    ),
+    Relation(
+        "feed.depth_levels_published",
+        Kind.AT_MOST,
+        "feed.depth_levels_max",
+        "more of a book would be said than is kept",
+    ),
+    Relation(
+        "feed.depth_levels_published",
+        Kind.AT_MOST,
+        "feed.depth_snapshot_levels",
+        "more of a book would be said than it is built from",
+    ),
+    Relation(
+        "feed.quiet_ms_max",
+        Kind.BELOW,
+        "feed.silence_ms_max",
+        "a quiet socket would be taken for dead before it is asked whether it lives",
+    ),
+    Relation(
+        "feed.overlap_ms",
+        Kind.BELOW,
+        "feed.life_ms_max",
+        "the new socket would be replaced before the old one is gone",
+    ),
+    Relation("feed.backoff_first_ms", Kind.AT_MOST, "feed.backoff_max_ms", _FIRST_WAIT),
+    Relation("feed.backfill_wait_first_ms", Kind.AT_MOST, "feed.backfill_wait_max_ms", _FIRST_WAIT),
+)
 
 
 class FeedConfig(ServiceConfig):
@@ -94,6 +167,9 @@ class FeedConfig(ServiceConfig):
             the next minute: books give way before candles do.
     """
 
+    title: ClassVar[str] = "feed"
+    relations: ClassVar[tuple[Relation, ...]] = RELATIONS
+
     http_port: int = Field(8101, ge=0, le=65_535)
     api_key_file: Path | None = None
     candle_close_grace_ms: int = Field(250, ge=0, le=60_000)
@@ -172,30 +248,13 @@ class FeedConfig(ServiceConfig):
     depth_weight_per_minute_max: int = Field(1_000, ge=20, le=2_400)
 
     @model_validator(mode="after")
-    def _limits_agree(self) -> "FeedConfig":
-        if self.instruments_interval_ms >= self.instruments_age_ms_max:
-            raise ValueError("instruments_interval_ms must be below instruments_age_ms_max")
-        if self.skew_warn_ms > self.skew_fail_ms:
-            raise ValueError("skew_warn_ms must not be above skew_fail_ms")
-        if self.skew_interval_ms >= self.skew_age_ms_max:
-            raise ValueError("skew_interval_ms must be below skew_age_ms_max")
-        if self.candle_lead_ms >= self.kline_overdue_ms:
-            raise ValueError(
-                "candle_lead_ms must be below kline_overdue_ms: else REST is asked for bars that"
-                " are not over, where our clock is ahead of the venue's"
-            )
-        if self.depth_levels_published > self.depth_levels_max:
-            raise ValueError("depth_levels_published must not be above depth_levels_max")
-        if self.depth_levels_published > self.depth_snapshot_levels:
-            raise ValueError("depth_levels_published must not be above depth_snapshot_levels")
-        return self
-
-    @model_validator(mode="after")
     def _renews_in_time(self) -> Self:
         renewing_ms = 2 * self.lease_renew_ms + self.lease_request_timeout_ms
         if renewing_ms > self.lease_ms - self.lease_guard_ms:
             raise ValueError(
-                "lease_ms less lease_guard_ms must leave room for two renewals (lease_renew_ms)"
-                " and one that is not answered (lease_request_timeout_ms)"
+                f"feed.lease_ms ({self.lease_ms}) less feed.lease_guard_ms ({self.lease_guard_ms})"
+                f" must leave room for two renewals (feed.lease_renew_ms, {self.lease_renew_ms})"
+                " and one that is not answered (feed.lease_request_timeout_ms,"
+                f" {self.lease_request_timeout_ms}): else the leader falls silent for no reason"
             )
         return self

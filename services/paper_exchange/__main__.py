@@ -23,6 +23,7 @@ from libs.common.runtime.log import configure_logging
 from services.paper_exchange.clock import ClockError
 from services.paper_exchange.config import Limits, Moods, Quirks, Settings
 from services.paper_exchange.faults.scenarios import ScenarioError
+from services.paper_exchange.kept_state import KeptStateError
 from services.paper_exchange.market.instruments import UnknownSymbolError
 from services.paper_exchange.options import OptionError, describe_names, read_names
 from services.paper_exchange.shell import PaperExchange, open_venue
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         OptionError,
         ScenarioError,
         ClockError,
+        KeptStateError,
         SourceError,
         UnknownSymbolError,
         OSError,
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.freeze()  # modules live as long as the process: walking them was a pause of 20 ms and more
     try:
         uvloop.run(_serve(exchange))
-    except (SourceError, OSError) as error:
+    except (KeptStateError, SourceError, OSError) as error:
         return _refuse(error)
     return 0
 
@@ -76,6 +78,7 @@ def parse_settings(arguments: Sequence[str] | None) -> Settings:
     add("--balance", type=_decimal, default=Decimal(10_000), help="USDT of the demo account")
     add("--loop", action="store_true", help="start the files over at their end")
     add("--scenario", help="what goes wrong: the name of one that ships, or a YAML file")
+    add("--state", type=Path, help="keep accounts and orders in this file, and go on from it")
     add(
         "--mood", action="append", default=[], metavar="NAME=VALUE",
         help="change how the generator behaves; repeatable, names below",
@@ -101,6 +104,7 @@ def parse_settings(arguments: Sequence[str] | None) -> Settings:
         demo_balance=options.balance,
         loop=options.loop,
         scenario=options.scenario,
+        state=options.state,
         moods=read_names(Moods, "--mood", options.mood),
         quirks=read_names(Quirks, "--quirk", options.quirk),
         limits=read_names(Limits, "--limit", options.limit),

@@ -157,6 +157,7 @@ class Settings(BaseModel):
     demo_balance: Decimal = Decimal(10_000)
     loop: bool = Field(default=False, description="start files over at their end")
     scenario: str | None = Field(default=None, description="one that ships, or a YAML file")
+    state: Path | None = Field(default=None, description="file that survives a restart")
     moods: Moods = DEFAULT_MOODS
     limits: Limits = DEFAULT_LIMITS
     quirks: Quirks = DEFAULT_QUIRKS
@@ -167,4 +168,6 @@ class Settings(BaseModel):
             raise ValueError("--path is for --source tape or klines; the generator reads no file")
         if self.source != "generator" and not self.paths:
             raise ValueError(f"--source {self.source} needs at least one --path FILE")
+        if self.state is not None and (self.source != "generator" or self.speed != 1 or self.hold):
+            raise ValueError("--state goes with the generator at speed 1: elsewhere time goes back")
         return self

@@ -20,6 +20,7 @@ from libs.common.runtime.log import get_logger
 from services.paper_exchange import demo_keys
 from services.paper_exchange.clock import MarketClock
 from services.paper_exchange.config import Settings
+from services.paper_exchange.doors.address import take_address
 from services.paper_exchange.doors.docs_http import DocsHttp
 from services.paper_exchange.doors.doorkeeper import Doorkeeper
 from services.paper_exchange.doors.health_http import HealthHttp
@@ -45,6 +46,7 @@ from services.paper_exchange.faults.event_faults import EventFaults
 from services.paper_exchange.faults.rules import Faults
 from services.paper_exchange.faults.scenarios import read_scenario
 from services.paper_exchange.faults.stream_faults import StreamFaults
+from services.paper_exchange.kept_state import KeptState, KeptStateError, keeper
 from services.paper_exchange.market.instruments import Instrument, select_instruments, spoiled
 from services.paper_exchange.market.market import Market, MarketUpdate, UpdateKind
 from services.paper_exchange.market.reports import MarketView
@@ -137,6 +139,8 @@ class PaperExchange:
         self._driving: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._scenario = None if settings.scenario is None else read_scenario(settings.scenario)
+        self._kept = None if settings.state is None else KeptState(settings.state)
+        self._has_kept_up = False
         self._set_up(source)
 
     def _set_up(self, source: Source) -> None:
@@ -167,6 +171,10 @@ class PaperExchange:
             self._listing,
         )
         add_demo_account(self.exchange, settings, start_ns)
+        if self._kept is not None and not self._has_kept_up:
+            self._kept.restore(self.exchange, start_ns)
+            self._kept.keep(self.exchange, start_ns, is_certain=True)
+        self._has_kept_up = True
         self.doorkeeper = Doorkeeper(settings.limits)
         self.faults = Faults()
         self.event_faults = EventFaults()
@@ -174,6 +182,7 @@ class PaperExchange:
         self.desk = TradeDesk(
             self.exchange, self.clock, self.hub, self.faults, self.event_faults, self.log
         )
+        self.desk.keep = keeper(self._kept, self.exchange, self.clock.now_ns)
         self.driver = Driver(
             source,
             self.market,
@@ -335,7 +344,7 @@ class PaperExchange:
         await runner.setup()
         try:
             site = web.TCPSite(runner, self.settings.host, self.settings.port)
-            await site.start()
+            await take_address(site, self.settings.host, self.settings.port)
             self.port = runner.addresses[0][1]
             self._is_serving = True
             _log.info(
@@ -378,6 +387,8 @@ class PaperExchange:
             return await handler(request)
         except (web.HTTPException, asyncio.CancelledError):
             raise
+        except KeptStateError:  # nobody may hear of it; if it lasts, the market ends the venue
+            return web.json_response(_UNKNOWN, status=503)
         except ConnectionError:
             return web.Response(status=400)  # the client has gone: nobody reads this
         except Exception:

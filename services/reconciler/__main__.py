@@ -1,12 +1,22 @@
 """``python -m services.reconciler``: wires configuration, the reading key and the shell."""
 
-from libs.common.runtime.credentials import open_venue
+from libs.common.runtime.config import CommonConfig
+from libs.common.runtime.credentials import load_venue_key, open_venue
 from libs.common.runtime.service import Context, run_service
 from services.reconciler.config import ReconcilerConfig
 from services.reconciler.reports_http import ReportsFront
 from services.reconciler.shell import Reconciler
 
 FRONT = ReportsFront()
+
+
+def check(common: CommonConfig, settings: ReconcilerConfig) -> None:
+    """Refuse a start that could not ask the venue, before anything is connected to.
+
+    Raises:
+        ConfigError: the key or its secret is missing or wrong.
+    """
+    load_venue_key(common, "reconciler", settings.api_key_file, settings.api_secret_file)
 
 
 async def start(context: Context[ReconcilerConfig]) -> None:
@@ -26,4 +36,4 @@ async def start(context: Context[ReconcilerConfig]) -> None:
 
 
 if __name__ == "__main__":
-    run_service("reconciler", ReconcilerConfig, start, FRONT.routes)
+    run_service("reconciler", ReconcilerConfig, start, FRONT.routes, check)

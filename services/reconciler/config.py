@@ -3,14 +3,64 @@
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
+from libs.common.model.agreement import Kind, Relation
 from libs.common.model.settings import ServiceConfig
 from services.reconciler.remedies import Policies
 
 #: Reports that may be kept in memory, each some KB.
 REPORTS_KEPT_MAX = 500
+#: What agreed is read again for so many lags of a row of income.
+INCOME_OVERLAP_LAGS = 10
+
+RELATIONS = (
+    Relation(
+        "reconciler.retry_wall_ms",
+        Kind.AT_MOST,
+        "reconciler.retry_wall_ms_max",
+        "the first wait would be longer than the longest one",
+    ),
+    Relation(
+        "reconciler.weight_unasked_max",
+        Kind.AT_MOST,
+        "reconciler.weight_per_minute_max",
+        "nothing would be kept for comparisons that a person asks for",
+    ),
+    Relation(
+        "reconciler.looks_sure_max",
+        Kind.AT_MOST,
+        "reconciler.looks_max",
+        "an account that keeps changing would never be looked at often enough",
+    ),
+    Relation(
+        "reconciler.income_lag_ms",
+        Kind.AT_MOST,
+        "reconciler.income_window_ms",
+        "what is read again because it may be late would be more than what is compared",
+        times=INCOME_OVERLAP_LAGS,
+    ),
+    Relation(
+        "reconciler.state_wait_wall_ms_max",
+        Kind.BELOW,
+        "reconciler.compare_now_wall_ms_max",
+        "whoever asks for a comparison would be sent away before execution was waited for",
+    ),
+    Relation(
+        "execution.state_interval_wall_ms",
+        Kind.BELOW,
+        "reconciler.state_wait_wall_ms_max",
+        "comparisons would give up before execution speaks again",
+    ),
+    Relation(
+        "execution.stop_grace_ms",
+        Kind.BELOW,
+        "reconciler.naked_grace_ms",
+        "a position would count as naked while execution may still protect it",
+    ),
+)
 
 
 class StopRule(StrEnum):
@@ -52,6 +102,9 @@ class ReconcilerConfig(ServiceConfig):
         policies: what follows from each kind of difference, by its name in lower case.
         balance_tolerance: quote currency by which the wallet balance may differ; 0 is exact.
     """
+
+    title: ClassVar[str] = "reconciler"
+    relations: ClassVar[tuple[Relation, ...]] = RELATIONS
 
     http_port: int = Field(8105, ge=0, le=65_535)
     api_key_file: Path | None = None

@@ -17,7 +17,7 @@ from libs.common.runtime.clock import NS_PER_MS, Clock, wall_ns
 from libs.common.runtime.errors import BusUnavailable
 from libs.common.runtime.venue_client import VenueClient
 from services.reconciler.budget import WeightBudget
-from services.reconciler.config import ReconcilerConfig, StopRule
+from services.reconciler.config import INCOME_OVERLAP_LAGS, ReconcilerConfig, StopRule
 from services.reconciler.core import Comparison, compare
 from services.reconciler.income import TIMES_APART_NS
 from services.reconciler.journal_ear import JournalEar
@@ -30,8 +30,6 @@ from services.reconciler.venue_look import ComparisonImpossible, Scope, VenueLoo
 TRADES_PER_SYMBOL = 20
 #: Wall time between two glances at the clock.
 LOOK_POLL_MS = 20
-#: What agreed is read again for so many times the lag of income.
-INCOME_OVERLAP_LAGS = 10
 _INCOME = frozenset({DiscrepancyKind.MISSED_INCOME, DiscrepancyKind.INCOME_DRIFT})
 #: What of execution's word is compared with the venue's.
 _COMPARED = (

@@ -156,8 +156,10 @@ def account_silence(case: Case) -> Verdict:
 
 
 def symbol_allowed(case: Case) -> Verdict:
-    """The symbol is on the list; an empty list allows none."""
+    """The symbol is on the list; an empty list allows none. What is held may be given back."""
     allowed = case.limits.symbols_allowed
+    if case.is_exit:
+        return _verdict("symbol_allowed", True, None, "entries only", case.intent.symbol)
     return _verdict(
         "symbol_allowed",
         case.intent.symbol in allowed,

@@ -2,15 +2,83 @@
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import Field
 
+from libs.common.model.agreement import Kind, Relation
 from libs.common.model.settings import Section, ServiceConfig
 
 #: Keeps every product of two figures exact within the precision that sizing works in.
 MONEY_MAX = Decimal(10) ** 12
 #: The whole price: no limit on what it may cost to trade is as wide.
 BPS_MAX = Decimal(10_000)
+
+
+RELATIONS = (
+    Relation(
+        "risk.limits.order_notional_max",
+        Kind.AT_MOST,
+        "risk.limits.position_notional_max",
+        "one order of the size allowed would be more than a position may be",
+    ),
+    Relation(
+        "risk.sizing.notional",
+        Kind.AT_MOST,
+        "risk.limits.order_notional_max",
+        "every entry would be sized above what one order may be, and refused",
+        only_if=("risk.sizing.method", "fixed_notional"),
+    ),
+    Relation(
+        "risk.sizing.equity_fraction",
+        Kind.AT_MOST,
+        "execution.leverage",
+        "an entry would need more margin than there is equity, and be refused",
+        only_if=("risk.sizing.method", "equity_fraction"),
+    ),
+    Relation(
+        "risk.limits.symbols_allowed",
+        Kind.WITHIN,
+        "symbols",
+        "nothing is known of a symbol that is not there",
+    ),
+    Relation(
+        "risk.limits.per_symbol",
+        Kind.WITHIN,
+        "symbols",
+        "limits of a symbol that is not traded hold for nothing",
+    ),
+    Relation(
+        "signal.strategies.*.intent_ttl_ms",
+        Kind.AT_MOST,
+        "risk.limits.intent_ttl_ms_max",
+        "risk would refuse every intent of the strategy for living too long",
+    ),
+    Relation(
+        "execution.state_interval_wall_ms",
+        Kind.BELOW,
+        "risk.limits.account_silence_ms_max",
+        "entries would be refused between two words of execution",
+    ),
+    Relation(
+        "feed.health_interval_ms",
+        Kind.BELOW,
+        "risk.limits.health_silence_ms_max",
+        "entries would be refused between two words of the feed",
+    ),
+    Relation(
+        "feed.quote_publish_interval_ms_min",
+        Kind.BELOW,
+        "risk.limits.quote_age_ms_max",
+        "every quote would be too old before the next one is told",
+    ),
+    Relation(
+        "feed.quote_publish_interval_ms_min",
+        Kind.BELOW,
+        "risk.limits.mark_age_ms_max",
+        "every mark price would be too old before the next one is told",
+    ),
+)
 
 
 class SizingMethod(StrEnum):
@@ -47,7 +115,7 @@ class LimitsConfig(Section):
     repeated by the wall clock whatever the speed of market time, so its silence is wall time.
 
     Attributes:
-        symbols_allowed: nothing else is traded; an empty list allows nothing.
+        symbols_allowed: nothing else is entered; an empty list allows nothing.
         quote_age_ms_max, mark_age_ms_max: older market data decides nothing.
         event_lead_ms_max: market data or an intent further ahead of our clock is not believed.
         account_silence_ms_max: wall time since execution last said how the account stands.
@@ -95,6 +163,9 @@ class RiskConfig(ServiceConfig):
     Attributes:
         intent_bytes_max: a longer message is no intent.
     """
+
+    title: ClassVar[str] = "risk"
+    relations: ClassVar[tuple[Relation, ...]] = RELATIONS
 
     http_port: int = 8103
     sizing: SizingConfig = SizingConfig()

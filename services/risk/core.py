@@ -14,6 +14,7 @@ from libs.common.messages.market import Mark, MarketHealth, Quote
 from libs.common.messages.vouching import FeedWords
 from libs.common.model.intent import Intent, Purpose
 from libs.common.model.order import OrderRequest
+from libs.common.model.risk_limits import fault_of
 from libs.common.model.verdict import Reason, Verdict, first_reason
 from services.risk.checks import Case, evaluate
 from services.risk.config import LimitsConfig, SizingConfig
@@ -38,6 +39,7 @@ def decide(
     account: str,
     now_ns: int,
     now_wall_ns: int,
+    limits_change: int = 0,
 ) -> ApprovalBody | Refusal:
     """Approve or refuse an intent.
 
@@ -45,6 +47,7 @@ def decide(
         account: the trading account it is for.
         now_ns: market time.
         now_wall_ns: wall time, which is only written down.
+        limits_change: the change that the limits are of, which is only written down.
     """
     price = reference_price(intent, facts)
     quantity = size(sizing, intent, facts)
@@ -76,6 +79,7 @@ def decide(
         decided_wall_ns=now_wall_ns,
         expires_at_ns=intent.expires_at_ns,
         slippage_predicted_bps=slippage_bps,
+        limits_change=limits_change,
     )
 
 
@@ -123,7 +127,7 @@ class Board:
 
     def hear_account(self, account: AccountState, heard_ns: int) -> bool:
         """Take execution's view, unless ours is newer; returns whether it was believable."""
-        if not is_number(account.wallet_balance):
+        if not is_number(account.wallet_balance) or fault_of(account.limits.limits):
             return False
         known = self.account
         if known is None or account.journal_sequence >= known.journal_sequence:

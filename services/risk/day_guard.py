@@ -17,6 +17,7 @@ from libs.common.runtime.errors import BusError
 from libs.common.runtime.log import get_logger
 from services.risk.config import LimitsConfig
 from services.risk.facts import daily_loss
+from services.risk.limits import in_force
 
 log = get_logger(__name__)
 
@@ -58,7 +59,8 @@ class DayGuard:
 
     async def hear(self, account: AccountState) -> None:
         """Look at what execution says of the day."""
-        command = reduction(self._limits, account, self._wall_ns())
+        limits = in_force(self._limits, account.limits.limits)
+        command = reduction(limits, account, self._wall_ns())
         if command is None or command.message_id == self._asked:
             return
         try:

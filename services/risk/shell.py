@@ -7,6 +7,7 @@ same approval with the same proof, or the same refusal.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from secrets import token_hex
 from typing import Any
 
 from libs.common.messages import subjects
@@ -22,15 +23,19 @@ from libs.common.runtime.log import get_logger
 from libs.common.runtime.metrics import RISK_DECISIONS
 from libs.common.runtime.provisioning import RISK_CONSUMER, wait_until_provisioned
 from libs.common.runtime.service import Context
-from services.risk.config import RiskConfig
+from services.risk.config import LimitsConfig, RiskConfig
 from services.risk.core import Board, decide
 from services.risk.day_guard import DayGuard
 from services.risk.door import read_proposed
+from services.risk.limits import in_force
+from services.risk.limits_desk import LimitsDesk
 from services.risk.records import verdict_of
 
 log = get_logger(__name__)
 
 APPROVED = "APPROVED"
+#: Random bytes that stand for an Idempotency-Key where the caller named none.
+KEY_BYTES = 8
 
 
 class RiskShell:
@@ -43,6 +48,7 @@ class RiskShell:
         )
         self._board = Board()
         self._day_guard = DayGuard(context.bus, context.settings.limits, wall_ns)
+        self.limits_desk = LimitsDesk(context, self._board, lambda: token_hex(KEY_BYTES))
         self._decisions: Counter[str] = Counter()
         self._followed = 0
         self._unreadable = 0
@@ -129,14 +135,16 @@ class RiskShell:
         context = self._context
         now_ns, now_wall_ns = context.clock.now_ns(), wall_ns()
         symbol = proposed.intent.symbol
+        account = self._board.account
         decision = decide(
-            context.settings.limits,
+            self._limits(),
             context.settings.sizing,
             self._board.facts(symbol, now_ns=now_ns, heard_now_ns=monotonic_ns()),
             proposed.intent,
             account=context.common.account,
             now_ns=now_ns,
             now_wall_ns=now_wall_ns,
+            limits_change=0 if account is None else account.limits.change,
         )
         return verdict_of(
             decision,
@@ -146,6 +154,11 @@ class RiskShell:
             now_ns=now_ns,
             now_wall_ns=now_wall_ns,
         )
+
+    def _limits(self) -> LimitsConfig:
+        """The tighter of what is configured and what people have set."""
+        account, configured = self._board.account, self._context.settings.limits
+        return configured if account is None else in_force(configured, account.limits.limits)
 
     async def _record(self, verdict: IntentVerdict) -> IntentVerdict:
         """Record our verdict, or return the one that was recorded before."""
@@ -216,7 +229,8 @@ class RiskShell:
             "symbols_refused": board.words.refusals(),
             "trading_state": None if account is None else account.trading_state,
             "armed": None if account is None else account.armed,
-            "limits": self._context.settings.limits.model_dump(mode="json"),
+            "limits": self._limits().model_dump(mode="json"),
+            "limits_change": None if account is None else account.limits.change,
             "sizing": self._context.settings.sizing.model_dump(mode="json"),
         }
 
@@ -227,8 +241,3 @@ def _ages(messages: Mapping[str, Quote | Mark], now_ns: int | None) -> dict[str,
     return {
         symbol: (now_ns - message.ts_event_ns) // NS_PER_MS for symbol, message in messages.items()
     }
-
-
-async def start(context: Context[RiskConfig]) -> None:
-    """Plug risk into its process."""
-    await RiskShell(context).start()

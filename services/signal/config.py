@@ -1,7 +1,7 @@
 """Which strategies run, on which symbols, with which parameters; and how far back they warm up."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -65,6 +65,8 @@ class SignalConfig(ServiceConfig):
         warmup_messages_max: stored candles of any kind that a start looks through for them.
         warmup_batch: stored candles asked for at once.
     """
+
+    title: ClassVar[str] = "signal"
 
     http_port: int = 8102
     strategies: tuple[StrategyConfig, ...] = (

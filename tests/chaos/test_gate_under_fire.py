@@ -27,8 +27,8 @@ FAULTS = [
     for seed, (effect, chance) in enumerate(
         (
             ("drop_after_execution", "0.10"),
-            ("http_503_unknown", "0.025"),
-            ("http_503_unknown_not_executed", "0.025"),
+            ("http_503_unknown", "0.05"),
+            ("http_503_unknown_not_executed", "0.05"),
         )
     )
 ]

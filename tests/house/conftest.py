@@ -12,9 +12,9 @@ CODE_FOLDERS = (
     "libs", "services", "cli", "sim", "bench", "conformance", "drills", "fuzz", "scripts", "tests",
 )  # fmt: skip
 NOT_OURS = {
-    ".git", ".venv", ".venv-conformance", ".venv-fuzz", ".portcullis", "__pycache__",
-    ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache", "build",
-    "dist", "node_modules", "vendor",
+    ".git", ".venv", ".venv-conformance", ".venv-fuzz", ".venv-supply", ".portcullis",
+    "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
+    ".import_linter_cache", "build", "dist", "node_modules", "vendor",
 }  # fmt: skip
 
 

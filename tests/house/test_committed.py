@@ -2,6 +2,7 @@
 
 import re
 
+LOCKS = ("requirements.lock", "requirements-dev.lock", "scripts/supply.lock")
 # Written with classes and breaks so that this file does not find itself.
 ADDRESSES_OF_AN_INDEX = re.compile(r"p[y]pi\.org|py[t]honhosted|n[p]mjs\.|/o[p]t/(pypi|wheels)")
 PLACES_OF_A_MACHINE = re.compile(r"(?<![\w.~-])/(work|root|home)/(?!portcullis\b)")
@@ -30,14 +31,14 @@ def test_no_package_index_is_named(files, root):
 
 
 def test_the_lock_files_hold_no_addresses(root):
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in LOCKS:
         text = (root / name).read_text()
         assert "://" not in text, f"{name}: lock again with `make lock`, which emits no index"
         assert " @ " not in text, f"{name}: every requirement is a name, a version and hashes"
 
 
 def test_every_locked_requirement_has_a_hash(root):
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in LOCKS:
         for requirement in re.split(r"\n(?=\S)", (root / name).read_text()):
             if "==" in requirement:
                 assert "--hash=sha256:" in requirement, f"{name}: {requirement.splitlines()[0]}"

@@ -5,21 +5,22 @@ import ast
 # Adding a file here is a deliberate act: two services need it today (libs/common/__init__.py).
 COMMON_MODULES = {
     "model": (
-        "algo_order ids instrument intent lifecycle money order pnl position settings "
-        "trading_state verdict"
+        "agreement algo_order ids instrument intent lifecycle money order pnl position risk_limits "
+        "settings trading_state verdict"
     ),
     "messages": (
         "account algo_events audit audit_events audit_trail codec envelope event guard_events "
-        "hello income_events intents journal market subjects vouching"
+        "hello income_events intents journal limit_events market subjects vouching"
     ),
     "venue": (
         "budget endpoints latches market_payloads outcome_table outcomes payloads "
         "settings_payloads signing socket_api stream_payloads streams user_payloads"
     ),
     "runtime": (
-        "broker bus bus_client clock config credentials errors health http http_problem "
-        "http_tokens journal log metrics provisioning retry_read secret service trace venue_client "
-        "venue_http venue_reader venue_settings venue_socket venue_transport websocket"
+        "broker bus bus_client bus_identity bus_tls clock config config_faults config_file "
+        "config_shown credentials errors health http http_problem http_tokens journal log metrics "
+        "provisioning retry_read secret service trace venue_client venue_http venue_reader "
+        "venue_settings venue_socket venue_transport websocket"
     ),
     "testing": "builders scripted_venue venue_calls",
 }

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import yaml
 from cli.config import SERVICES
 from cli.run_plan import free_port
 from cli.supervisor import Child, child_environment
-from libs.common.runtime.broker import Broker
+from libs.common.runtime.broker import broker_binary
 from libs.common.runtime.service import EXIT_BROKER, EXIT_CONFIG
 
 DEADLINE_S = 60
@@ -24,6 +24,25 @@ def write_config(folder: Path, settings: dict[str, Any]) -> Path:
     path = folder / "portcullis.yaml"
     path.write_text(yaml.safe_dump(settings))
     return path
+
+
+def write_secret(path: Path, text: str, mode: int = 0o600) -> str:
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+def with_secrets(folder: Path) -> dict[str, Any]:
+    """Settings that name a sound file for every secret."""
+    keys = {
+        "api_key_file": write_secret(folder / "key", "k" * 64),
+        "api_secret_file": write_secret(folder / "secret", "s" * 64 + "\n"),
+    }
+    return {
+        "approval_key_file": write_secret(folder / "approval", "a" * 64),
+        "execution": keys,
+        "reconciler": dict(keys),
+    }
 
 
 async def end_of(name: str, folder: Path, config: Path) -> tuple[int, list[dict[str, Any]]]:
@@ -64,7 +83,7 @@ async def test_a_configuration_that_is_not_there_is_named(tmp_path):
 async def test_every_service_waits_visibly_for_the_broker_and_then_gives_up(tmp_path):
     url = f"nats://127.0.0.1:{free_port()}"
     bus = {"url": url, "connect_attempts_max": 3, "connect_wait_ms": 50, "connect_timeout_ms": 300}
-    config = write_config(tmp_path, {"bus": bus})
+    config = write_config(tmp_path, {"bus": bus, **with_secrets(tmp_path)})
     for code, said in (await end_of_all(tmp_path, config)).values():
         assert code == EXIT_BROKER
         waits = [line for line in said if line["event"] == "broker not reachable, waiting"]
@@ -75,20 +94,6 @@ async def test_every_service_waits_visibly_for_the_broker_and_then_gives_up(tmp_
         assert last["event"] == "no broker"
         assert url in last["error"]
         assert "start nats-server or set bus.url" in last["error"]
-
-
-async def test_a_service_whose_port_is_taken_names_the_setting_that_moves_it(
-    nats_server: Broker, tmp_path
-):
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        port = holder.getsockname()[1]
-        settings = {"bus": {"url": nats_server.url}, "feed": {"http_port": port}}
-        code, said = await end_of("feed", tmp_path, write_config(tmp_path, settings))
-    assert code == EXIT_CONFIG
-    errors = [line["error"] for line in said if line["event"] == "configuration refused"]
-    assert errors == ["feed: the HTTP port is taken; set feed.http_port"]
 
 
 async def test_live_is_refused_in_one_line_until_its_account_is_confirmed_by_name(tmp_path):
@@ -122,3 +127,62 @@ async def test_a_door_that_other_machines_reach_is_not_opened_without_a_token(tm
         assert code == EXIT_CONFIG
         (line,) = said
         assert "http_tokens_file" in line["error"]
+
+
+def end_on_a_full_volume(folder: Path, config: Path) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "services.feed", "--config", str(config))
+    with Path("/dev/full").open("wb") as full:
+        return subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=child_environment(os.environ),
+            cwd=folder,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+
+
+def test_a_log_on_a_full_volume_changes_no_end_of_a_service(tmp_path):
+    ended = end_on_a_full_volume(tmp_path, tmp_path / "nothing.yaml")
+    assert (ended.returncode, ended.stderr) == (EXIT_CONFIG, "")
+    bus = {"url": f"nats://127.0.0.1:{free_port()}", "connect_attempts_max": 2}
+    bus |= {"connect_wait_ms": 50, "connect_timeout_ms": 300}
+    config = write_config(tmp_path, {"bus": bus, "feed": {"http_port": 0}})
+    ended = end_on_a_full_volume(tmp_path, config)
+    assert (ended.returncode, ended.stderr) == (EXIT_BROKER, "")
+
+
+async def test_a_broker_that_does_not_know_our_password_is_not_called_absent(tmp_path):
+    """Told once however often it is tried, and the password never."""
+    ports = tmp_path / "ports"
+    ports.mkdir()
+    conf = tmp_path / "broker.conf"
+    conf.write_text(
+        f'listen: "127.0.0.1:-1"\nports_file_dir: {json.dumps(str(ports))}\n'
+        "authorization { user: portcullis, password: right-right-right }\n"
+    )
+    broker = await asyncio.create_subprocess_exec(
+        broker_binary(), "-c", str(conf), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not (found := list(ports.glob("*.ports"))) or not found[0].read_text():
+                await asyncio.sleep(0.02)
+        address = json.loads(found[0].read_text())["nats"][0].removeprefix("nats://")
+        bus = {"url": f"nats://portcullis:wrong-wrong-wrong@{address}"}
+        bus |= {"connect_attempts_max": 2, "connect_wait_ms": 50, "connect_timeout_ms": 500}
+        config = write_config(tmp_path, {"bus": bus, "feed": {"http_port": 0}})
+        code, said = await end_of("feed", tmp_path, config)
+    finally:
+        broker.terminate()
+        await broker.wait()
+    assert code == EXIT_BROKER
+    assert said[-1]["event"] == "no broker"
+    assert said[-1]["error"] == (
+        f"the broker at nats://***@{address} does not let us in (authorization violation): it does"
+        " not know the password in bus.url, or the key in bus.identity_file"
+    )
+    told = [line["error"] for line in said if line["event"] == "broker error"]
+    assert len(told) == len(set(told)), "the same told twice"
+    assert "wrong-wrong" not in (tmp_path / "feed.log").read_text()

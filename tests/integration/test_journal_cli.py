@@ -95,3 +95,56 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     done = portcullis("journal", "verify", tmp_path / "nothing")
     assert done.returncode == 2
     assert "nothing" in done.stderr
+
+
+async def test_an_export_is_restored_into_a_broker_that_has_no_journal_and_into_no_other(
+    run_with_journal, tmp_path, monkeypatch
+):
+    out, again = tmp_path / "journal.jsonl", tmp_path / "again.jsonl"
+    assert portcullis("journal", "export", "--data-dir", tmp_path, "--out", out).returncode == 0
+    broker = Broker(tmp_path / "new")
+    url = await broker.start()
+    monkeypatch.setenv("PORTCULLIS_BUS__URL", url)
+    monkeypatch.setenv("PORTCULLIS_EXECUTION__HALT_FILE", str(tmp_path / "halt"))
+    try:
+        lost = portcullis("journal", "restore", out)
+        assert lost.returncode == 3, "nobody has made the streams"
+        bus = await Bus.connect(BusConfig(url=url), "provision", lambda: None)
+        await provision(bus, "paper", BusConfig(url=url))
+        await bus.close()
+        done = portcullis("journal", "restore", out)
+        assert (done.returncode, f"restored {RECORDS} records" in done.stdout) == (0, True)
+        assert portcullis("journal", "export", "--url", url, "--out", again).returncode == 0
+        assert again.read_bytes() == out.read_bytes()
+        twice = portcullis("journal", "restore", out)
+        assert (twice.returncode, "moved on" in twice.stderr) == (1, True)
+    finally:
+        await broker.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda text: text.replace(b'"77"', b'"78"'), "record 78 was changed"),
+        (lambda text: b"\n".join(text.split(b"\n")[:-2]) + b"\n", "it has no footer"),
+        (lambda text: b"", "no records"),
+    ],
+)
+async def test_what_is_not_whole_is_not_restored(run_with_journal, tmp_path, change, reason):
+    out = tmp_path / "journal.jsonl"
+    assert portcullis("journal", "export", "--data-dir", tmp_path, "--out", out).returncode == 0
+    out.write_bytes(change(out.read_bytes()))
+    refused = portcullis("journal", "restore", out)
+    assert refused.returncode == 2
+    assert reason in refused.stderr
+
+
+async def test_a_journal_of_another_account_is_not_restored(
+    run_with_journal, tmp_path, monkeypatch
+):
+    out = tmp_path / "journal.jsonl"
+    assert portcullis("journal", "export", "--data-dir", tmp_path, "--out", out).returncode == 0
+    monkeypatch.setenv("PORTCULLIS_ACCOUNT", "main")
+    refused = portcullis("journal", "restore", out)
+    assert refused.returncode == 2
+    assert "is of account paper, not main" in refused.stderr

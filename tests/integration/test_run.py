@@ -84,9 +84,9 @@ class Running:
     def text(self) -> str:
         return self.output.read_text()
 
-    def wait_for(self, words: str) -> None:
+    def wait_for(self, words: str, *, after: int = 0) -> None:
         deadline = time.monotonic() + DEADLINE_S
-        while words not in self.text:
+        while words not in self.text[after:]:
             assert self.process.poll() is None, self.text
             assert time.monotonic() < deadline, self.text
             time.sleep(0.05)
@@ -189,11 +189,13 @@ def test_a_killed_service_is_restarted_and_trading_arms_again(start):
     old = run.process_ids()["execution"]
     os.kill(old, signal.SIGKILL)
     run.wait_for("execution ended (killed by SIGKILL)")
+    before = len(run.text)
     deadline = time.monotonic() + DEADLINE_S
     while run.process_ids()["execution"] in (old, None):
         assert time.monotonic() < deadline, run.text
         time.sleep(0.05)
-    run.wait_for("reconciled clean (demand)")
+    run.wait_for("reconciled clean", after=before)
+    run.wait_for("ACTIVE; balance", after=before)
 
 
 def test_when_the_venue_dies_the_run_ends_and_says_so(start):

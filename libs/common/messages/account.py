@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from libs.common.messages.envelope import Envelope
+from libs.common.messages.limit_events import LimitsChange, LimitsInForce
 from libs.common.model.algo_order import AlgoKind, AlgoStatus
 from libs.common.model.order import OrderStatus, Side
 from libs.common.model.trading_state import TradingState
@@ -136,6 +137,7 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         user_stream_ups: how often in this process's life the user stream came up and its gap was
             closed by REST.
         pnl_day: profit and loss of the day of ``ts_event_ns``; ``None``: not known.
+        limits: what people have set of risk's limits.
     """
 
     account: str
@@ -155,6 +157,7 @@ class AccountState(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     trades: tuple[TradesView, ...] = ()
     user_stream_ups: int = 0
     pnl_day: PnlDay | None = None
+    limits: LimitsInForce = LimitsInForce()
 
 
 class Verb(StrEnum):
@@ -170,6 +173,7 @@ class Verb(StrEnum):
     ADOPT = "adopt"
     CANCEL_ORPHAN = "cancel-orphan"
     ASSERT_SETTINGS = "assert-settings"
+    LIMITS = "limits"
 
 
 class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -181,6 +185,7 @@ class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
             its key after a colon where only a part is meant: ``cooldown_symbol:BTCUSDT``, or the
             symbol and client id of an order to cancel that only the venue knows.
         idempotency_key: a command whose key was honoured before changes nothing.
+        limits: the limits of risk to set; with the verb of that name alone.
     """
 
     account: str
@@ -189,6 +194,7 @@ class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: str
     target: str = ""
     idempotency_key: str = ""
+    limits: LimitsChange | None = None
 
 
 #: What execution says when it asks for a comparison because it is not reconciled: that may take its

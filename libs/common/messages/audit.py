@@ -208,6 +208,7 @@ EVENT_TYPES: dict[str, str | tuple[str, ...] | Callable[..., str]] = {
     "OrderForgotten": "order.forgotten",
     "OrphanCanceled": "orphan.cancel_answered",
     "PositionAdopted": "position.adopted",
+    "RiskLimitsSet": "risk_limits.set",
 }
 
 

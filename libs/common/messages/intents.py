@@ -27,6 +27,7 @@ class ApprovalBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         reference_price: the price risk sized against, in quote currency.
         slippage_predicted_bps: by how much the fills are expected to be worse than the intent's
             reference price, by the quote at the decision; ``None`` where it does not tell.
+        limits_change: the change of risk's limits that it was decided under; 0: none was made.
         decided_at_ns: market time of the decision.
         decided_wall_ns: wall time of the decision; for latency figures only.
     """
@@ -40,6 +41,7 @@ class ApprovalBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     decided_wall_ns: int
     expires_at_ns: int
     slippage_predicted_bps: Decimal | None = None
+    limits_change: int = 0
 
 
 class ApprovedIntent(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):

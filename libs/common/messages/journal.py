@@ -35,6 +35,7 @@ from libs.common.messages.guard_events import (
     VenueLatched,
 )
 from libs.common.messages.income_events import IncomeReceived
+from libs.common.messages.limit_events import RiskLimitsSet
 from libs.common.model.instrument import Instrument
 from libs.common.model.intent import Intent
 from libs.common.model.order import OrderRequest, OrderStatus, Side
@@ -286,6 +287,7 @@ JournalEvent = (
     | OrphanCanceled
     | PositionAdopted
     | IncomeReceived
+    | RiskLimitsSet
 )
 
 

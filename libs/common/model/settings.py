@@ -3,13 +3,36 @@
 How they are read from a file and the environment is the business of ``libs.common.runtime.config``.
 """
 
-from pydantic import BaseModel, ConfigDict
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
+
+from libs.common.model.agreement import Contradiction, Relation, find_clashes, flatten
+
+#: Given as the context of a validation, it leaves relations to whoever sees more of the settings.
+WITHOUT_RELATIONS = {"relations": False}
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, and strict about names."""
+    """A part of the configuration: frozen, and strict about names.
+
+    Attributes:
+        title: the name of the section where it is one of the file's own; else empty.
+        relations: which limits must agree, by their full names.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    title: ClassVar[str] = ""
+    relations: ClassVar[tuple[Relation, ...]] = ()
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self, info: ValidationInfo) -> Self:
+        if self.relations and info.context != WITHOUT_RELATIONS:
+            prefix = f"{self.title}." if self.title else ""
+            clashes = find_clashes(self.relations, flatten(self, prefix))
+            if clashes:
+                raise Contradiction(clashes)
+        return self
 
 
 class ServiceConfig(Section):

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     SIZE_ZERO = "SIZE_ZERO"
     SPREAD = "SPREAD"
     SLIPPAGE = "SLIPPAGE"
+    LIMITS_CHANGED = "LIMITS_CHANGED"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

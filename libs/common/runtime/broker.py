@@ -17,6 +17,9 @@ log = get_logger(__name__)
 START_TIMEOUT_MS = 10_000
 STOP_TIMEOUT_MS = 5_000
 MAX_PAYLOAD_BYTES = 8 << 20
+#: What the streams may take together (libs/common/runtime/provisioning.py). By default the server
+#: grants three quarters of what is free now, and refuses to make them where that is less.
+STORE_BYTES_MAX = 24 << 30
 
 
 def broker_binary() -> str:
@@ -50,7 +53,11 @@ def broker_config(store: Path, host: str, port: int) -> str:
             f"max_payload: {MAX_PAYLOAD_BYTES}",
             f"ports_file_dir: {json.dumps(str(store.parent))}",
             "feature_flags { js_ack_fc_v2: false }",
-            f"jetstream {{ store_dir: {json.dumps(str(store))}, sync_interval: always }}",
+            "jetstream {",
+            f"  store_dir: {json.dumps(str(store))}",
+            "  sync_interval: always",
+            f"  max_file_store: {STORE_BYTES_MAX}",
+            "}",
             "",
         )
     )

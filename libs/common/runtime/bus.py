@@ -14,10 +14,10 @@ The defences, each from a measured failure of the plain client:
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import msgspec
 from nats.aio.msg import Msg
 from nats.errors import (
     ConnectionClosedError,
@@ -28,39 +28,31 @@ from nats.errors import (
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import PubAck, RawStreamMsg
-from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
+from nats.js.errors import NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
-from libs.common.runtime.bus_client import BusClient
+from libs.common.runtime.bus_client import BusClient, acknowledgement
+from libs.common.runtime.bus_identity import BusIdentity, load_identity
+from libs.common.runtime.bus_tls import tls_context, why_refused
 from libs.common.runtime.clock import monotonic_ns
 from libs.common.runtime.config import BusConfig
-from libs.common.runtime.errors import AppendConflict, BusError, BusUnavailable, PublishUnknown
+from libs.common.runtime.errors import BusError, BusUnavailable, PublishUnknown
 from libs.common.runtime.log import get_logger
 from libs.common.runtime.trace import trace_headers
 
 log = get_logger(__name__)
 
-WRONG_LAST_SEQUENCE = 10071
+ERRORS_TOLD_MAX = 16
+#: What the broker does once it could not write: it answers pings and stores nothing ever after.
+_SILENT_STORE = (
+    ", though the broker is there: if its log says that its volume is full or cannot be written,"
+    " make room and restart it"
+)
 Handler = Callable[[str, bytes, dict[str, str]], Awaitable[None]]
 
 
 def _without_password(url: str) -> str:
     """A broker's URL as it may be shown: what stands before the @ is secret."""
     return re.sub(r"(?<=://).*@", "***@", url)
-
-
-def _acknowledgement(subject: str, answer: bytes) -> PubAck:
-    try:
-        told = msgspec.json.decode(answer, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise PublishUnknown(f"an answer about {subject} that cannot be read: {error}") from error
-    if "error" not in told:
-        return PubAck.from_response(told)
-    try:
-        raise APIError.from_error(told["error"])  # which itself raises for some codes
-    except APIError as refusal:
-        if refusal.err_code == WRONG_LAST_SEQUENCE:
-            raise AppendConflict(f"{subject} moved on: {refusal.description}") from refusal
-        raise BusUnavailable(f"the broker refused {subject}: {refusal.description}") from refusal
 
 
 class Delivery:
@@ -103,6 +95,10 @@ class Delivery:
             raise BusError(f"could not settle {self.subject}: {error!r}") from error
 
 
+#: What nats-server says to whoever brings a wrong password or key.
+_NOT_LET_IN = "authorization violation"
+
+
 class Bus:
     """A connection to NATS with JetStream. Made by ``connect``."""
 
@@ -117,6 +113,10 @@ class Bus:
         self.rtt_last_ms: int | None = None
         self.reconnects_total = 0
         self._error_told = ""
+        self._errors_told: set[str] = set()
+        self._is_refused = False
+        self._identity: BusIdentity | None = None
+        self._tls: ssl.SSLContext | None = None
 
     @classmethod
     async def connect(cls, settings: BusConfig, name: str, on_closed: Callable[[], None]) -> "Bus":
@@ -129,8 +129,12 @@ class Bus:
 
         Raises:
             BusUnavailable: not connected after ``connect_attempts_max`` attempts.
+            ConfigError: the identity or the authority of the broker cannot be read.
         """
         bus = cls(BusClient(), settings, on_closed)
+        if settings.identity_file is not None:
+            bus._identity = load_identity(settings.identity_file)
+        bus._tls = tls_context(settings)
         for attempt in range(1, settings.connect_attempts_max + 1):
             try:
                 await bus._open(name)
@@ -143,23 +147,37 @@ class Bus:
                     wait_ms=settings.connect_wait_ms,
                     error=repr(error),
                 )
+                if bus._is_refused:
+                    raise BusUnavailable(
+                        f"the broker at {_without_password(settings.url)} does not let us in"
+                        " (authorization violation): it does not know the password in bus.url, or"
+                        " the key in bus.identity_file"
+                    ) from None
                 await asyncio.sleep(settings.connect_wait_ms / 1000)
             else:
                 bus._watchdog = asyncio.create_task(bus._watch(), name="bus-watchdog")
                 return bus
         raise BusUnavailable(
             f"no broker at {_without_password(settings.url)}"
-            f" after {settings.connect_attempts_max} attempts; start nats-server or set bus.url"
+            f" after {settings.connect_attempts_max} attempts"
+            f" ({bus._error_told or 'no answer'}); start nats-server or set bus.url"
         )
 
     async def _open(self, name: str) -> None:
         settings = self._settings
         self._client = BusClient()
+        if self._identity is not None:
+            self._client.introduce_as(self._identity)
+        if self._tls is not None:
+            self._client.demand_proof()
         # The client retries its first connection without end and in silence: bound each attempt.
         async with asyncio.timeout(settings.connect_timeout_ms / 1000):
             await self._client.connect(
                 settings.url,
                 name=name,
+                signature_cb=self._identity.sign if self._identity is not None else None,
+                tls=self._tls,
+                inbox_prefix=f"_INBOX_{name}",
                 pending_size=0,
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
@@ -182,7 +200,8 @@ class Bus:
     @property
     def jetstream(self) -> JetStreamContext:
         """JetStream calls with the configured timeout."""
-        return self._client.jetstream(timeout=self._settings.publish_timeout_ms / 1000)
+        timeout_s = self._settings.publish_timeout_ms / 1000
+        return self._client.jetstream(timeout=timeout_s, prefix=self._settings.api_prefix)
 
     async def publish(
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None
@@ -231,9 +250,12 @@ class Bus:
             MaxPayloadError,
         ) as error:
             raise BusUnavailable(f"cannot store {subject}: {error!r}") from error
-        except (NatsError, TimeoutError, OSError) as error:
+        except TimeoutError as error:
+            told = f"no acknowledgement for {subject} in {self._settings.publish_timeout_ms} ms"
+            raise PublishUnknown(told + (_SILENT_STORE if self.is_connected else "")) from error
+        except (NatsError, OSError) as error:
             raise PublishUnknown(f"no acknowledgement for {subject}: {error!r}") from error
-        return _acknowledgement(subject, answer)
+        return acknowledgement(subject, answer)
 
     async def subscribe(self, subject: str, handler: Handler) -> None:
         """Hear messages as they are said. A handler that raises is logged and goes on hearing."""
@@ -344,9 +366,11 @@ class Bus:
             await asyncio.sleep(self._settings.rtt_interval_ms / 1000)
 
     async def _on_error(self, error: Exception) -> None:
-        text = str(error)
-        if text != self._error_told:  # an absent broker is the same error five times a second
-            self._error_told = text
+        self._error_told = text = why_refused(error)
+        self._is_refused |= _NOT_LET_IN in str(error).lower()
+        # An absent broker is the same error five times a second, one that refuses us the same two.
+        if text not in self._errors_told and len(self._errors_told) < ERRORS_TOLD_MAX:
+            self._errors_told.add(text)
             log.warning("broker error", error=text)
 
     async def _on_disconnected(self) -> None:
@@ -356,6 +380,7 @@ class Bus:
     async def _on_reconnected(self) -> None:
         self.reconnects_total += 1
         self._error_told = ""
+        self._errors_told.clear()
         log.info("broker reconnected")
 
     async def _on_client_closed(self) -> None:

@@ -10,16 +10,25 @@ reconnecting above all, stays nats-py's.
 
 import asyncio
 import itertools
+from typing import Any
 
+import msgspec
 from nats.aio.client import Client
 from nats.aio.transport import Transport
 from nats.errors import (
     ConnectionClosedError,
+    Error,
     MaxPayloadError,
     NoRespondersError,
     OutboundBufferLimitError,
 )
+from nats.js.api import PubAck
+from nats.js.errors import APIError
 
+from libs.common.runtime.bus_identity import BusIdentity
+from libs.common.runtime.errors import AppendConflict, BusUnavailable, PublishUnknown
+
+WRONG_LAST_SEQUENCE = 10071
 _NO_RESPONDERS = b"NATS/1.0 503"
 _LINE_ENDS = {ord("\r"): " ", ord("\n"): " "}
 
@@ -34,12 +43,29 @@ class BusClient(Client):
         self._replies_prefix = ""
         self._numbers = itertools.count(1)
         self._said: list[bytes] = []
+        self._has_to_be_proved = False
+
+    def introduce_as(self, identity: BusIdentity) -> None:
+        """Be known to the broker by an nkey; nats-py wants one more package for that."""
+        self._auth_configured = True
+        self._public_nkey = identity.public
+
+    def demand_proof(self) -> None:
+        """Leave a broker that offers no TLS; nats-py would go on in the clear."""
+        self._has_to_be_proved = True
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection and self._has_to_be_proved and not info.get("tls_required"):
+            raise Error("the broker offers no TLS, and bus.tls_ca_file or tls:// asks for it")
+        await super()._process_info(info, initial_connection)
 
     async def listen_for_answers(self) -> None:
         """Subscribe to the inbox of `ask`; nats-py renews that when it reconnects."""
         self._replies_prefix = self.new_inbox()
         subscription = await self.subscribe(f"{self._replies_prefix}.*", cb=_drop)
         self._replies_sid = subscription._id  # noqa: SLF001 - it has no public name
+        # `ask` must not overtake it: between accounts the broker forgets whom nobody listens for.
+        await self.flush()
 
     async def ask(
         self, subject: str, payload: bytes, headers: dict[str, str], timeout_s: float
@@ -109,6 +135,28 @@ class BusClient(Client):
             answered.set_exception(NoRespondersError())
         else:
             answered.set_result(bytes(data))
+
+
+def acknowledgement(subject: str, answer: bytes) -> PubAck:
+    """What the broker answered to something that is to be stored.
+
+    Raises:
+        AppendConflict: another message came first; nothing was stored.
+        BusUnavailable: it refused; nothing was stored.
+        PublishUnknown: the answer cannot be read.
+    """
+    try:
+        told = msgspec.json.decode(answer, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise PublishUnknown(f"an answer about {subject} that cannot be read: {error}") from error
+    if "error" not in told:
+        return PubAck.from_response(told)
+    try:
+        raise APIError.from_error(told["error"])  # which itself raises for some codes
+    except APIError as refusal:
+        if refusal.err_code == WRONG_LAST_SEQUENCE:
+            raise AppendConflict(f"{subject} moved on: {refusal.description}") from refusal
+        raise BusUnavailable(f"the broker refused {subject}: {refusal.description}") from refusal
 
 
 def _publish_frame(subject: str, inbox: bytes, payload: bytes, headers: dict[str, str]) -> bytes:

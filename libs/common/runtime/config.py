@@ -5,20 +5,23 @@
 the nearest known one suggested.
 """
 
-import difflib
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
+from libs.common.model.agreement import Kind, Relation, find_clashes, flatten
 from libs.common.model.settings import Section
+from libs.common.runtime.config_faults import faults_of, judge
+from libs.common.runtime.config_file import read_file
 from libs.common.runtime.errors import ConfigError
 
 PREFIX = "PORTCULLIS_"
@@ -41,6 +44,15 @@ _NOT_SETTINGS = (
 )
 #: Top-level sections that belong to one service each; the service itself checks what is inside.
 SERVICE_SECTIONS = ("feed", "signal", "risk", "execution", "reconciler", "paper_exchange", "runner")
+_SYMBOL = re.compile(r"[A-Z0-9_]{2,32}")
+RELATIONS = (
+    Relation(
+        "bus.publish_timeout_ms",
+        Kind.BELOW,
+        "bus.ack_wait_ms",
+        "a message would be brought again while what came of it is still being stored",
+    ),
+)
 
 
 class Mode(StrEnum):
@@ -52,9 +64,19 @@ class Mode(StrEnum):
 
 
 class BusConfig(Section):
-    """How we speak to NATS. The figures are argued in docs/adr/0001 and in the bus module."""
+    """How we speak to NATS. The figures are argued in docs/adr/0001 and in the bus module.
+
+    Attributes:
+        identity_file: the nkey seed by which the broker knows us; none where it asks nobody.
+        tls_ca_file: the authority that vouches for the broker's certificate. Where it is named, or
+            the URL begins with ``tls://``, a broker that cannot prove itself is told nothing.
+        api_prefix: what the broker calls JetStream where the streams are in another account.
+    """
 
     url: str = "nats://127.0.0.1:4222"
+    identity_file: Path | None = None
+    tls_ca_file: Path | None = None
+    api_prefix: str = Field("$JS.API", pattern=r"^[A-Za-z$_-]+(\.[A-Za-z_-]+)*$")
     connect_timeout_ms: int = Field(2_000, ge=100)
     connect_attempts_max: int = Field(30, ge=1)
     connect_wait_ms: int = Field(500, ge=10)
@@ -106,6 +128,8 @@ class CommonConfig(Section):
             (``Europe/Berlin``). Profit is listed by the venue's own days, which are UTC's.
     """
 
+    relations: ClassVar[tuple[Relation, ...]] = RELATIONS
+
     mode: Mode = Mode.PAPER
     account: str = Field("paper", pattern=r"^[A-Za-z0-9_-]{1,32}$")
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
@@ -126,6 +150,28 @@ class CommonConfig(Section):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"no time zone is called {name!r}, try UTC or Europe/Berlin") from None
         return name
+
+    @field_validator("symbols")
+    @classmethod
+    def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_SYMBOL.fullmatch(symbol) for symbol in symbols):
+            raise ValueError("a symbol is 2 to 32 capital letters, digits or underscores: BTCUSDT")
+        if len(set(symbols)) != len(symbols):
+            raise ValueError("a symbol is named twice")
+        return symbols
+
+
+class Sources(NamedTuple):
+    """The settings by name, not yet checked, and where each comes from.
+
+    Attributes:
+        lines: lines of the file, by full name.
+        variables: environment variables, by the full name of what they set.
+    """
+
+    tree: dict[str, Any]
+    lines: Mapping[str, int]
+    variables: Mapping[str, str]
 
 
 S = TypeVar("S", bound=Section)
@@ -151,15 +197,28 @@ def load_config(
         path = Path(variables[CONFIG_VARIABLE])
     where = str(path) if path else "the defaults"
     tree = read_tree(path, variables)
-    own = tree.pop(service, None) or {}
+    own = tree.pop(service, None)
     for other in SERVICE_SECTIONS:
         tree.pop(other, None)
-    common_config = _build(CommonConfig, tree, where, known_extra=SERVICE_SECTIONS)
-    service_config = _build(settings, own, where, prefix=f"{service}.")
-    effective = msgspec.json.encode(
-        [common_config.model_dump(mode="json"), service_config.model_dump(mode="json")]
-    )
-    return common_config, service_config, hashlib.sha256(effective).hexdigest()[:12]
+    common_config, faults = judge(CommonConfig, tree, known_extra=SERVICE_SECTIONS)
+    service_config, more = judge(settings, {} if own is None else own, prefix=f"{service}.")
+    faults += more
+    if common_config is not None and service_config is not None:
+        faults += faults_of(
+            find_clashes(
+                (*common_config.relations, *service_config.relations),
+                {**flatten(common_config), **flatten(service_config, f"{service}.")},
+            )
+        )
+    if common_config is None or service_config is None or faults:
+        raise ConfigError(f"{where}: " + "; ".join(fault.sentence for fault in faults))
+    return common_config, service_config, hash_of(common_config, service_config)
+
+
+def hash_of(common: Section, own: Section) -> str:
+    """What a service calls its effective configuration: 12 hex digits, in every journal record."""
+    effective = [common.model_dump(mode="json"), own.model_dump(mode="json")]
+    return hashlib.sha256(msgspec.json.encode(effective)).hexdigest()[:12]
 
 
 def read_tree(path: Path | None, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -168,28 +227,21 @@ def read_tree(path: Path | None, variables: Mapping[str, str]) -> dict[str, Any]
     Raises:
         ConfigError: the file cannot be read, or a variable contradicts it.
     """
-    tree = _read(path) if path else {}
-    _apply_environment(tree, variables)
-    return tree
+    return read_sources(path, variables).tree
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path} must hold settings by name, not {type(tree).__name__}")
-    return tree
+def read_sources(path: Path | None, variables: Mapping[str, str]) -> Sources:
+    """The same, and where each setting comes from.
+
+    Raises:
+        ConfigError: the file cannot be read, or a variable contradicts it.
+    """
+    tree, lines = read_file(path) if path else ({}, {})
+    return Sources(tree, lines, _apply_environment(tree, variables))
 
 
-def _apply_environment(tree: dict[str, Any], variables: Mapping[str, str]) -> None:
+def _apply_environment(tree: dict[str, Any], variables: Mapping[str, str]) -> dict[str, str]:
+    applied: dict[str, str] = {}
     for name, value in variables.items():
         if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
             continue
@@ -197,44 +249,14 @@ def _apply_environment(tree: dict[str, Any], variables: Mapping[str, str]) -> No
         node = tree
         for key in keys[:-1]:
             child = node.setdefault(key, {})
+            if child is None:
+                child = node[key] = {}
             if not isinstance(child, dict):
                 raise ConfigError(f"{name}: {key} is a single setting, not a section")
             node = child
-        node[keys[-1]] = yaml.safe_load(value)
-
-
-def _build(
-    model: type[S], tree: Any, where: str, *, prefix: str = "", known_extra: tuple[str, ...] = ()
-) -> S:
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{where}: {prefix.rstrip('.')} must be a section of settings")
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        lines = [
-            _explain(model, fault["loc"], fault["type"], fault["msg"], prefix, known_extra)
-            for fault in error.errors(include_input=False, include_url=False)
-        ]
-        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
-
-
-def _explain(
-    model: type[BaseModel],
-    location: tuple[int | str, ...],
-    kind: str,
-    message: str,
-    prefix: str,
-    known_extra: tuple[str, ...],
-) -> str:
-    name = prefix + ".".join(str(part) for part in location)
-    if kind != "extra_forbidden":
-        return f"{name}: {message}"
-    fields: list[str] = list(model.model_fields) + list(known_extra if len(location) == 1 else ())
-    for part in location[:-1]:
-        inner = model.model_fields.get(str(part))
-        if inner is not None and isinstance(inner.annotation, type):
-            model = inner.annotation
-            fields = list(model.model_fields)
-    near = difflib.get_close_matches(str(location[-1]), fields, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(fields)}"
-    return f"unknown setting {name!r}{hint}"
+        try:
+            node[keys[-1]] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            raise ConfigError(f"{name}: its value is not YAML; put it in quotes") from None
+        applied[".".join(keys)] = name
+    return applied

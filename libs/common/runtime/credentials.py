@@ -27,6 +27,24 @@ def load_secret(common: CommonConfig, setting: str, path: Path | None) -> Secret
     return secret_from_file(path, name=setting, forbidden_mode_bits=bits)
 
 
+def load_venue_key(
+    common: CommonConfig, section: str, key_file: Path | None, secret_file: Path | None
+) -> tuple[Secret, Secret]:
+    """The key and the secret that a section names the files of.
+
+    Raises:
+        SecretError: as for ``load_secret``, or one of them stands in both files.
+    """
+    key = load_secret(common, f"{section}.api_key_file", key_file)
+    secret = load_secret(common, f"{section}.api_secret_file", secret_file)
+    if key == secret:
+        raise SecretError(
+            f"{section}.api_key_file and {section}.api_secret_file hold the same: put the key into"
+            " the one and its secret into the other"
+        )
+    return key, secret
+
+
 def open_venue(
     common: CommonConfig,
     clock: Clock,
@@ -45,8 +63,8 @@ def open_venue(
     Raises:
         SecretError: as for ``load_secret``; nothing starts with half a key.
     """
-    key = load_secret(common, f"{section}.api_key_file", key_file).reveal()
-    secret = load_secret(common, f"{section}.api_secret_file", secret_file)
+    loaded_key, secret = load_venue_key(common, section, key_file, secret_file)
+    key = loaded_key.reveal()
     socket = None
     if order_dice is not None and common.venue.order_transport is OrderTransport.WEBSOCKET:
         url = common.venue.order_socket_url or f"{common.venue.stream_url}/ws-fapi/v1"

@@ -5,6 +5,8 @@ contract. Liveness never looks at dependencies: a restart would not heal those.
 """
 
 import contextlib
+import errno
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any
 
@@ -18,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as ASGIScope
 
 from libs.common import __version__
+from libs.common.runtime.errors import ConfigError
 from libs.common.runtime.health import Health, Level
 from libs.common.runtime.http_problem import Problem, tell_problems
 from libs.common.runtime.http_tokens import Holder, Scope, Tokens
@@ -95,11 +98,15 @@ class _SmallBodies:
 
 
 def build_app(
-    health: Health, status: Callable[[], dict[str, Any]], doors: Doors | None = None
+    health: Health,
+    status: Callable[[], dict[str, Any]],
+    doors: Doors | None = None,
+    config: dict[str, Any] | None = None,
 ) -> FastAPI:
     """The application: probes, metrics, status and documentation that works offline.
 
-    Probes and metrics are open to whoever reaches the door; status needs the scope ``read``.
+    Probes and metrics are open to whoever reaches the door; status needs the scope ``read``, and so
+    does ``config``: the effective configuration as anybody may see it.
     """
     doors = doors or Doors(NO_TOKENS)
     # No validator: it would tell a stranger's server where this document is. No Redoc: its bundle
@@ -147,6 +154,12 @@ def build_app(
         body = {"service": health.service, "version": __version__, **status()}
         return Response(msgspec.json.encode(body, enc_hook=str), media_type="application/json")
 
+    @app.get("/v1/config", tags=["status"], dependencies=[Depends(doors.need(Scope.READ))])
+    async def config_now() -> Response:
+        """The configuration in effect: of secrets the files, and what looks like one hidden."""
+        body = {"service": health.service, **(config or {})}
+        return Response(msgspec.json.encode(body, enc_hook=str), media_type="application/json")
+
     return app
 
 
@@ -158,15 +171,40 @@ class _Server(uvicorn.Server):
         yield
 
 
-class HttpServer:
-    """An application bound to one address of this machine."""
+def take_address(name: str, host: str, port: int) -> socket.socket:
+    """Take the address of a service, before it does anything; nobody is heard there yet.
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    Raises:
+        ConfigError: it cannot be had.
+    """
+    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+    except OSError as error:
+        taken.close()
+        if error.errno == errno.EADDRINUSE:
+            raise _port_taken(name, port) from error
+        raise ConfigError(
+            f"{name}: cannot listen on {host}:{port}: {error.strerror};"
+            f" set http_host or {name}.http_port"
+        ) from error
+    return taken
+
+
+def _port_taken(name: str, port: int) -> ConfigError:
+    return ConfigError(f"{name}: the HTTP port {port} is taken; set {name}.http_port")
+
+
+class HttpServer:
+    """An application on an address that was taken."""
+
+    def __init__(self, app: FastAPI, name: str, address: socket.socket) -> None:
+        self._name = name
+        self._address = address
         self._server = _Server(
             uvicorn.Config(
                 app,
-                host=host,
-                port=port,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -176,8 +214,16 @@ class HttpServer:
         )
 
     async def serve(self) -> None:
-        """Serve until ``stop``."""
-        await self._server.serve()
+        """Serve until ``stop``.
+
+        Raises:
+            ConfigError: another process took the same port at the same moment, and was faster.
+        """
+        port = self._address.getsockname()[1]
+        try:
+            await self._server.serve(sockets=[self._address])
+        except OSError as error:
+            raise _port_taken(self._name, port) from error
 
     @property
     def port(self) -> int | None:

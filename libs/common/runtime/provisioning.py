@@ -201,7 +201,9 @@ async def provision(bus: Bus, account: str, settings: BusConfig) -> None:
         for stream, consumer in consumer_configs(account, settings):
             await jetstream.add_consumer(stream, consumer)
     except (NatsError, TimeoutError) as error:
-        raise BusUnavailable(f"the broker could not be provisioned: {error!r}") from error
+        # An error of the broker's shows what it said only as a string, one of ours only as itself.
+        why = getattr(error, "description", None) or repr(error)
+        raise BusUnavailable(f"the broker could not be provisioned: {why}") from error
     log.info("streams provisioned", account=account)
 
 

@@ -19,6 +19,13 @@ HMAC_PATTERN = re.compile(r"[A-Za-z0-9]{64}")
 SECRET_BYTES_MAX = 16_384
 """More than any PEM key needs; a longer file is the wrong file."""
 
+PEM_START = "-----BEGIN "
+_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----\s.*\s-----END \1-----", re.DOTALL)
+PEM_ADVICE = (
+    "Requests are signed with HMAC: make a key of the system-generated kind at the venue, and put"
+    " its 64 characters there."
+)
+
 PRIVATE_MODE_BITS = 0o077
 """File mode bits that must be clear: nobody but the owner may read, write or enter."""
 
@@ -121,6 +128,14 @@ def secret_from_environment(
     return Secret(_check(raw, name=name, where=where, pattern=pattern))
 
 
+def _describe_pem(value: str) -> str:
+    """What kind of key file it is, by its label alone."""
+    whole = _PEM.fullmatch(value)
+    if whole is None:
+        return "is the beginning of a PEM key file, cut off"
+    return f"is a PEM key file ({whole[1].lower()}), as Ed25519 and RSA keys are"
+
+
 def _check(raw: bytes, *, name: str, where: str, pattern: re.Pattern[str] | None) -> str:
     if len(raw) > SECRET_BYTES_MAX:
         raise SecretError(f"{name} in {where} is longer than {SECRET_BYTES_MAX} bytes. Wrong file?")
@@ -130,6 +145,8 @@ def _check(raw: bytes, *, name: str, where: str, pattern: re.Pattern[str] | None
         raise SecretError(f"{name} in {where} is not UTF-8 text. Copy it again.") from None
     if not value:
         raise SecretError(f"{name} in {where} is empty. Put the value there.")
+    if pattern is not None and value.startswith(PEM_START):
+        raise SecretError(f"{name} in {where} {_describe_pem(value)}. {PEM_ADVICE}")
     if pattern is not None and not pattern.fullmatch(value):
         raise SecretError(
             f"{name} in {where} is malformed (length {len(value)}): it must match "

@@ -27,6 +27,7 @@ from libs.common.model.settings import ServiceConfig
 from libs.common.runtime.bus import Bus, Delivery
 from libs.common.runtime.clock import Clock, PaperClock, SystemClock, wall_ns
 from libs.common.runtime.config import CommonConfig, Mode, load_config
+from libs.common.runtime.config_shown import show_settings
 from libs.common.runtime.errors import (
     BusError,
     BusUnavailable,
@@ -35,7 +36,7 @@ from libs.common.runtime.errors import (
     PublishUnknown,
 )
 from libs.common.runtime.health import Health, Level
-from libs.common.runtime.http import Doors, HttpServer, build_app
+from libs.common.runtime.http import Doors, HttpServer, build_app, take_address
 from libs.common.runtime.http_tokens import load_tokens
 from libs.common.runtime.log import configure_logging, get_logger
 from libs.common.runtime.metrics import (
@@ -295,6 +296,7 @@ async def _run(
         tokens = load_tokens(common)
         if check is not None:
             check(common, settings)
+        address = take_address(name, common.http_host, settings.http_port)
     except ConfigError as error:
         log.error("configuration refused", error=str(error))
         return EXIT_CONFIG
@@ -306,6 +308,9 @@ async def _run(
         loop.add_signal_handler(number, stopping.set)
     try:
         bus = await _connect(common, name, stopping)
+    except ConfigError as error:
+        log.error("configuration refused", error=str(error))
+        return EXIT_CONFIG
     except BusUnavailable as error:
         log.error("no broker", error=str(error))
         return EXIT_BROKER
@@ -314,11 +319,19 @@ async def _run(
     context = Context(name, common, settings, config_hash, bus)
     context.stopping = stopping
     doors = Doors(tokens)
-    app = build_app(context.health, lambda: context.status(), doors)  # noqa: PLW0108 - set later
+    app = build_app(
+        context.health,
+        lambda: context.status(),  # noqa: PLW0108 - set later
+        doors,
+        {
+            "config_hash": config_hash,
+            "settings": show_settings(common) | show_settings(settings, f"{name}."),
+        },
+    )
     if routes is not None:
         app.include_router(routes(context, doors))
-    server = HttpServer(app, common.http_host, settings.http_port)
-    context.spawn(_serve(server, name), "http")
+    server = HttpServer(app, name, address)
+    context.spawn(_serve(server), "http")
     context.spawn(context.watch_health(), "health")
     context.spawn(context.introduce(), "hello")
     await context.follow_market_clock()
@@ -347,7 +360,7 @@ async def _start(context: Context[S], start: Callable[[Context[S]], Awaitable[No
     log.info("started", config_hash=context.config_hash, mode=context.common.mode)
 
 
-async def _serve(server: HttpServer, name: str) -> None:
+async def _serve(server: HttpServer) -> None:
     async def announce() -> None:
         while server.port is None:
             await asyncio.sleep(0.01)
@@ -356,8 +369,6 @@ async def _serve(server: HttpServer, name: str) -> None:
     announcing = asyncio.create_task(announce())
     try:
         await server.serve()
-    except SystemExit as error:  # uvicorn's way to say that it could not bind
-        raise ConfigError(f"{name}: the HTTP port is taken; set {name}.http_port") from error
     finally:
         announcing.cancel()
 

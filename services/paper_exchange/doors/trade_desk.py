@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from libs.common.runtime.log import get_logger
 from services.paper_exchange.clock import MarketClock
@@ -53,6 +53,8 @@ class TradeDesk:
         self._event_faults = event_faults
         self._log = log
         self._latecomers: set[asyncio.Task[Answer]] = set()
+        #: Called before anybody is told of a change; with True where a request made one.
+        self.keep: Callable[[bool], None] = lambda _: None
         self.answered: Counter[tuple[str, str, int]] = Counter()
         self.signed_forms: Counter[str] = Counter({form.value: 0 for form in SignedForm})
 
@@ -82,6 +84,7 @@ class TradeDesk:
         """
         if self.exchange.risk.unsettled:
             self.exchange.settle_risk(self.clock.now_ns() if now_ns is None else now_ns)
+        self.keep(False)
         for stream, payload in self.exchange.announcements:
             self._hub.publish(stream, payload)
         self.exchange.announcements.clear()
@@ -133,6 +136,8 @@ class TradeDesk:
             self._write_down(asked, NOT_EXECUTED, fault, now_ns)
             return NOT_EXECUTED
         found = answer(self.exchange, asked, now_ns, admitted_ns)
+        if asked.method != "GET":
+            self.keep(True)
         self.deliver_events(now_ns)
         if found.signed_form is not None:
             self._count_signature(asked, found.signed_form)

@@ -11,6 +11,8 @@ from libs.common.messages.account import Command, Verb
 from libs.common.messages.codec import UndecodableError, decode_struct, encode
 from libs.common.messages.guard_events import CooldownScope, CooldownStarted, GuardCleared
 from libs.common.messages.journal import JournalEvent, JournalRecord
+from libs.common.messages.limit_events import LimitsChange
+from libs.common.model.risk_limits import RiskLimits
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
@@ -265,3 +267,19 @@ async def test_the_reconciler_is_asked_and_it_is_on_record(bus: Bus) -> None:
     await replica.hear(Verb.RECONCILE, 1)
     assert replica.asked == ["reconcile"]
     assert [getattr(event, "verb", "") for event in await events(bus)] == ["reconcile"]
+
+
+async def test_limits_asked_for_long_ago_are_tightened_and_not_loosened(bus: Bus) -> None:
+    desk = Replica(bus)
+    long_ago = NOW_NS - 61 * S
+    tight = LimitsChange(limits=RiskLimits(positions_max=1))
+    await desk.hear(Verb.LIMITS, 1, limits=tight, ts_event_ns=long_ago)
+    loose = LimitsChange(limits=RiskLimits(positions_max=2))
+    with pytest.raises(UndecodableError, match="limits was asked 61000 ms ago, more than 60000"):
+        await desk.hear(Verb.LIMITS, 2, limits=loose, ts_event_ns=long_ago)
+    assert desk.gate.state.limits.limits == RiskLimits(positions_max=1)
+    await desk.hear(Verb.LIMITS, 3, limits=loose)
+    again = Replica(bus)
+    await again.gate.recover()
+    assert again.gate.state.limits.limits == RiskLimits(positions_max=2)
+    assert again.gate.state.limits.change == 2

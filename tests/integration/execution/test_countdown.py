@@ -39,6 +39,7 @@ async def by_hand(world: "World") -> AsyncIterator[VenueClient]:
 def turn_on(path: Path) -> None:
     tree = yaml.safe_load(path.read_text())
     tree["execution"]["countdown_ms"] = COUNTDOWN_MS
+    tree["venue"]["request_timeout_ms"] = COUNTDOWN_MS // 2
     path.write_text(yaml.safe_dump(tree))
 
 

@@ -219,14 +219,17 @@ async def test_orphans_of_ours_are_canceled_and_those_of_others_left_alone(
     async def is_gone() -> bool:
         return await owner.stops() == {"web_stop"}
 
+    async def canceled() -> set[str]:
+        return {
+            event.client_id
+            for record in await world.journal()
+            for event in record.events
+            if isinstance(event, OrphanCanceled)
+        }
+
     await world.until(is_gone, "our orphan to be canceled")
-    canceled = [
-        event
-        for record in await world.journal()
-        for event in record.events
-        if isinstance(event, OrphanCanceled)
-    ]
-    assert {one.client_id for one in canceled} == {ours}
+    await world.until(canceled, "its end to be journaled, which follows the venue's word")
+    assert await canceled() == {ours}
     await is_armed(world)
     await owner.ask()
     assert await owner.stops() == {"web_stop"}

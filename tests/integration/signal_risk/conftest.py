@@ -92,7 +92,12 @@ class World:
         self.key_file.write_text(APPROVAL_KEY)
         self.key_file.chmod(0o600)
         self.tree = {
-            "bus": {"url": url, "ack_wait_ms": 500, "fetch_expires_ms": 200},
+            "bus": {
+                "url": url,
+                "ack_wait_ms": 500,
+                "publish_timeout_ms": 400,
+                "fetch_expires_ms": 200,
+            },
             "approval_key_file": str(self.key_file),
             "signal": {"http_port": 0},
             "risk": {"http_port": 0},

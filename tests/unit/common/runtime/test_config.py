@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from libs.common.runtime.config import Mode, load_config
+from libs.common.runtime.config_shown import shown
 from libs.common.runtime.errors import ConfigError
 from services.execution.config import ExecutionConfig
 from services.feed.config import FeedConfig
@@ -125,3 +126,60 @@ def test_a_refusal_never_repeats_a_value(file):
         with pytest.raises(ConfigError) as caught:
             load_config(service, settings, path=path, environment={})
         assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"mode: paper\nmode: live\n", "mode is set twice, on lines 1 and 2"),
+        (b"bus:\n  url: a\n  url: b\n", "bus.url is set twice, on lines 2 and 3"),
+        (b"on: 1\n", "line 1: the name of a setting must be text; put it in quotes"),
+        (b"bus: {url: 'nats://x\n", "is not YAML: line 2, found unexpected end of stream"),
+        (b"\xff\xfe\x00", "is not YAML: it is not UTF-8 text"),
+        (b"feed: {http_port: 2026-13-45}\n", "is not YAML: a value in it cannot be read"),
+        (b"[" * 5_000, "is not YAML: a value in it cannot be read"),
+        (b"execution: {api_key: *hunter22}\n", "is not YAML: line 1, found undefined alias ..."),
+        (b"x: !hunter22 1\n", "line 1, could not determine a constructor for the tag ..."),
+        (b"feed: false\n", "feed must be a section of settings"),
+        (b"# x\n" * 300_000, "is longer than 1048576 bytes: is it the right file?"),
+        (b"symbols: [btcusdt]\n", "symbols: Value error, a symbol is 2 to 32 capital letters"),
+        (b"symbols: [BTCUSDT, BTCUSDT]\n", "a symbol is named twice"),
+        (
+            b"bus: {ack_wait_ms: 600}\nfeed: {silence_ms_max: 2000}\n",
+            "stored; feed.quiet_ms_max (3000) must be below feed.silence_ms_max (2000)",
+        ),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused_in_one_line_without_its_values(
+    tmp_path, raw, words
+):
+    path = tmp_path / "portcullis.yaml"
+    path.write_bytes(raw)
+    said = refusal(path)
+    assert said.startswith(f"{path}")
+    assert words in said
+    assert "\n" not in said
+    assert "hunter22" not in said
+
+
+def test_a_variable_that_is_no_yaml_is_named_and_not_repeated():
+    said = refusal(PORTCULLIS_BUS__URL="[hunter22")
+    assert said == "PORTCULLIS_BUS__URL: its value is not YAML; put it in quotes"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "seen"),
+    [
+        ("bus.url", "nats://bob:hunter22@broker:4222", "nats://***@broker:4222"),
+        ("bus.url", "nats://hunter22@broker:4222", "nats://***@broker:4222"),
+        ("execution.live_account_confirmation", "k" * 64, "***"),
+        ("signal.strategies.0.parameters.api_token", "hunter22", "***"),
+        ("x", "-----BEGIN PRIVATE KEY-----\nhunter22", "***"),
+        ("x", "SU" + "A" * 56, "***"),
+        ("execution.api_secret_file", Path("/keys/secret"), "/keys/secret"),
+        ("symbols", ("BTCUSDT", "ETHUSDT"), ["BTCUSDT", "ETHUSDT"]),
+        ("mode", Mode.LIVE, "live"),
+    ],
+)
+def test_what_is_shown_of_a_setting_is_no_secret(name, value, seen):
+    assert shown(name, value) == seen
