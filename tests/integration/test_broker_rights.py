@@ -65,9 +65,11 @@ WHO: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "dead": (ITSELF, NOBODY),
     "command": (NOBODY, NOBODY),
 }
-#: Commands by their verb: what takes risk away, or repairs.
+#: Commands by their verb: what takes risk away, or repairs, or what a person asked a service for.
 COMMANDERS = {
     Verb.REDUCE: frozenset({"risk", "reconciler"}),
+    # Risk's own door, at which a person sets them; it takes nothing from another service.
+    Verb.LIMITS: frozenset({"risk"}),
     Verb.HALT: frozenset({"reconciler"}),
     Verb.ADOPT: frozenset({"reconciler"}),
     Verb.CANCEL_ORPHAN: frozenset({"reconciler"}),
