@@ -136,7 +136,14 @@ def _acting(account: str) -> dict[str, Rights]:
             ),
             says=(state, subjects.ROLL_CALL, request),
             # The report and the journal are stored in its own zone, where it hears them go by.
-            hears=(mark, report, journal, state_request, subjects.HELLOS),
+            hears=(
+                mark,
+                subjects.MARKET_HEALTH,
+                report,
+                journal,
+                state_request,
+                subjects.HELLOS,
+            ),
         ),
         "reconciler": Rights(
             stores=(report, *(subjects.command(account, verb) for verb in _REMEDIES)),

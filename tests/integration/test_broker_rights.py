@@ -47,7 +47,7 @@ WHO: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "depth": (frozenset({"feed"}), NOBODY),
     "candle": (frozenset({"feed"}), NOBODY),
     "MARKET_CLOCK": (frozenset({"feed"}), ALL_SERVICES),
-    "MARKET_HEALTH": (frozenset({"feed"}), frozenset({"risk"})),
+    "MARKET_HEALTH": (frozenset({"feed"}), frozenset({"risk", "execution"})),
     "lease": (frozenset({"feed"}), NOBODY),
     "intent_proposed": (frozenset({"signal"}), NOBODY),
     "intent_approved": (frozenset({"risk"}), NOBODY),
