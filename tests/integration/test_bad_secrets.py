@@ -148,7 +148,8 @@ WITH_PASSWORD = (
 async def test_a_broker_that_does_not_let_us_in_ends_the_start_with_the_reason(tmp_path):
     broker = Broker(tmp_path / "nats", launcher=WITH_PASSWORD)
     url = (await broker.start()).replace("nats://", "nats://bob:hunter22@")
-    tree = {"bus": {"url": url, "connect_timeout_ms": 500, "connect_wait_ms": 50}}
+    bus = {"url": url, "connect_timeout_ms": 500, "connect_wait_ms": 50}
+    tree = {"bus": bus, "signal": {"http_port": 0}}
     try:
         code, said = await end_of("signal", tmp_path, write_config(tmp_path, tree))
     finally:

@@ -33,15 +33,17 @@ def write_secret(path: Path, text: str, mode: int = 0o600) -> str:
 
 
 def with_secrets(folder: Path) -> dict[str, Any]:
-    """Settings that name a sound file for every secret."""
+    """Settings that name a sound file for every secret, and let every port be a free one."""
     keys = {
         "api_key_file": write_secret(folder / "key", "k" * 64),
         "api_secret_file": write_secret(folder / "secret", "s" * 64 + "\n"),
     }
+    ports = {name: {"http_port": 0} for name in SERVICES}
     return {
+        **ports,
         "approval_key_file": write_secret(folder / "approval", "a" * 64),
-        "execution": keys,
-        "reconciler": dict(keys),
+        "execution": keys | ports["execution"],
+        "reconciler": keys | ports["reconciler"],
     }
 
 
