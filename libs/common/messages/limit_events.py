@@ -14,10 +14,12 @@ class LimitsChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         released: names of those that go back to the configuration's.
         file: risk's configured limits, which none may pass.
         config_hash: of risk's configuration.
+        may_loosen: who asks may; without, what would loosen by the time it is obeyed does not.
     """
 
     limits: RiskLimits = NO_LIMITS
     released: tuple[str, ...] = ()
+    may_loosen: bool = False
     file: RiskLimits = NO_LIMITS
     config_hash: str = ""
 
