@@ -88,7 +88,7 @@ class LimitsDesk:
         after = changed(told.limits, wanted, released)
         self._judge(wanted, told.limits, after, holder)
         key = key or self._make_key()
-        if told.key != key:
+        if key not in told.keys:
             change = LimitsChange(
                 limits=wanted,
                 released=released,
@@ -190,7 +190,7 @@ def _may_loosen(holder: Holder) -> bool:
 
 
 def _is_done(account: AccountState, key: str) -> bool:
-    return account.limits.key == key
+    return key in account.limits.keys
 
 
 def _plain(value: Value | None) -> Any:

@@ -31,6 +31,8 @@ class LimitsInForce(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         change: how many changes there were; an approval names the one it was decided under.
         set_at_ns: market time of the last one.
         key: its Idempotency-Key.
+        keys: those of the last changes, the newest at the end: whoever asked for one knows by his
+            that it was made, also where another change came right behind it.
         sequence: the command's place in its stream.
     """
 
@@ -40,6 +42,7 @@ class LimitsInForce(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     reason: str = ""
     set_at_ns: int = 0
     key: str = ""
+    keys: tuple[str, ...] = ()
     sequence: int = 0
 
 

@@ -126,7 +126,8 @@ def secret_from_file(
     if mode & forbidden_mode_bits:
         raise SecretError(
             f"{name} in {where} is open to others (mode {mode & 0o777:04o}). "
-            f"Run: chmod 600 {path} (Kubernetes: defaultMode 0400)."
+            f"Run: chmod 600 {path} (Kubernetes gives a mounted secret to a group or to root alone:"
+            " let an init container copy it, python -m cli.place_secrets, as k8s/base does)."
         )
     return Secret(_check(raw, name=name, where=where, pattern=pattern))
 

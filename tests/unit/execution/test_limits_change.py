@@ -91,6 +91,13 @@ def test_a_change_is_made_once_per_key_and_survives_a_restart_and_is_told() -> N
     assert told.set_at_ns == NOW_NS
 
 
+def test_whoever_asked_is_told_of_his_change_though_others_came_behind_it() -> None:
+    state = a_ready_state()
+    for number in range(1, 20):
+        set_limits(state, a_command(f"k{number}", positions_max=number), number)
+    assert state.limits.keys == tuple(f"k{number}" for number in range(4, 20))
+
+
 def test_a_change_that_comes_after_a_later_one_can_only_tighten() -> None:
     state = a_ready_state()
     set_limits(state, a_command("k2", order_notional_max=Decimal(800)), 5)
