@@ -28,6 +28,7 @@ from services.execution.core import Decision, Facts, decide_approval
 from services.execution.fold import forget
 from services.execution.gate import Gate
 from services.execution.question import MarkSeen
+from sim.vouching import vouched
 
 ACCOUNT = "paper"
 BALANCE = Decimal(1_000_000)
@@ -82,6 +83,7 @@ class GuardCase:
             venue_timestamp_ms=now_ns // 1_000_000,
             recv_window_ms=5_000,
             mark=MarkSeen(price=Decimal("60000.00"), at_ns=now_ns),
+            health=vouched(intent.symbol),
             unarmed=(),
             account=ACCOUNT,
             writer="bench",

@@ -21,6 +21,7 @@ from libs.common.runtime.provisioning import (
     RISK_CONSUMER,
     SIGNAL_CONSUMER,
     bucket_configs,
+    bucket_stream,
     command_consumer,
     consumer_configs,
     execution_consumer,
@@ -135,7 +136,14 @@ def _acting(account: str) -> dict[str, Rights]:
             ),
             says=(state, subjects.ROLL_CALL, request),
             # The report and the journal are stored in its own zone, where it hears them go by.
-            hears=(mark, report, journal, state_request, subjects.HELLOS),
+            hears=(
+                mark,
+                subjects.MARKET_HEALTH,
+                report,
+                journal,
+                state_request,
+                subjects.HELLOS,
+            ),
         ),
         "reconciler": Rights(
             stores=(report, *(subjects.command(account, verb) for verb in _REMEDIES)),
@@ -236,11 +244,12 @@ def _with_what_all_may(name: str, own: Rights, account: str) -> Rights:
 
 def _makes(account: str) -> tuple[str, ...]:
     """Making each stream, bucket and consumer that there is to be, and adjusting those."""
-    buckets = [f"KV_{config.bucket}" for config in bucket_configs(BusConfig())]
+    buckets = [bucket_stream(config.bucket) for config in bucket_configs(BusConfig())]
     consumers = consumer_configs(account, BusConfig())
     return (
+        *(f"STREAM.INFO.{bucket}" for bucket in buckets),
         *(f"STREAM.CREATE.{stream}" for stream in (*_streams(), *buckets)),
-        *(f"STREAM.UPDATE.{stream}" for stream in _streams()),
+        *(f"STREAM.UPDATE.{stream}" for stream in (*_streams(), *buckets)),
         *(f"CONSUMER.DURABLE.CREATE.{stream}.{made.durable_name}" for stream, made in consumers),
     )
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from libs.common.messages import subjects
 from libs.common.messages.account import Verb
 from sim.loop import NS_PER_S
 from sim.market import CRASH_TICKS
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 RESUME_NS = (NS_PER_S, 6 * NS_PER_S)
 HALT_PAST_NS = NS_PER_S // 2
 FORGED_LIFE_NS = 5 * NS_PER_S
+MARKS = "market.mark."
 DEAF_NS = 6 * NS_PER_S
 FILTERS_AWAY_NS = 8 * NS_PER_S
 VERBS = {
@@ -62,7 +64,9 @@ class Blows:
             if kind.startswith("cut_"):
                 return node.cut(fault.span_ns)
             if kind.startswith("deaf_"):
-                return node.deafen(fault.span_ns + DEAF_NS)
+                return node.deafen(fault.span_ns + DEAF_NS, MARKS)
+            if kind.startswith("unvouched_"):
+                return node.deafen(fault.span_ns + DEAF_NS, subjects.MARKET_HEALTH)
             if kind.startswith("clock_jump_"):
                 low, high = CLOCK_JUMPS_NS
                 return node.jump(low + int((high - low) * fault.draw), fault.span_ns)
@@ -76,6 +80,8 @@ class Blows:
             "listen_key_expired": self._listen_key_expired,
             "marks_frozen": self._marks_frozen,
             "quotes_frozen": self._quotes_frozen,
+            "feed_silent": self._feed_silent,
+            "feed_doubts": self._feed_doubts,
             "flash_crash": self._flash_crash,
             "filters_away": self._filters_away,
             "orders_used_by_others": self._orders_used_by_others,
@@ -131,6 +137,18 @@ class Blows:
     def _quotes_frozen(self, fault: Fault) -> bool:
         series = self._world.market.series[self._symbol(fault)]
         series.frozen_quotes_until_ns = self._world.loop.now_ns + fault.span_ns + 3 * NS_PER_S
+        return True
+
+    def _feed_silent(self, fault: Fault) -> bool:
+        """The feed says nothing of its health any more, though all its data goes on."""
+        market = self._world.market
+        market.silent_until_ns = self._world.loop.now_ns + fault.span_ns + DEAF_NS
+        return True
+
+    def _feed_doubts(self, fault: Fault) -> bool:
+        """The feed calls a symbol stale: what it misses may be none of what others hear."""
+        series = self._world.market.series[self._symbol(fault)]
+        series.doubted_until_ns = self._world.loop.now_ns + fault.span_ns + DEAF_NS
         return True
 
     def _orders_used_by_others(self, _: Fault) -> bool:

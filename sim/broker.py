@@ -21,7 +21,6 @@ from sim.loop import NS_PER_S, VirtualLoop
 
 #: One way between a process and the broker.
 LATENCY_NS = (200_000, 3 * NS_PER_MS)
-MARKS = "market.mark."
 #: A ghost: the publication that its sender has given up on, and that arrives all the same.
 GHOST_NS = (NS_PER_S // 2, 6 * NS_PER_S)
 
@@ -158,7 +157,7 @@ class Broker:
             return
         for subscription in self._route(subject)[1]:
             bus = subscription.bus
-            if bus.is_cut or (bus.deaf_since_ns and subject.startswith(MARKS)):
+            if bus.is_cut or subject.startswith(tuple(bus.deaf_since_ns)):
                 continue
             at_ns = max(subscription.latest_ns, self.loop.now_ns + self.latency_ns())
             subscription.latest_ns = at_ns

@@ -148,7 +148,7 @@ class SimBus:
         self.rtt_last_ms = 1
         self.reconnects_total = 0
         self.is_cut = False
-        self.deaf_since_ns = 0
+        self.deaf_since_ns: dict[str, int] = {}
         self._trip: asyncio.Future[bool] | None = None
         self._jetstream = _JetStream(self)
 

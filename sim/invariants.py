@@ -203,10 +203,14 @@ class Judge:
         notional = Decimal(sent.quantity) * (Decimal(sent.price) if sent.price else sent.mark)
         if notional > limits.order_notional_max * PRICE_GRACE:
             yield f"I7 order {name} is worth {notional}, over {limits.order_notional_max}"
+        stored_ns = order.stored_ns + EPOCH_NS
+        vouched = self._world.market.series[sent.symbol].vouched_ns
+        age_ns = stored_ns - max((at_ns for at_ns in vouched if at_ns <= stored_ns), default=0)
+        if age_ns > EXECUTION.health_silence_ms_max * NS_PER_MS + MARK_GRACE_NS:
+            yield f"I8 order {name} was decided {age_ns / 1e9:.1f} s after the feed vouched for it"
         if self._world.fate.hit["clock_jump_execution"]:
             return  # its age was judged by a clock that had jumped
         marks = self._world.market.series[sent.symbol].marks
-        stored_ns = order.stored_ns + EPOCH_NS
         newest_ns = max((at_ns for at_ns, _ in marks if at_ns <= stored_ns), default=0)
         age_ns = stored_ns - newest_ns
         if age_ns > EXECUTION.mark_age_ms_max * NS_PER_MS + MARK_GRACE_NS:

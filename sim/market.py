@@ -42,6 +42,8 @@ class Series:
         self.crash_left = 0
         self.frozen_marks_until_ns = 0
         self.frozen_quotes_until_ns = 0
+        self.doubted_until_ns = 0
+        self.vouched_ns: list[int] = []
         self.last_mark_ns = 0
         self.marks: list[tuple[int, Decimal]] = []
         self.open = self.high = self.low = self.price
@@ -62,6 +64,7 @@ class MarketFeed:
     ) -> None:
         self.series = {symbol: Series(symbol) for symbol in symbols}
         self.is_candles_on = True
+        self.silent_until_ns = 0
         self._loop = loop
         self._draw = dice.random
         self._broker = broker
@@ -83,8 +86,7 @@ class MarketFeed:
             self._say_mark(series, now_ns)
             if self._updates % (INTERVAL_MS * NS_PER_MS // TICK_NS) == 0:
                 self._close_candle(series)
-        health = vouch_for(self.series, now_ns)
-        self._broker.fan_out(subjects.MARKET_HEALTH, encode(health))
+        self._say_health(now_ns)
         self._venue.sockets.deliver()
         self._loop.after((self._updates + 1) * TICK_NS - self._loop.now_ns, self._tick)
 
@@ -157,6 +159,19 @@ class MarketFeed:
             next_funding_ns=0,
         )
         self._broker.fan_out(subjects.mark(symbol), encode(mark))
+
+    def _say_health(self, now_ns: int) -> None:
+        """The feed's word on each symbol; fresh ones are noted for the judge."""
+        if self._loop.now_ns < self.silent_until_ns:
+            return
+        doubted = {
+            name for name, one in self.series.items() if self._loop.now_ns < one.doubted_until_ns
+        }
+        for name, one in self.series.items():
+            if name not in doubted:
+                one.vouched_ns.append(now_ns)
+        health = vouch_for(self.series, now_ns, doubted)
+        self._broker.fan_out(subjects.MARKET_HEALTH, encode(health))
 
     def _close_candle(self, series: Series) -> None:
         symbol, tick = series.symbol, TICKS[series.symbol]

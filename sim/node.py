@@ -147,17 +147,17 @@ class Node:
         bus.is_cut = False
         self.world.broker.recover()
 
-    def deafen(self, span_ns: int) -> bool:
-        """Let it hear no mark prices for a while, though all else arrives."""
+    def deafen(self, span_ns: int, subjects: str) -> bool:
+        """Let it hear nothing on subjects that begin so for a while, though all else arrives."""
         bus = self.bus
-        if bus is None or bus.deaf_since_ns:
+        if bus is None or subjects in bus.deaf_since_ns:
             return False
-        bus.deaf_since_ns = self.world.loop.now_ns
-        self.world.loop.after(span_ns, self._hear_again, bus)
+        bus.deaf_since_ns[subjects] = self.world.loop.now_ns
+        self.world.loop.after(span_ns, self._hear_again, bus, subjects)
         return True
 
-    def _hear_again(self, bus: SimBus) -> None:
-        bus.deaf_since_ns = 0
+    def _hear_again(self, bus: SimBus, subjects: str) -> None:
+        bus.deaf_since_ns.pop(subjects, None)
 
     def jump(self, offset_ns: int, span_ns: int) -> bool:
         """Let its wall clock jump, and jump back later."""
@@ -182,4 +182,4 @@ class Node:
             self._go_on(self.life)
         if self.bus is not None:
             self.bus.is_cut = False
-            self.bus.deaf_since_ns = 0
+            self.bus.deaf_since_ns.clear()

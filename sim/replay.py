@@ -40,12 +40,14 @@ from services.execution.view import account_view
 from services.risk.config import RiskConfig
 from services.risk.core import Board, Refusal, decide
 from services.signal.core import Series, fold
-from sim.vouching import vouch_for
+from sim.vouching import vouch_for, vouched
 
 ACCOUNT = "replay"
 ASSET = "USDT"
 BALANCE = Decimal(10_000)
 TAKER_RATE = Decimal("0.0005")
+#: Base units at the close: whatever is ordered fills there, and risk must expect it to.
+DEEP = Decimal(10) ** 12
 RECV_WINDOW_MS = 5_000
 
 
@@ -123,9 +125,9 @@ class Replay:
                 source="replay",
                 symbol=candle.symbol,
                 bid_price=price,
-                bid_quantity=Decimal(1),
+                bid_quantity=DEEP,
                 ask_price=price,
-                ask_quantity=Decimal(1),
+                ask_quantity=DEEP,
                 update_id=self.candles,
             )
         )
@@ -189,6 +191,7 @@ class Replay:
             venue_timestamp_ms=now_ns // NS_PER_MS,
             recv_window_ms=RECV_WINDOW_MS,
             mark=MarkSeen(price=candle.close, at_ns=now_ns),
+            health=vouched(body.order.symbol),
             unarmed=(),
             account=ACCOUNT,
             writer="replay",

@@ -24,7 +24,7 @@ from services.paper_exchange.demo_keys import (
 from services.reconciler.shell import Reconciler
 from services.risk.shell import RiskShell
 from services.signal.shell import SignalShell
-from sim.blows import Blows
+from sim.blows import MARKS, Blows
 from sim.broker import Broker
 from sim.client import SimVenueClient
 from sim.fate import APPROVED, FLIGHT_STEP_NS, RECORDED, Fate
@@ -51,8 +51,11 @@ JOURNAL_SUBJECT = subjects.journal(ACCOUNT)
 FUNDING_NS = (17 * NS_PER_S, 31 * NS_PER_S, 46 * NS_PER_S)
 """Whoever holds a position then, pays or receives."""
 LIMITS = venue_limits(COMMON)
-DEAF_NS = (EXECUTION.mark_age_ms_max + 700) * NS_PER_MS
-"""A mark so old decides nothing, and a record takes one publication's timeout at most."""
+DEAF_NS = {
+    MARKS: (EXECUTION.mark_age_ms_max + 700) * NS_PER_MS,
+    subjects.MARKET_HEALTH: (EXECUTION.health_silence_ms_max + 700) * NS_PER_MS,
+}
+"""What was heard so long ago decides nothing; a record takes one publication's timeout at most."""
 
 
 class _Intent(msgspec.Struct):
@@ -220,16 +223,18 @@ class World:
                 self.note(f"journal {len(self.journal)}: {told.event} {told.client_order_id}")
 
     def _check_hearing(self, told: _Told) -> None:
-        """An entry needs a mark that its writer has heard lately."""
+        """An entry needs a mark and a word of the feed that its writer has heard lately."""
         writer = self._writer(told.writer)
         if writer is None or writer.bus is None or told.intent is None:
             return
-        since_ns = writer.bus.deaf_since_ns
-        if told.intent.purpose == "ENTER" and since_ns and self.loop.now_ns - since_ns > DEAF_NS:
-            self.contradictions.append(
-                f"I8 entry {told.client_order_id} was recorded by {told.writer}, which heard no"
-                " mark for too long"
-            )
+        if told.intent.purpose != "ENTER":
+            return
+        for subject, since_ns in writer.bus.deaf_since_ns.items():
+            if self.loop.now_ns - since_ns > DEAF_NS[subject]:
+                self.contradictions.append(
+                    f"I8 entry {told.client_order_id} was recorded by {told.writer}, which heard"
+                    f" nothing on {subject} for too long"
+                )
 
     def _writer(self, key: str) -> Node | None:
         """The executor that goes by this name in the journal, if it still lives."""
@@ -282,8 +287,10 @@ class World:
         self.broker.come_back()
         self.broker.is_full = False
         self.market.is_candles_on = False
+        self.market.silent_until_ns = 0
         for series in self.market.series.values():
             series.frozen_marks_until_ns = series.frozen_quotes_until_ns = series.crash_left = 0
+            series.doubted_until_ns = 0
         for node in self.nodes:
             node.mend_everything()
         self.broker.recover()

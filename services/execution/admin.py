@@ -63,6 +63,7 @@ class AdminDesk:
         kill: KillDesk,
         local_halt: LocalHalt,
         settings: ExecutionConfig,
+        symbols: tuple[str, ...],
         make_key: Callable[[], str],
     ) -> None:
         self._bus = bus
@@ -75,6 +76,7 @@ class AdminDesk:
         self._kill = kill
         self._local_halt = local_halt
         self._settings = settings
+        self._symbols = symbols
         self._make_key = make_key
         self._stories = Storyteller(bus, account)
         self._asking: set[str] = set()
@@ -216,7 +218,12 @@ class AdminDesk:
             "now_ns": now_ns,
             "unarmed": list(self._lookout.facts("").unarmed),
             "closing": sorted(self._lookout.closing),
-            "guards": admin_view.guard_rows(self._settings, self._gate.state, now_ns),
+            "guards": [
+                *admin_view.guard_rows(self._settings, self._gate.state, now_ns),
+                *admin_view.health_rows(
+                    self._settings, {name: self._lookout.health(name) for name in self._symbols}
+                ),
+            ],
         }
 
     def orders(self) -> Body:

@@ -69,6 +69,7 @@ class OperatorRoom:
             self._kill,
             self._local_halt,
             settings,
+            context.common.symbols,
             make_key=lambda: secrets.token_hex(KEY_BYTES),
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from libs.common.messages.guard_events import Guard
+from libs.common.messages.vouching import HealthSeen, judge_health, limit_text
 from libs.common.model.money import plain
 from libs.common.model.pnl import Amounts
 from services.execution.config import ExecutionConfig
@@ -153,6 +154,19 @@ def _rate_rows(limits: ExecutionConfig, state: State, now_ns: int) -> Iterator[d
             until_ns=recent[-own.rate_symbol_orders_max] + window_ns if full else 0,
             now_ns=now_ns,
         )
+
+
+def health_rows(
+    limits: ExecutionConfig, seen: dict[str, HealthSeen | None]
+) -> list[dict[str, Any]]:
+    """The feed's newest word on each symbol; only a better one ends what it holds back."""
+    rows = []
+    for symbol, one in sorted(seen.items()):
+        silence_ms_max = limits.for_symbol(symbol).health_silence_ms_max
+        reason, observed = judge_health(one, silence_ms_max)
+        limit = limit_text(silence_ms_max)
+        rows.append(_row("market_health", symbol, limit, observed, active=reason is not None))
+    return rows
 
 
 def order_rows(state: State, now_ns: int) -> list[dict[str, Any]]:

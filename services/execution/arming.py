@@ -12,7 +12,7 @@ CHECKS = (
     "settings",
     "user_stream",
     "clock",
-    "marks",
+    "market",
     "reconciled",
     "account_mode",
     "withdrawal",

@@ -126,6 +126,12 @@ RELATIONS = (
         "entries would stop between two comparisons that are both clean",
     ),
     Relation(
+        "feed.health_interval_ms",
+        Kind.BELOW,
+        "execution.health_silence_ms_max",
+        "entries would be refused between two words of the feed",
+    ),
+    Relation(
         "feed.quote_publish_interval_ms_min",
         Kind.BELOW,
         "execution.mark_age_ms_max",
@@ -175,6 +181,7 @@ class ExecutionConfig(ServiceConfig):
         protection_retry_ms: between two attempts at a stop or target of one entry.
         protection_check_ms: how often the venue is asked whether it still holds them.
         stop_working_type: the price that triggers them: of the last trade, or the mark.
+        health_silence_ms_max: (monotonic) what the feed said longer ago vouches for no entry.
         halt_file: while this file exists nothing risk-increasing is sent, broker or not.
         journal_head_wall_ms: a witness of the journal's head is kept this often.
         journal_verify_pause_wall_ms: wait between two reads of the past that a snapshot skipped.
@@ -230,6 +237,7 @@ class ExecutionConfig(ServiceConfig):
     filters_refresh_ms: int = Field(1_800_000, ge=1_000)
     filters_retry_ms: int = Field(60_000, ge=1_000)
     mark_age_ms_max: int = Field(5_000, ge=100)
+    health_silence_ms_max: int = Field(5_000, ge=100)
     resume_age_ms_max: int = Field(60_000, ge=1_000)
 
     in_flight_max: int = Field(16, ge=1, le=256)

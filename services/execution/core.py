@@ -15,6 +15,7 @@ from libs.common.messages.journal import (
     OrderNotPlaced,
     OrderRecorded,
 )
+from libs.common.messages.vouching import HealthSeen
 from libs.common.model.ids import derive_client_order_id
 from libs.common.model.intent import Intent
 from libs.common.model.money import ZERO, is_reckonable
@@ -38,6 +39,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         venue_timestamp_ms: what the order would be signed with.
         recv_window_ms: how long after that the venue may still take it.
         budget_entry, budget_exit: the room the venue's limits leave.
+        health: the feed's newest word on the symbol; ``None`` where this process heard none.
         account: whose gate this is.
         writer: this process.
         is_closing: a halt is on its way into the journal; nothing may leave any more.
@@ -48,6 +50,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     venue_timestamp_ms: int
     recv_window_ms: int
     mark: MarkSeen | None
+    health: HealthSeen | None
     unarmed: tuple[str, ...]
     account: str = ""
     writer: str = ""
@@ -146,6 +149,7 @@ def _question(
         order=order if instrument is None else quantise(order, instrument),
         instrument=instrument,
         mark=facts.mark,
+        health=facts.health,
         unarmed=facts.unarmed,
         budget=facts.budget_exit if order.reduce_only else facts.budget_entry,
         leverage=state.leverage.get(order.symbol, 1),

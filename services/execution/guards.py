@@ -8,6 +8,7 @@ exempt reduce-only exits where a refusal would trap a position; every exemption 
 from collections.abc import Callable
 from decimal import Decimal
 
+from libs.common.messages.vouching import judge_health, limit_text
 from libs.common.model.money import is_reckonable, plain
 from libs.common.model.order import OrderType
 from libs.common.model.trading_state import TradingState
@@ -132,6 +133,20 @@ def check_mark_age(question: Question) -> Verdict:
     return judge("mark_age", passed, limit, observed, Reason.INPUT_STALE)
 
 
+def check_market_health(question: Question) -> Verdict:
+    """The feed vouches for the symbol, and did so lately: all of its data, not the mark alone.
+
+    Risk asked the same before it approved; an approval may wait longer than a feed takes to fail.
+    Exits are exempt: whatever the feed does, the position is to be left.
+    """
+    silence_ms_max = question.limits.health_silence_ms_max
+    limit = limit_text(silence_ms_max)
+    if question.order.reduce_only:
+        return exempt("market_health", limit)
+    reason, observed = judge_health(question.health, silence_ms_max)
+    return judge("market_health", reason is None, limit, observed, reason or Reason.INPUT_STALE)
+
+
 def check_account_age(question: Question) -> Verdict:
     """The venue stated the balance lately. Exits are exempt: they free margin."""
     limit = f"{question.limits.account_age_ms_max} ms at most"
@@ -216,6 +231,7 @@ GUARDS: tuple[Callable[[Question], Verdict], ...] = (
     check_budget,
     check_filters_age,
     check_mark_age,
+    check_market_health,
     check_account_age,
     check_margin,
 )
@@ -230,6 +246,7 @@ LAST_LOOK: tuple[Callable[[Question], Verdict], ...] = (
     check_drift,
     check_cooldown_global,
     check_cooldown_symbol,
+    check_market_health,
 )
 
 

@@ -1,10 +1,13 @@
-"""What the shell knows besides the journal: marks, arming, the venue's clock and budget, and doors.
+"""What the shell knows besides the journal: marks, the feed's word, arming, budget, and doors.
 
 Facts are made here at the moment of each decision, never before.
 """
 
-from libs.common.messages.market import Mark
-from libs.common.runtime.clock import Clock
+from collections.abc import Iterable
+
+from libs.common.messages.market import Mark, MarketHealth
+from libs.common.messages.vouching import FeedWords, HealthSeen
+from libs.common.runtime.clock import Clock, monotonic_ns
 from libs.common.runtime.venue_client import VenueClient
 from libs.common.venue.endpoints import Cost, Purpose
 from services.execution.arming import Arming
@@ -40,6 +43,7 @@ class Lookout:
         self._writer = writer
         self._recv_window_ms = recv_window_ms
         self.marks: dict[str, MarkSeen] = {}
+        self._words = FeedWords()
         self.closing: set[str] = set()
         self.closing_to_entries: set[str] = set()
 
@@ -50,6 +54,18 @@ class Lookout:
             self.marks[mark.symbol] = seen
         return seen.is_usable
 
+    def hear_health(self, told: MarketHealth) -> None:
+        """Take what a feed says of its symbols, as heard now."""
+        self._words.hear(told, monotonic_ns())
+
+    def health(self, symbol: str) -> HealthSeen | None:
+        """The feed's newest word on a symbol; ``None`` where this process heard none."""
+        return self._words.seen(symbol, monotonic_ns())
+
+    def knows_market(self, symbols: Iterable[str]) -> bool:
+        """Whether a mark and a word of the feed were heard of every symbol, good or bad."""
+        return all(name in self.marks and self.health(name) is not None for name in symbols)
+
     def facts(self, symbol: str) -> Facts:
         """What is known now, for a decision on one symbol."""
         closing = self.closing | self.closing_to_entries
@@ -58,6 +74,7 @@ class Lookout:
             venue_timestamp_ms=self._venue.timestamp_ms(),
             recv_window_ms=self._recv_window_ms,
             mark=self.marks.get(symbol),
+            health=self.health(symbol),
             unarmed=(*self._arming.unarmed, *(f"closing: {why}" for why in sorted(closing))),
             account=self._account,
             writer=self._writer,

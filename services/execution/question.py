@@ -5,6 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from libs.common.messages.intents import ApprovalBody
+from libs.common.messages.vouching import HealthSeen
 from libs.common.model.instrument import Instrument
 from libs.common.model.money import is_reckonable
 from libs.common.model.order import OrderRequest
@@ -46,6 +47,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         limits: as they hold for the symbol.
         order: already made to fit the filters, where the filters are known.
+        health: the feed's newest word on the symbol; ``None`` where none was heard.
         unarmed: arming checks that have not passed; empty means armed.
         budget: the venue's room for this kind of order.
         leverage: what the margin is reckoned with.
@@ -58,6 +60,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     order: OrderRequest
     instrument: Instrument | None
     mark: MarkSeen | None
+    health: HealthSeen | None
     unarmed: tuple[str, ...]
     budget: BudgetSeen
     leverage: int

@@ -10,9 +10,8 @@ from typing import Any
 
 from libs.common.messages import subjects
 from libs.common.messages.account import ASKED_BY_ITSELF, ReconcileReport
-from libs.common.messages.codec import UndecodableError, decode
+from libs.common.messages.codec import decode
 from libs.common.messages.guard_events import LatchKind
-from libs.common.messages.market import Mark
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.bus import Delivery
 from libs.common.runtime.clock import NS_PER_MS, wait_until_set
@@ -42,6 +41,7 @@ from services.execution.figures import Figures
 from services.execution.gap import GapCloser
 from services.execution.gate import Gate
 from services.execution.lookout import Lookout
+from services.execution.market_ear import MarketEar
 from services.execution.orders import OrderDesk
 from services.execution.protection_desk import ProtectionDesk
 from services.execution.reads import PatientReads
@@ -201,8 +201,8 @@ class Execution:
         self._keep_latches()
         if self._common.mode is Mode.LIVE:
             await self._commands.halt_at_boot()
-        for symbol in self._common.symbols:
-            await self._bus.subscribe(subjects.mark(symbol), self._on_mark)
+        ear = MarketEar(self._bus, self._lookout, self._arming, self._common.symbols)
+        await ear.listen()
         await self._bus.subscribe(subjects.reconcile_report(account), self._on_report)
         await self._bus.subscribe(subjects.journal(account), self._on_journal)
         await self._teller.listen()
@@ -280,13 +280,6 @@ class Execution:
         self._protection.notice()
 
     # -- facts from outside ----------------------------------------------------------------------
-
-    async def _on_mark(self, _: str, payload: bytes, __: dict[str, str]) -> None:
-        mark = decode(payload, Mark)
-        if not self._lookout.hear_mark(mark):
-            raise UndecodableError(f"the mark price of {mark.symbol} is {mark.mark_price}")
-        if self._lookout.marks.keys() >= set(self._common.symbols):
-            self._arming.passed("marks")
 
     async def _on_journal(self, _: str, __: bytes, headers: dict[str, str]) -> None:
         """Another replica appended: what it did must hold for us too, as soon as can be."""

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
+from libs.common.messages.vouching import UNKNOWN, judge_health, limit_text
 from libs.common.model.intent import Intent, Purpose
 from libs.common.model.money import ZERO, plain
 from libs.common.model.trading_state import TradingState
@@ -16,11 +17,9 @@ from libs.common.model.verdict import Reason, Verdict
 from services.risk.config import LimitsConfig
 from services.risk.facts import Facts, daily_loss, is_figure, is_number
 from services.risk.sizing import notional
+from services.risk.slippage import spread_bps
 
 NS_PER_MS = 1_000_000
-UNKNOWN = "unknown"
-#: The venue's word for a symbol that takes orders.
-TRADING = "TRADING"
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +28,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         quantity: base units to order; ``None`` where it could not be determined.
         price: quote currency per unit it is reckoned at; ``None`` where it is not known.
+        slippage_bps: how much worse than its reference price it is expected to fill; ``None`` where
+            it cannot be told.
         now_ns: market time.
     """
 
@@ -37,6 +38,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     intent: Intent
     quantity: Decimal | None
     price: Decimal | None
+    slippage_bps: Decimal | None
     now_ns: int
 
     @property
@@ -111,12 +113,7 @@ def intent_protection(case: Case) -> Verdict:
 def quote_age(case: Case) -> Verdict:
     """The best bid and ask are recent by their own time, and make sense."""
     quote = case.facts.quote
-    is_sound = (
-        quote is not None
-        and is_figure(quote.bid_price)
-        and is_figure(quote.ask_price)
-        and quote.bid_price <= quote.ask_price
-    )
+    is_sound = spread_bps(quote) is not None
     event_ns = quote.ts_event_ns if quote is not None and is_sound else None
     return _age(case, "quote_age", event_ns, case.limits.quote_age_ms_max)
 
@@ -142,20 +139,11 @@ def symbol_trades(case: Case) -> Verdict:
 
     An exit is not held back by it: its own data is checked, and what trades is the venue's to say.
     """
-    limit = f"fresh and TRADING, heard within {case.limits.health_silence_ms_max} ms"
-    health, silence_ms = case.facts.health, case.facts.health_silence_ms
     if case.is_exit:
         return _verdict("symbol_trades", True, None, "entries only", "an exit")
-    if health is None or silence_ms is None:
-        return _verdict("symbol_trades", False, Reason.INPUT_STALE, limit, UNKNOWN)
-    if not 0 <= silence_ms <= case.limits.health_silence_ms_max:
-        return _verdict("symbol_trades", False, Reason.INPUT_STALE, limit, f"{silence_ms} ms ago")
-    if health.status != TRADING:
-        observed = f"{health.status}: {health.refusal}"
-        return _verdict("symbol_trades", False, Reason.FILTER_STATUS, limit, observed)
-    is_fit = not (health.is_stale or health.refusal)
-    observed = TRADING if is_fit else health.refusal or "its data is stale"
-    return _verdict("symbol_trades", is_fit, Reason.INPUT_STALE, limit, observed)
+    silence_ms_max = case.limits.health_silence_ms_max
+    reason, observed = judge_health(case.facts.health, silence_ms_max)
+    return _verdict("symbol_trades", reason is None, reason, limit_text(silence_ms_max), observed)
 
 
 def account_silence(case: Case) -> Verdict:
@@ -278,6 +266,36 @@ def day_loss(case: Case) -> Verdict:
     return _verdict("day_loss", is_within, Reason.DAILY_LOSS, _limit(case, limit), observed)
 
 
+def spread(case: Case) -> Verdict:
+    """Bid and ask are not so far apart that crossing between them costs more than it may.
+
+    An exit is not held back by it, nor by the slippage: a market that is thin is one to leave.
+    """
+    observed_bps, limit_bps = spread_bps(case.facts.quote), case.limits.spread_bps_max
+    reason = Reason.INPUT_STALE if observed_bps is None else Reason.SPREAD
+    is_within = case.is_exit or (observed_bps is not None and observed_bps <= limit_bps)
+    return _verdict("spread", is_within, reason, _limit_bps(case, limit_bps), _bps(observed_bps))
+
+
+def slippage(case: Case) -> Verdict:
+    """The order is not expected to fill much worse than at the price its strategy decided on.
+
+    Where that cannot be told it is refused: without a quote, or beyond every book (see
+    ``services.risk.slippage``).
+    """
+    observed_bps, limit_bps = case.slippage_bps, case.limits.slippage_bps_max
+    is_blind = spread_bps(case.facts.quote) is None
+    reason = Reason.INPUT_STALE if is_blind else Reason.SLIPPAGE
+    is_within = not is_blind and observed_bps is not None and observed_bps <= limit_bps
+    return _verdict(
+        "slippage",
+        case.is_exit or is_within,
+        reason,
+        _limit_bps(case, limit_bps),
+        _bps(observed_bps),
+    )
+
+
 CHECKS: tuple[Callable[[Case], Verdict], ...] = (
     trading_state,
     intent_expiry,
@@ -295,6 +313,8 @@ CHECKS: tuple[Callable[[Case], Verdict], ...] = (
     order_notional,
     position_notional,
     positions_count,
+    spread,
+    slippage,
 )
 
 
@@ -319,3 +339,11 @@ def _text(value: Decimal | None) -> str:
 
 def _limit(case: Case, limit: Decimal | int) -> str:
     return "none for an exit" if case.is_exit else str(limit)
+
+
+def _bps(value: Decimal | None) -> str:
+    return UNKNOWN if value is None else f"{plain(value)} bps"
+
+
+def _limit_bps(case: Case, limit: Decimal) -> str:
+    return "none for an exit" if case.is_exit else f"{plain(limit)} bps"

@@ -11,6 +11,8 @@ from libs.common.model.settings import Section, ServiceConfig
 
 #: Keeps every product of two figures exact within the precision that sizing works in.
 MONEY_MAX = Decimal(10) ** 12
+#: The whole price: no limit on what it may cost to trade is as wide.
+BPS_MAX = Decimal(10_000)
 
 
 RELATIONS = (
@@ -39,6 +41,12 @@ RELATIONS = (
         Kind.WITHIN,
         "symbols",
         "nothing is known of a symbol that is not there",
+    ),
+    Relation(
+        "risk.limits.per_symbol",
+        Kind.WITHIN,
+        "symbols",
+        "limits of a symbol that is not traded hold for nothing",
     ),
     Relation(
         "signal.strategies.*.intent_ttl_ms",
@@ -93,6 +101,13 @@ class SizingConfig(Section):
     equity_fraction: Decimal = Field(Decimal("0.1"), gt=0, le=10, allow_inf_nan=False)
 
 
+class SymbolLimits(Section):
+    """Limits that may differ for one symbol; what is not named stays as it is for all."""
+
+    spread_bps_max: Decimal | None = Field(None, ge=0, lt=BPS_MAX, allow_inf_nan=False)
+    slippage_bps_max: Decimal | None = Field(None, ge=0, lt=BPS_MAX, allow_inf_nan=False)
+
+
 class LimitsConfig(Section):
     """What an intent is held against.
 
@@ -112,6 +127,11 @@ class LimitsConfig(Section):
             apart. From there on nothing is entered that day, and execution is asked once to reduce
             until resumed.
         positions_max: symbols with a position, an open entry or an approved entry.
+        spread_bps_max: ask minus bid over their middle, in basis points, where something is
+            entered. Liquid contracts stand below 1; what is wider is thin, or something is wrong.
+        slippage_bps_max: basis points by which an entry is expected to fill worse than the price
+            its strategy decided on: what the market has moved since, half the spread, the book.
+        per_symbol: overrides by symbol.
     """
 
     symbols_allowed: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
@@ -125,6 +145,16 @@ class LimitsConfig(Section):
     position_notional_max: Decimal = Field(Decimal(10_000), gt=0, lt=MONEY_MAX, allow_inf_nan=False)
     daily_loss_max: Decimal = Field(Decimal(500), gt=0, lt=MONEY_MAX, allow_inf_nan=False)
     positions_max: int = Field(5, ge=0)
+    spread_bps_max: Decimal = Field(Decimal(10), ge=0, lt=BPS_MAX, allow_inf_nan=False)
+    slippage_bps_max: Decimal = Field(Decimal(50), ge=0, lt=BPS_MAX, allow_inf_nan=False)
+    per_symbol: dict[str, SymbolLimits] = {}
+
+    def for_symbol(self, symbol: str) -> "LimitsConfig":
+        """The limits as they hold for one symbol."""
+        overrides = self.per_symbol.get(symbol)
+        if overrides is None:
+            return self
+        return self.model_copy(update=overrides.model_dump(exclude_none=True))
 
 
 class RiskConfig(ServiceConfig):

@@ -10,7 +10,8 @@ import msgspec
 
 from libs.common.messages.account import AccountState
 from libs.common.messages.intents import ApprovalBody
-from libs.common.messages.market import Mark, MarketHealth, Quote, SymbolHealth
+from libs.common.messages.market import Mark, MarketHealth, Quote
+from libs.common.messages.vouching import FeedWords
 from libs.common.model.intent import Intent, Purpose
 from libs.common.model.order import OrderRequest
 from libs.common.model.risk_limits import fault_of
@@ -20,11 +21,6 @@ from services.risk.config import LimitsConfig, SizingConfig
 from services.risk.facts import Facts, is_figure, is_number
 from services.risk.sizing import reference_price, size
 from services.risk.slippage import predicted_bps
-
-#: An older word of the feed counts again after so long without a newer one: its clock was set.
-HEALTH_REIGN_NS = 5_000_000_000
-#: What a feed said of a symbol that it does not name any more is forgotten after so long.
-HEALTH_KEPT_NS = 600_000_000_000
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,13 +51,15 @@ def decide(
     """
     price = reference_price(intent, facts)
     quantity = size(sizing, intent, facts)
+    slippage_bps = None if quantity is None else predicted_bps(intent, quantity, facts.quote)
     verdicts = evaluate(
         Case(
-            limits=limits,
+            limits=limits.for_symbol(intent.symbol),
             facts=facts,
             intent=intent,
             quantity=quantity,
             price=price,
+            slippage_bps=slippage_bps,
             now_ns=now_ns,
         )
     )
@@ -80,7 +78,7 @@ def decide(
         decided_at_ns=now_ns,
         decided_wall_ns=now_wall_ns,
         expires_at_ns=intent.expires_at_ns,
-        slippage_predicted_bps=predicted_bps(intent, quantity, facts.quote),
+        slippage_predicted_bps=slippage_bps,
         limits_change=limits_change,
     )
 
@@ -98,18 +96,6 @@ def _order(intent: Intent, quantity: Decimal) -> OrderRequest:
     )
 
 
-class Vouched(msgspec.Struct, frozen=True):
-    """What a feed said of a symbol: as of which market time, and when we heard it."""
-
-    health: SymbolHealth
-    event_ns: int
-    heard_ns: int
-
-    def is_over(self, now_ns: int) -> bool:
-        """Whether it was said so long ago that it is worth nothing, not even a look."""
-        return now_ns - self.heard_ns > HEALTH_KEPT_NS
-
-
 class Board:
     """The newest of everything, by event time; what is older or impossible changes nothing."""
 
@@ -118,7 +104,7 @@ class Board:
         self.marks: dict[str, Mark] = {}
         self.account: AccountState | None = None
         self.account_heard_ns = 0
-        self.health: dict[str, Vouched] = {}
+        self.words = FeedWords()
         self._approved: dict[str, int] = {}
 
     def hear_quote(self, quote: Quote) -> bool:
@@ -150,21 +136,8 @@ class Board:
         return True
 
     def hear_health(self, health: MarketHealth, heard_ns: int) -> bool:
-        """Take what a feed says of its symbols; each symbol's newest word counts.
-
-        Feeds of other symbols may speak as well. A feed that slept may say on waking what is long
-        over: older than the last word, it counts only once that one has gone unrepeated for long.
-        """
-        for one in health.symbols:
-            known = self.health.get(one.symbol)
-            if (
-                known is None
-                or health.ts_event_ns >= known.event_ns
-                or heard_ns - known.heard_ns > HEALTH_REIGN_NS
-            ):
-                self.health[one.symbol] = Vouched(one, health.ts_event_ns, heard_ns)
-        for symbol in [name for name, one in self.health.items() if one.is_over(heard_ns)]:
-            del self.health[symbol]
+        """Take what a feed says of its symbols; there is nothing in it that could not be."""
+        self.words.hear(health, heard_ns)
         return True
 
     def remember(self, approved: ApprovalBody) -> None:
@@ -185,15 +158,11 @@ class Board:
         """
         self._approved = {name: ns for name, ns in self._approved.items() if ns > now_ns}
         silence_ns = heard_now_ns - self.account_heard_ns
-        vouched = self.health.get(symbol)
         return Facts(
             quote=self.quotes.get(symbol),
             marks=dict(self.marks),
             account=self.account,
             account_silence_ms=None if self.account is None else silence_ns // 1_000_000,
-            health=None if vouched is None else vouched.health,
-            health_silence_ms=None
-            if vouched is None
-            else (heard_now_ns - vouched.heard_ns) // 1_000_000,
+            health=self.words.seen(symbol, heard_now_ns),
             symbols_approved=frozenset(self._approved),
         )

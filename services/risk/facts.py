@@ -5,7 +5,8 @@ from decimal import Decimal
 import msgspec
 
 from libs.common.messages.account import AccountState, PositionView
-from libs.common.messages.market import Mark, Quote, SymbolHealth
+from libs.common.messages.market import Mark, Quote
+from libs.common.messages.vouching import HealthSeen
 from libs.common.model.money import ZERO
 
 #: A figure is below 10^18 and has at most 30 decimals; whatever else a message says is no figure.
@@ -19,8 +20,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         marks: the newest mark price of every symbol that has one.
         account_silence_ms: wall time since ``account`` was heard.
-        health: what the feed says of the symbol: how old its data is, and whether it trades.
-        health_silence_ms: wall time since the feed said that.
+        health: what the feed last said of the symbol, and how long ago (wall time) it was heard.
         symbols_approved: symbols with an approved entry that may still be executed.
     """
 
@@ -28,8 +28,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     marks: dict[str, Mark] = {}
     account: AccountState | None = None
     account_silence_ms: int | None = None
-    health: SymbolHealth | None = None
-    health_silence_ms: int | None = None
+    health: HealthSeen | None = None
     symbols_approved: frozenset[str] = frozenset()
 
     def position(self, symbol: str) -> PositionView | None:

@@ -226,11 +226,7 @@ class RiskShell:
             "account_silence_ms": (
                 None if account is None else (monotonic_ns() - board.account_heard_ns) // NS_PER_MS
             ),
-            "symbols_refused": {
-                symbol: one.health.refusal or "its data is stale"
-                for symbol, one in board.health.items()
-                if one.health.refusal or one.health.is_stale
-            },
+            "symbols_refused": board.words.refusals(),
             "trading_state": None if account is None else account.trading_state,
             "armed": None if account is None else account.armed,
             "limits": self._limits().model_dump(mode="json"),

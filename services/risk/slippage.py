@@ -1,10 +1,10 @@
-"""What an order's fills are expected to cost beside the price its strategy decided on. Pure.
+"""How wide the market is, and what fills will cost beside the price that was decided on. Pure.
 
 The book is taken to go on as it begins: behind the best price lies as much again at each further
 step, and a step is as wide as the spread. A limit order fills no worse than its limit.
 """
 
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal
 
 from libs.common.messages.market import Quote
 from libs.common.model.intent import Intent
@@ -19,14 +19,31 @@ LEVELS_MAX = 1_000
 _WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)
 
 
+def spread_bps(quote: Quote | None) -> Decimal | None:
+    """Ask minus bid over their middle, in bps; ``None`` where there is no quote that makes sense.
+
+    Rounded up: what is just above a limit must not come out as just within it.
+    """
+    if quote is None or not (is_figure(quote.bid_price) and is_figure(quote.ask_price)):
+        return None
+    width = _WIDE.subtract(quote.ask_price, quote.bid_price)
+    if width < ZERO:
+        return None
+    twice_the_middle = _WIDE.add(quote.ask_price, quote.bid_price)
+    share = _WIDE.divide(_WIDE.multiply(width, Decimal(2 * BPS)), twice_the_middle)
+    return share.quantize(BPS_QUANTUM, rounding=ROUND_CEILING, context=_WIDE)
+
+
 def expected_price(side: Side, quantity: Decimal, quote: Quote) -> Decimal | None:
     """The average price of a market order; ``None`` where the quote does not tell it."""
     best, size = quote.ask_price, quote.ask_quantity
     if side is Side.SELL:
         best, size = quote.bid_price, quote.bid_quantity
-    spread = _WIDE.subtract(quote.ask_price, quote.bid_price)
     known = (quote.bid_price, quote.ask_price, size, quantity)
-    if not all(map(is_figure, known)) or spread < ZERO:
+    if not all(map(is_figure, known)):
+        return None
+    spread = _WIDE.subtract(quote.ask_price, quote.bid_price)
+    if spread < ZERO:
         return None
     levels = _WIDE.divide_int(quantity, size)
     if levels > LEVELS_MAX:

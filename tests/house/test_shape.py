@@ -10,7 +10,7 @@ COMMON_MODULES = {
     ),
     "messages": (
         "account algo_events audit audit_events audit_trail codec envelope event guard_events "
-        "hello income_events intents journal limit_events market subjects"
+        "hello income_events intents journal limit_events market subjects vouching"
     ),
     "venue": (
         "budget endpoints latches market_payloads outcome_table outcomes payloads "

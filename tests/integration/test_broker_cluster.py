@@ -20,7 +20,12 @@ from libs.common.runtime.broker import broker_binary
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import BusError
-from libs.common.runtime.provisioning import provision, stream_configs
+from libs.common.runtime.provisioning import (
+    bucket_configs,
+    bucket_stream,
+    provision,
+    stream_configs,
+)
 from tests.integration.walled_broker import DEPLOYED
 
 NODES = 3
@@ -114,6 +119,18 @@ async def until_it_works(do: Callable[[], Awaitable[T]]) -> T:
                 await asyncio.sleep(0.2)
 
 
+async def until_all_hold(bus: Bus, stream: str) -> None:
+    """Return once every broker holds all of a stream: only then one may be lost."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            info = await bus.jetstream.stream_info(stream)
+            assert info.config.num_replicas == NODES
+            others = (info.cluster.replicas if info.cluster is not None else None) or []
+            if len(others) == NODES - 1 and all(one.current for one in others):
+                return
+            await asyncio.sleep(0.1)
+
+
 async def append(bus: Bus, number: int) -> int:
     """Store one record after the one before, as the journal does; its sequence."""
     subject, words = subjects.journal("paper"), f"record {number}".encode()
@@ -135,10 +152,12 @@ async def test_a_broker_of_three_may_be_lost_and_nothing_that_was_acknowledged_i
     nodes: dict[str, Node], tmp_path: Path
 ) -> None:
     async with connected(tmp_path, "provision", nodes["n0"]) as (bus, settings):
+        alone = settings.model_copy(update={"replicas": 1})
+        await until_it_works(lambda: provision(bus, "paper", alone))
         await until_it_works(lambda: provision(bus, "paper", settings))
-        for config in stream_configs():
-            info = await bus.jetstream.stream_info(str(config.name))
-            assert info.config.num_replicas == NODES
+        buckets = [bucket_stream(config.bucket) for config in bucket_configs(settings)]
+        for name in (*(str(config.name) for config in stream_configs()), *buckets):
+            await until_all_hold(bus, name)
     async with connected(tmp_path, "execution", nodes["n0"]) as (bus, _):
         for number in range(1, 4):
             assert await append(bus, number) == number

@@ -25,6 +25,7 @@ from libs.common.runtime.bus_tls import tls_context
 from libs.common.runtime.config import BusConfig
 from libs.common.runtime.provisioning import (
     bucket_configs,
+    bucket_stream,
     consumer_configs,
     provision,
     stream_configs,
@@ -46,7 +47,7 @@ WHO: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "depth": (frozenset({"feed"}), NOBODY),
     "candle": (frozenset({"feed"}), NOBODY),
     "MARKET_CLOCK": (frozenset({"feed"}), ALL_SERVICES),
-    "MARKET_HEALTH": (frozenset({"feed"}), frozenset({"risk"})),
+    "MARKET_HEALTH": (frozenset({"feed"}), frozenset({"risk", "execution"})),
     "lease": (frozenset({"feed"}), NOBODY),
     "intent_proposed": (frozenset({"signal"}), NOBODY),
     "intent_approved": (frozenset({"risk"}), NOBODY),
@@ -87,7 +88,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 
 STREAMS = [str(config.name) for config in stream_configs()]
-BUCKETS = [f"KV_{config.bucket}" for config in bucket_configs(BusConfig())]
+BUCKETS = [bucket_stream(config.bucket) for config in bucket_configs(BusConfig())]
 CONSUMERS = [
     (stream, str(made.durable_name)) for stream, made in consumer_configs("paper", BusConfig())
 ]
@@ -184,7 +185,7 @@ def may_ask(name: str, asked: str) -> bool:
     of = asked[len(verb) + 1 :]
     infos = {f"{stream}.{durable}" for stream, durable in CONSUMERS}
     if verb == "STREAM.INFO":
-        return of in STREAMS
+        return of in STREAMS or (name == "provision" and of in BUCKETS)
     if verb == "CONSUMER.INFO":
         return of in infos
     if verb == "STREAM.MSG.GET":
@@ -193,10 +194,8 @@ def may_ask(name: str, asked: str) -> bool:
         return of in PULLS.get(name, ())
     if name != "provision":
         return False
-    return (
-        (verb == "STREAM.CREATE" and of in (*STREAMS, *BUCKETS))
-        or (verb == "STREAM.UPDATE" and of in STREAMS)
-        or (verb == "CONSUMER.DURABLE.CREATE" and of in infos)
+    return (verb in ("STREAM.CREATE", "STREAM.UPDATE") and of in (*STREAMS, *BUCKETS)) or (
+        verb == "CONSUMER.DURABLE.CREATE" and of in infos
     )
 
 

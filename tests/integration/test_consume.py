@@ -18,7 +18,9 @@ WAIT_S = 20
 
 @pytest.fixture
 async def context(nats_server: Broker) -> AsyncIterator[Context[ServiceConfig]]:
-    settings = BusConfig(url=nats_server.url, ack_wait_ms=500, deliveries_max=3)
+    settings = BusConfig(
+        url=nats_server.url, publish_timeout_ms=400, ack_wait_ms=500, deliveries_max=3
+    )
     bus = await Bus.connect(settings, "test", lambda: None)
     await provision(bus, "paper", settings)
     yield Context("test", CommonConfig(bus=settings), ServiceConfig(), "hash", bus)

@@ -13,7 +13,7 @@ from cli.config import SERVICES
 from cli.run_plan import free_port
 from cli.supervisor import Child, child_environment
 from libs.common.runtime.service import EXIT_CONFIG
-from tests.integration.test_bad_start import end_of, end_of_all, write_config
+from tests.integration.test_bad_start import end_of, end_of_all, with_secrets, write_config
 
 DEADLINE_S = 30
 STOP_MS = 5_000
@@ -33,8 +33,10 @@ async def test_every_service_names_a_taken_port_once_and_asks_nobody_anything(
     taken: int, tmp_path: Path
 ) -> None:
     """There is no broker either: who asked for it first would wait for it."""
-    settings = {"bus": {"url": f"nats://127.0.0.1:{free_port()}"}}
-    config = write_config(tmp_path, {**settings, **{n: {"http_port": taken} for n in SERVICES}})
+    settings = with_secrets(tmp_path) | {"bus": {"url": f"nats://127.0.0.1:{free_port()}"}}
+    for name in SERVICES:
+        settings[name] = settings.get(name, {}) | {"http_port": taken}
+    config = write_config(tmp_path, settings)
     for name, (code, said) in (await end_of_all(tmp_path, config)).items():
         assert code == EXIT_CONFIG
         (line,) = said

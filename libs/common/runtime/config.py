@@ -44,7 +44,8 @@ _NOT_SETTINGS = (
 )
 #: Top-level sections that belong to one service each; the service itself checks what is inside.
 SERVICE_SECTIONS = ("feed", "signal", "risk", "execution", "reconciler", "paper_exchange", "runner")
-_SYMBOL = re.compile(r"[A-Z0-9_]{2,32}")
+#: Letters of any script: the venue lists symbols such as 币安人生USDT. Nothing that parts subjects.
+_SYMBOL = re.compile(r"\w{2,32}")
 RELATIONS = (
     Relation(
         "bus.publish_timeout_ms",
@@ -154,7 +155,7 @@ class CommonConfig(Section):
     @field_validator("symbols")
     @classmethod
     def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(_SYMBOL.fullmatch(symbol) for symbol in symbols):
+        if not all(_SYMBOL.fullmatch(name) and name == name.upper() for name in symbols):
             raise ValueError("a symbol is 2 to 32 capital letters, digits or underscores: BTCUSDT")
         if len(set(symbols)) != len(symbols):
             raise ValueError("a symbol is named twice")

@@ -7,6 +7,7 @@ deleted; everything else is bounded by age and bytes.
 import asyncio
 
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -179,6 +180,11 @@ def bucket_configs(settings: BusConfig) -> tuple[KeyValueConfig, ...]:
     )
 
 
+def bucket_stream(bucket: str) -> str:
+    """The stream that holds a bucket."""
+    return f"KV_{bucket}"
+
+
 async def provision(bus: Bus, account: str, settings: BusConfig) -> None:
     """Make every stream, bucket and consumer that is missing; adjust those that differ.
 
@@ -197,7 +203,7 @@ async def provision(bus: Bus, account: str, settings: BusConfig) -> None:
             else:
                 await jetstream.update_stream(config)
         for bucket in bucket_configs(settings):
-            await jetstream.create_key_value(bucket)
+            await _make_bucket(jetstream, bucket)
         for stream, consumer in consumer_configs(account, settings):
             await jetstream.add_consumer(stream, consumer)
     except (NatsError, TimeoutError) as error:
@@ -205,6 +211,19 @@ async def provision(bus: Bus, account: str, settings: BusConfig) -> None:
         why = getattr(error, "description", None) or repr(error)
         raise BusUnavailable(f"the broker could not be provisioned: {why}") from error
     log.info("streams provisioned", account=account)
+
+
+async def _make_bucket(jetstream: JetStreamContext, bucket: KeyValueConfig) -> None:
+    """Make a bucket; of one that is there only size and replicas are adjusted, nothing is lost."""
+    try:
+        made = (await jetstream.stream_info(bucket_stream(bucket.bucket))).config
+    except NotFoundError:
+        await jetstream.create_key_value(bucket)
+        return
+    if (made.num_replicas, made.max_bytes) != (bucket.replicas, bucket.max_bytes):
+        await jetstream.update_stream(
+            made, num_replicas=bucket.replicas, max_bytes=bucket.max_bytes
+        )
 
 
 async def wait_until_provisioned(bus: Bus, account: str, settings: BusConfig) -> None:

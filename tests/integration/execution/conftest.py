@@ -132,6 +132,7 @@ class World:
                 "stream_url": self.venue_url.replace("http", "ws", 1),
             },
             "feed": {"http_port": 0},
+            "risk": {"http_port": 0, "limits": {"spread_bps_max": "0.03"}},
             "execution": {
                 "http_port": 0,
                 "api_key_file": paths["trade_key"],

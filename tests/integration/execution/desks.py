@@ -59,6 +59,7 @@ from services.execution.protection_desk import ProtectionDesk
 from services.execution.question import MarkSeen
 from services.execution.reports import Reports
 from services.execution.upkeep import Upkeep
+from sim.vouching import vouch_for
 
 ACCOUNT = "paper"
 NOW_MS = NOW_NS // 1_000_000
@@ -162,6 +163,7 @@ class Replica:
         self.clock = PaperClock(lambda: 0)
         self.clock.grant(NOW_NS, Decimal(1), None)
         self.kills: list[str] = []
+        self.is_feed_silent = False
         self.client = VenueClient(
             venue.url,
             self.clock.now_ns,
@@ -249,10 +251,16 @@ class Replica:
         return self.clock.now_ns()
 
     def at(self, seconds: float) -> None:
-        """It is so long after NOW_NS, and the marks are fresh."""
+        """It is so long after NOW_NS, the marks are fresh, and the feed vouches for them."""
         self.clock.grant(NOW_NS + round(seconds * S), Decimal(1), None)
         for symbol in SYMBOLS:
             self.lookout.marks[symbol] = MarkSeen(price=Decimal(60_000), at_ns=self.now_ns)
+        self.vouch()
+
+    def vouch(self, *more: str) -> None:
+        """The feed says now that these symbols are sound, unless a test has silenced it."""
+        if not self.is_feed_silent:
+            self.lookout.hear_health(vouch_for((*SYMBOLS, *more), self.now_ns))
 
     async def journal(self, *events: JournalEvent) -> None:
         await self.gate.transact(
@@ -294,6 +302,7 @@ class Replica:
         """Take an approval as from the bus; returns the intent's id."""
         if isinstance(approval, Intent):
             approval = an_approval(approval)
+        self.vouch(approval.body.order.symbol)
         await self.approvals.hear(cast("Delivery", Brought(encode(approval))))
         return approval.body.intent.intent_id
 

@@ -42,6 +42,7 @@ from services.paper_exchange.market.instruments import select_instruments
 from services.paper_exchange.shell import PaperExchange
 from services.paper_exchange.sources.event import ClosedBar, SourceError, SourceEvent, Trade
 from services.paper_exchange.sources.modelled_book import ModelledBook
+from sim.vouching import vouch_for
 
 SYMBOL = "BTCUSDT"
 PRICE = Decimal(60_000)
@@ -113,6 +114,7 @@ class PuppetWorld:
         self.lives: list[tuple[Execution, Context[ExecutionConfig]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._count = 0
+        self.is_feed_silent = False
 
     async def start(self) -> None:
         self.bus = await Bus.connect(BusConfig(url=self.broker.url), "test", lambda: None)
@@ -132,7 +134,16 @@ class PuppetWorld:
         )
 
     async def begin(self, writer: str | None = None) -> Execution:
-        """A new life of execution, on whatever journal there is."""
+        """A new life of execution, on whatever journal there is; returns once it trades."""
+        execution = await self.launch(writer)
+        await self.until(
+            lambda: self.state.trading_state == "ACTIVE" and execution.status()["armed"],
+            f"execution to arm: {execution.status()}",
+        )
+        return execution
+
+    async def launch(self, writer: str | None = None) -> Execution:
+        """The same, without waiting for it to trade."""
         url = f"127.0.0.1:{self.venue.port}"
         common = CommonConfig(
             symbols=(SYMBOL,),
@@ -150,10 +161,6 @@ class PuppetWorld:
         )
         self.lives.append((execution, context))
         await execution.start()
-        await self.until(
-            lambda: self.state.trading_state == "ACTIVE" and execution.status()["armed"],
-            f"execution to arm: {execution.status()}",
-        )
         return execution
 
     async def crash(self) -> None:
@@ -173,7 +180,7 @@ class PuppetWorld:
         await self.bus.close()
 
     async def _say_what_others_would(self) -> None:
-        """The feed's mark prices, and the reconciler's word that all is well."""
+        """The feed's marks, that they are sound, and the reconciler's word that all is well."""
         while True:
             self._count += 1
             now_ns, name = self.clock.now_ns(), f"said-{self._count}"
@@ -207,6 +214,9 @@ class PuppetWorld:
                 duration_ms=0,
             )
             await self.bus.publish(subjects.mark(SYMBOL), encode(mark))
+            if not self.is_feed_silent:
+                health = vouch_for((SYMBOL,), now_ns)
+                await self.bus.publish(subjects.MARKET_HEALTH, encode(health))
             await self.bus.publish(subjects.reconcile_report("paper"), encode(report))
             await asyncio.sleep(0.05)
 

@@ -243,12 +243,32 @@ async def test_a_process_that_stood_still_sends_where_nothing_happened_meanwhile
 
     async def stand_still(recorded: OrderRecorded) -> None:
         pause.paused_ns += 10_000_000_000
+        paused.vouch()  # what the feed said meanwhile is read before the journal answers
         await submit(recorded)
 
     paused.desk.submit = stand_still  # type: ignore[method-assign,assignment]
     order = paused.order_of(await paused.hear(paused.an_intent("paused")))
     assert paused.status(order) is OrderStatus.FILLED
     assert len(paused.venue.posted) == 1
+
+
+async def test_a_process_that_stood_still_enters_nothing_on_what_the_feed_said_before(
+    make: Make, pause: PausedTime
+) -> None:
+    paused = await make("paused")
+    await paused.get_ready()
+    submit = paused.desk.submit
+
+    async def stand_still(recorded: OrderRecorded) -> None:
+        pause.paused_ns += 10_000_000_000
+        await submit(recorded)
+
+    paused.desk.submit = stand_still  # type: ignore[method-assign,assignment]
+    order = paused.order_of(await paused.hear(paused.an_intent("paused")))
+    assert paused.venue.posted == []
+    assert paused.status(order) is OrderStatus.NOT_PLACED
+    (ended,) = [one for one in await paused.events() if isinstance(one, OrderNotPlaced)]
+    assert "INPUT_STALE" in ended.evidence
 
 
 async def test_a_process_that_stands_still_again_and_again_gives_the_order_up(

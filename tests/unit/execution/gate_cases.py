@@ -38,6 +38,7 @@ from services.execution.core import Decision, Facts, decide_approval
 from services.execution.fold import apply
 from services.execution.question import MarkSeen
 from services.execution.state import State
+from sim.vouching import vouched
 
 LIMITS = ExecutionConfig()
 MS = 1_000_000
@@ -98,6 +99,7 @@ def facts(now_ns: int = NOW_NS + S, **changes: Any) -> Facts:
         venue_timestamp_ms=now_ns // MS,
         recv_window_ms=5_000,
         mark=MarkSeen(price=Decimal("60000.00"), at_ns=now_ns),
+        health=vouched("BTCUSDT"),
         unarmed=(),
         account="paper",
         writer="w1",

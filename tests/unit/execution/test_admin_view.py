@@ -4,13 +4,15 @@ from decimal import Decimal
 from typing import Any
 
 from libs.common.messages.guard_events import LatchKind
+from libs.common.messages.vouching import HealthSeen
 from libs.common.model.position import Position
 from libs.common.testing.builders import NOW_NS, S
 from services.execution.admin_core import holds
-from services.execution.admin_view import guard_rows, position_rows
+from services.execution.admin_view import guard_rows, health_rows, position_rows
 from services.execution.config import ExecutionConfig
 from services.execution.question import MarkSeen
 from services.execution.state import ExitCooldown, Lock, RecentOrder, State
+from sim.vouching import vouched
 
 LIMITS = ExecutionConfig()
 SYMBOL = "BTCUSDT"
@@ -48,6 +50,18 @@ def test_what_is_over_does_not_hold_and_has_nothing_left() -> None:
     rows = guard_rows(LIMITS, held(), NOW_NS + 10 * S)
     assert [one["guard"] for one in rows if one["active"]] == ["trading_state"]
     assert all(one["remaining_s"] == 0 for one in rows)
+
+
+def test_a_symbol_that_the_feed_does_not_vouch_for_holds_and_tells_what_was_found() -> None:
+    late = HealthSeen(health=vouched("LATEUSDT").health, silence_ms=5_001)
+    rows = health_rows(LIMITS, {SYMBOL: vouched(SYMBOL), "ETHUSDT": None, "LATEUSDT": late})
+    assert [(one["key"], one["active"], one["observed"]) for one in rows] == [
+        (SYMBOL, False, "TRADING"),
+        ("ETHUSDT", True, "unknown"),
+        ("LATEUSDT", True, "5001 ms ago"),
+    ]
+    assert {one["guard"] for one in rows} == {"market_health"}
+    assert all(one["limit"] and not one["unlock"] for one in rows)
 
 
 def test_a_full_rate_tells_when_there_is_room_again() -> None:

@@ -55,6 +55,7 @@ from services.execution.fold import apply, forget
 from services.execution.question import MarkSeen
 from services.execution.state import State
 from services.execution.trading import decide_paper_arming, decide_trading_state
+from sim.vouching import vouched
 from tests.unit.execution.gate_cases import a_balance, an_entry, facts
 
 LIMITS = ExecutionConfig(rate_symbol_orders_max=2, rate_global_orders_max=3, safe_mode_refusals=2)
@@ -116,6 +117,7 @@ class Life:
         return facts(
             self.now_ns,
             mark=None if which % 11 == 10 else mark,
+            health=None if which % 19 == 18 else vouched("BTCUSDT"),
             unarmed=("clock: off",) if which % 13 == 12 else (),
             is_closing=which % 17 == 16,
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from libs.common.messages.guard_events import (
@@ -22,6 +23,7 @@ from libs.common.messages.journal import (
     OrderBecameUnknown,
     TradingStateChanged,
 )
+from libs.common.messages.vouching import HealthSeen
 from libs.common.model.intent import Intent
 from libs.common.model.order import OrderType, Side, TimeInForce
 from libs.common.model.trading_state import TradingState
@@ -29,6 +31,7 @@ from libs.common.model.verdict import Reason
 from libs.common.testing.builders import NOW_NS, S, an_approval, an_instrument, an_order
 from services.execution.question import BudgetSeen, MarkSeen
 from services.execution.state import State
+from sim.vouching import vouched
 from tests.unit.execution.gate_cases import (
     a_ready_state,
     an_entry,
@@ -104,9 +107,18 @@ def nothing(_: State) -> None:
     """It is not the state that stands in the way."""
 
 
+def said(**changes: Any) -> HealthSeen:
+    """What the feed says just now, and not only good."""
+    health = msgspec.structs.replace(vouched("BTCUSDT").health, **changes)
+    return HealthSeen(health=health, silence_ms=0)
+
+
 LIMIT = {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC}
 FAR_AWAY = MarkSeen(price=Decimal(70_000), at_ns=NOW_NS + S)
 OLD = MarkSeen(price=Decimal(60_000), at_ns=NOW_NS - 60 * S)
+LONG_AGO = HealthSeen(health=vouched("BTCUSDT").health, silence_ms=5_001)
+STALE = said(is_stale=True)
+HALTED = said(status="TRADING_HALT", refusal="the venue halted it", is_stale=True)
 SELL = {"side": Side.SELL}
 
 CASES = (
@@ -140,6 +152,12 @@ CASES = (
     Case("mark_age", nothing, Reason.INPUT_STALE, None, {"mark": OLD}),
     Case("mark_age", nothing, Reason.INPUT_STALE, Reason.INPUT_STALE, {"mark": OLD},
          {**LIMIT, "price": Decimal(60_000)}),
+    Case("market_health", nothing, Reason.INPUT_STALE, None, {"health": None}),
+    Case("market_health", nothing, Reason.INPUT_STALE, None, {"health": LONG_AGO}),
+    Case("market_health", nothing, Reason.INPUT_STALE, None, {"health": LONG_AGO},
+         {**LIMIT, "price": Decimal(60_000)}),
+    Case("market_health", nothing, Reason.INPUT_STALE, None, {"health": STALE}),
+    Case("market_health", nothing, Reason.FILTER_STATUS, None, {"health": HALTED}),
     Case("account_age", lambda state: refreshed(state, NOW_NS - 20 * S), Reason.ACCOUNT_STALE,
          None),
     Case("margin", lambda state: refreshed(state, NOW_NS, "1"), Reason.MARGIN_INSUFFICIENT, None),

@@ -55,6 +55,7 @@ def test_a_sound_intent_is_recorded_with_every_verdict() -> None:
         "venue_budget",
         "filters_age",
         "mark_age",
+        "market_health",
         "account_age",
         "margin",
         "filter_status",

@@ -21,6 +21,7 @@ from libs.common.messages.journal import (
     OrderRecorded,
     TradingStateChanged,
 )
+from libs.common.messages.vouching import HealthSeen
 from libs.common.model.intent import Purpose
 from libs.common.model.order import OrderStatus, Side
 from libs.common.model.trading_state import TradingState
@@ -30,6 +31,7 @@ from services.execution.core import Facts, may_send
 from services.execution.fold import apply
 from services.execution.question import MarkSeen
 from services.execution.state import State
+from sim.vouching import vouched
 
 LIMITS = ExecutionConfig()
 FACTS = Facts(
@@ -37,6 +39,7 @@ FACTS = Facts(
     venue_timestamp_ms=0,
     recv_window_ms=5000,
     mark=MarkSeen(price=Decimal(60000), at_ns=NOW_NS),
+    health=vouched("BTCUSDT"),
     unarmed=(),
     writer="w1",
 )
@@ -115,6 +118,16 @@ def test_a_price_that_ran_away_after_it_was_recorded_stops_entries_only(
     mark = MarkSeen(price=Decimal(price), at_ns=NOW_NS + S)
     assert ("PRICE_DRIFT" not in why_not(state_with(recorded()), mark=mark)) is sent
     assert why_not(state_with(an_exit()), mark=mark) == ""
+
+
+@pytest.mark.parametrize(
+    "unsaid", [None, HealthSeen(health=vouched("BTCUSDT").health, silence_ms=5_001)]
+)
+def test_a_feed_that_vouches_no_more_after_it_was_recorded_stops_entries_only(
+    unsaid: HealthSeen | None,
+) -> None:
+    assert "INPUT_STALE" in why_not(state_with(recorded()), health=unsaid)
+    assert why_not(state_with(an_exit()), health=unsaid) == ""
 
 
 @pytest.mark.parametrize(

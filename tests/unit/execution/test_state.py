@@ -28,7 +28,14 @@ from services.execution.state import State, lock_key
 
 COID = "pc-order-1"
 LIMITS = ExecutionConfig()
-FACTS = Facts(now_ns=NOW_NS, venue_timestamp_ms=0, recv_window_ms=5000, mark=None, unarmed=())
+FACTS = Facts(
+    now_ns=NOW_NS,
+    venue_timestamp_ms=0,
+    recv_window_ms=5000,
+    mark=None,
+    health=None,
+    unarmed=(),
+)
 
 
 def heard(state: State, answer: Answer) -> Decision:

@@ -7,6 +7,7 @@ import pytest
 
 from libs.common.messages.account import AccountState, OrderView, PnlDay, PositionView
 from libs.common.messages.market import Mark, Quote, SymbolHealth
+from libs.common.messages.vouching import HealthSeen
 from libs.common.model.intent import Intent, Purpose
 from libs.common.model.order import OrderStatus, OrderType, Side
 from libs.common.model.trading_state import TradingState
@@ -127,14 +128,17 @@ def make_health(**changes):
     return SymbolHealth(**{**sound, **changes})
 
 
+def make_seen(silence_ms=300, **changes):
+    return HealthSeen(health=make_health(**changes), silence_ms=silence_ms)
+
+
 def make_facts(**changes):
     fields = {
         "quote": make_quote(),
         "marks": {"BTCUSDT": make_mark()},
         "account": make_account(),
         "account_silence_ms": 200,
-        "health": make_health(),
-        "health_silence_ms": 300,
+        "health": make_seen(),
     }
     return Facts(**{**fields, **changes})
 
@@ -151,6 +155,7 @@ def make():
         account=make_account,
         day=make_day,
         health=make_health,
+        seen=make_seen,
         facts=make_facts,
         now_ns=NOW_NS,
     )

@@ -15,7 +15,8 @@ def told_health(event_ns, *symbols):
 
 def known_health(board, make, heard_now_ns, symbol="BTCUSDT"):
     facts = board.facts(symbol, now_ns=make.now_ns, heard_now_ns=heard_now_ns)
-    return facts.health, facts.health_silence_ms
+    seen = facts.health
+    return (None, None) if seen is None else (seen.health, seen.silence_ms)
 
 
 def test_a_symbol_that_the_feed_does_not_name_any_more_is_silent_and_then_not_known(make):

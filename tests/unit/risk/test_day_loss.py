@@ -26,6 +26,7 @@ def verdict(make, *, intent=None, account=None, **day):
         intent=intent or make.intent(),
         quantity=Decimal(1),
         price=Decimal(1),
+        slippage_bps=Decimal(0),
         now_ns=make.now_ns,
     )
     return day_loss(case)

@@ -213,28 +213,26 @@ def test_an_account_that_fell_silent_is_refused(make, silence_ms):
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("said", "reason"),
     [
-        ({"health": None}, Reason.INPUT_STALE),
-        ({"health_silence_ms": None}, Reason.INPUT_STALE),
-        ({"health_silence_ms": 5_001}, Reason.INPUT_STALE),
-        ({"health_silence_ms": -1}, Reason.INPUT_STALE),
-        ({"health": {"is_stale": True}}, Reason.INPUT_STALE),
-        ({"health": {"refusal": "our clock is off"}}, Reason.INPUT_STALE),
-        ({"health": {"status": "SETTLING", "refusal": "x"}}, Reason.FILTER_STATUS),
-        ({"health": {"status": "UNREADABLE", "refusal": "x"}}, Reason.FILTER_STATUS),
-        ({"health": {"status": "UNKNOWN"}}, Reason.FILTER_STATUS),
+        (None, Reason.INPUT_STALE),
+        ({"silence_ms": 5_001}, Reason.INPUT_STALE),
+        ({"silence_ms": -1}, Reason.INPUT_STALE),
+        ({"is_stale": True}, Reason.INPUT_STALE),
+        ({"refusal": "our clock is off"}, Reason.INPUT_STALE),
+        ({"status": "SETTLING", "refusal": "x"}, Reason.FILTER_STATUS),
+        ({"status": "UNREADABLE", "refusal": "x"}, Reason.FILTER_STATUS),
+        ({"status": "UNKNOWN"}, Reason.FILTER_STATUS),
     ],
 )
 def test_a_symbol_that_the_feed_does_not_vouch_for_is_not_entered_but_can_be_left(
-    make, changes, reason
+    make, said, reason
 ):
-    found = changes.get("health")
-    changes = {**changes, "health": make.health(**found)} if found else changes
-    assert_refused(judge(make, facts=make.facts(**changes)), reason, "symbol_trades")
+    health = None if said is None else make.seen(**said)
+    assert_refused(judge(make, facts=make.facts(health=health)), reason, "symbol_trades")
     account = make.account(positions=(make.position("0.1"),))
     leaving = make.intent(purpose=Purpose.EXIT, side=Side.SELL)
-    facts = make.facts(account=account, **changes)
+    facts = make.facts(account=account, health=health)
     assert isinstance(judge(make, intent=leaving, facts=facts), ApprovalBody)
 
 
@@ -325,6 +323,8 @@ def test_every_check_is_evaluated_and_the_first_that_fails_gives_the_reason(make
         "symbol_allowed",
         "order_notional",
         "position_notional",
+        "spread",
+        "slippage",
     ]
 
 
