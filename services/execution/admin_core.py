@@ -134,13 +134,15 @@ def decide_command(state: State, command: Command, sequence: int) -> Decision:
 def limits_after(state: State, command: Command, sequence: int) -> RiskLimits:
     """What people have set once a command is obeyed; what comes late can only tighten.
 
-    Risk passes on what people ask for at its door; any other service can only tighten.
+    Risk passes on what people ask for at its door, and whether they may loosen: somebody else's
+    tightening may have come between its look and this. Any other service can only tighten.
     """
     before, change = state.limits.limits, command.limits
     if change is None:
         return before
     is_late = bool(sequence) and sequence <= state.limits.sequence
-    if is_late or (command.source in _SERVICES and command.source != LIMITS_DOOR):
+    is_service = command.source in _SERVICES and command.source != LIMITS_DOOR
+    if is_late or is_service or not change.may_loosen:
         return tightest(before, change.limits)
     return changed(before, change.limits, change.released)
 

@@ -149,7 +149,7 @@ class CommonConfig(Section):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"no time zone is called {name!r}, try UTC or Europe/Berlin") from None
+            raise ValueError("no time zone is called that, try UTC or Europe/Berlin") from None
         return name
 
     @field_validator("symbols")
