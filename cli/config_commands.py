@@ -17,10 +17,11 @@ from libs.common.runtime.config import (
     TOKEN_VARIABLE,
     Mode,
 )
-from libs.common.runtime.config_shown import FILE_SUFFIX, HIDDEN, show_settings, shown
+from libs.common.runtime.config_shown import FILE_SUFFIX, show_settings, shown
 from libs.common.runtime.errors import ConfigError
 from libs.common.runtime.http_tokens import load_tokens
 from libs.common.runtime.secret import (
+    HIDDEN,
     HMAC_PATTERN,
     PRIVATE_MODE_BITS,
     SecretError,

@@ -46,7 +46,7 @@ RULES = (
     Rule(
         "key or secret of the venue",
         re.compile(
-            r"(?<![A-Za-z0-9+/_=-])(?=[a-zA-Z]*\d)(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])"
+            r"(?<![A-Za-z0-9+/_-])(?=[a-zA-Z]*\d)(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])"
             r"([A-Za-z0-9]{64})(?![A-Za-z0-9+/_=-])"
         ),
         4.3,
@@ -192,9 +192,12 @@ def staged(root: Path) -> Iterator[Text]:
 
 
 def history(root: Path) -> Iterator[Text]:
-    """Every version of every file that any branch or tag reaches."""
+    """Every version of every file that any branch or tag reaches, and what was said of it."""
     if git(root, "rev-parse", "--is-shallow-repository").strip() == b"true":
         raise BlindError("the history is cut off here: git fetch --unshallow, or --no-history")
+    for said in git(root, "log", "--all", "--format=%x00%h%n%B").decode("latin-1").split("\0")[1:]:
+        commit, _, message = said.partition("\n")
+        yield Text(f"message of {commit}", message)
     names: dict[str, str] = {}
     for line in git(root, "rev-list", "--objects", "--all").decode(errors="replace").splitlines():
         identity, _, name = line.partition(" ")

@@ -4,14 +4,13 @@ What tightens is always obeyed. What loosens counts only if nobody spoke after i
 honoured before is never honoured again.
 """
 
-import re
-
 from libs.common.messages.account import Command, Verb
 from libs.common.messages.audit_events import OperatorActed
 from libs.common.messages.guard_events import Guard, GuardCleared, LatchKind
 from libs.common.messages.journal import JournalEvent, TradingStateChanged
 from libs.common.messages.limit_events import LimitsChange, RiskLimitsSet
 from libs.common.model.ids import is_derived_id
+from libs.common.model.instrument import is_symbol
 from libs.common.model.risk_limits import NAMES, RiskLimits, changed, tightest
 from libs.common.model.risk_limits import fault_of as limits_fault
 from libs.common.model.trading_state import TradingState
@@ -36,7 +35,6 @@ LIMITS_DOOR = "risk"
 #: Verbs that are nothing but a change of the trading state.
 _STATES = (Verb.HALT, Verb.REDUCE, Verb.RESUME)
 TEXT_LENGTH_MAX = 500
-_SYMBOL = re.compile(r"[A-Z0-9_]{1,32}")
 
 
 def key_of(command: Command) -> str:
@@ -66,8 +64,8 @@ def fault_of(command: Command) -> str:
         return f"{command.verb} takes no target"
     if command.verb is Verb.ADOPT and ":" in command.target:
         return _order_fault(command.target, "only an order with an id of ours is ours to adopt")
-    if command.target and not _SYMBOL.fullmatch(command.target):
-        return "the symbol must be 1 to 32 capital letters, digits or underscores"
+    if command.target and not is_symbol(command.target):
+        return "the symbol must be 2 to 32 capital letters, digits or underscores"
     return ""
 
 
@@ -85,7 +83,7 @@ def _limits_fault(command: Command) -> str:
 
 def _order_fault(target: str, why: str) -> str:
     symbol, _, client_id = target.partition(":")
-    if not _SYMBOL.fullmatch(symbol) or not is_derived_id(client_id):
+    if not is_symbol(symbol) or not is_derived_id(client_id):
         return f"an order is named SYMBOL:ID, and {why}"
     return ""
 
@@ -134,13 +132,15 @@ def decide_command(state: State, command: Command, sequence: int) -> Decision:
 def limits_after(state: State, command: Command, sequence: int) -> RiskLimits:
     """What people have set once a command is obeyed; what comes late can only tighten.
 
-    Risk passes on what people ask for at its door; any other service can only tighten.
+    Risk passes on what people ask for at its door, and whether they may loosen: somebody else's
+    tightening may have come between its look and this. Any other service can only tighten.
     """
     before, change = state.limits.limits, command.limits
     if change is None:
         return before
     is_late = bool(sequence) and sequence <= state.limits.sequence
-    if is_late or (command.source in _SERVICES and command.source != LIMITS_DOOR):
+    is_service = command.source in _SERVICES and command.source != LIMITS_DOOR
+    if is_late or is_service or not change.may_loosen:
         return tightest(before, change.limits)
     return changed(before, change.limits, change.released)
 

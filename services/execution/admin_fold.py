@@ -11,6 +11,8 @@ from services.execution.state import PendingKill, State
 
 #: Verbs that are only done once the venue was asked again until nothing was left.
 KILLS = (Verb.CANCEL_ALL, Verb.FLATTEN)
+#: Changes of limits whose keys are told, so that whoever asks again is answered.
+LIMIT_KEYS_MAX = 16
 
 
 def apply_operator(state: State, event: OperatorActed | KillProven, now_ns: int) -> None:
@@ -40,6 +42,7 @@ def apply_limits(state: State, event: RiskLimitsSet, now_ns: int) -> None:
         reason=event.reason,
         set_at_ns=now_ns,
         key=event.key,
+        keys=(*state.limits.keys, event.key)[-LIMIT_KEYS_MAX:],
         sequence=max(state.limits.sequence, event.command_sequence),
     )
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.messages.account import Verb
 from libs.common.model.pnl import DAYS_KEPT
+from libs.common.model.settings import Symbol
 from libs.common.runtime.http import Doors
 from libs.common.runtime.http_problem import Problem
 from libs.common.runtime.http_tokens import Holder, Scope
@@ -38,7 +39,7 @@ class Wish(BaseModel):
 class FlattenWish(Wish):
     """What to flatten: one symbol, or everything."""
 
-    symbol: str | None = Field(None, pattern="^[A-Z0-9_]{1,32}$")
+    symbol: Symbol | None = None
 
 
 class UnlockWish(Wish):
@@ -157,7 +158,7 @@ class AdminFront:
 
         @router.get("/positions/history", tags=["reads"], dependencies=may_read)
         async def history(
-            symbol: Annotated[str, Query(pattern="^[A-Z0-9_]{0,32}$")] = "",
+            symbol: Annotated[str, Query(pattern=r"^\w{0,32}$")] = "",
             strategy: Annotated[str, Query(pattern="^[A-Za-z0-9_.:-]{0,128}$")] = "",
             cause: Annotated[str, Query(pattern="^[a-z_]{0,64}$")] = "",
             since_ns: Annotated[int, Query(ge=0, le=NS_MAX)] = 0,

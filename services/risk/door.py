@@ -17,6 +17,7 @@ from libs.common.model.ids import INTENT_ID_PATTERN
 from libs.common.model.intent import Intent, Purpose
 from libs.common.model.money import ZERO
 from libs.common.model.order import OrderType, Side, TimeInForce
+from libs.common.model.settings import Symbol
 
 #: Twelve digits before the point and twelve behind it hold any price or quantity of the venue.
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
@@ -62,7 +63,7 @@ class _IntentDoor(_Strict):
     intent_id: str = Field(pattern=INTENT_ID_PATTERN)
     strategy_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
     parameter_hash: str = Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")
-    symbol: str = Field(pattern=r"^[A-Z0-9_]{2,32}$")
+    symbol: Symbol
     side: Side
     purpose: Purpose
     order_type: OrderType

@@ -20,7 +20,6 @@ from libs.common.model.risk_limits import (
     changed,
     fault_of,
     looser_names,
-    tightest,
 )
 from libs.common.runtime.clock import monotonic_ns, wall_ns
 from libs.common.runtime.errors import BusError
@@ -89,8 +88,15 @@ class LimitsDesk:
         after = changed(told.limits, wanted, released)
         self._judge(wanted, told.limits, after, holder)
         key = key or self._make_key()
-        if told.key != key:
-            await self._publish(self._command(wanted, released, actor, reason, key))
+        if key not in told.keys:
+            change = LimitsChange(
+                limits=wanted,
+                released=released,
+                may_loosen=_may_loosen(holder),
+                file=self._file,
+                config_hash=self._context.config_hash,
+            )
+            await self._publish(self._command(change, actor, reason, key))
             told = await self._wait_for(key)
         asked = (*wanted.named(), *released)
         if any(getattr(told.limits, name) != getattr(after, name) for name in asked):
@@ -127,15 +133,13 @@ class LimitsDesk:
             raise Problem(
                 422, "beyond-configuration", f"{told}, which risk.limits of the file allows at most"
             )
-        looser = looser_names(tightest(self._file, after), tightest(self._file, before))
-        if looser and not holder.scope.includes(Scope.ADMIN):
+        looser = looser_names(after, before)
+        if looser and not _may_loosen(holder):
             raise Problem(
                 403, "scope", f"to loosen {', '.join(looser)} needs a token of scope {Scope.ADMIN}"
             )
 
-    def _command(
-        self, wanted: RiskLimits, released: tuple[str, ...], actor: str, reason: str, key: str
-    ) -> Command:
+    def _command(self, change: LimitsChange, actor: str, reason: str, key: str) -> Command:
         context = self._context
         return Command(
             message_id=key,
@@ -149,12 +153,7 @@ class LimitsDesk:
             actor=actor,
             reason=reason,
             idempotency_key=key,
-            limits=LimitsChange(
-                limits=wanted,
-                released=released,
-                file=self._file,
-                config_hash=context.config_hash,
-            ),
+            limits=change,
         )
 
     async def _publish(self, command: Command) -> None:
@@ -186,8 +185,12 @@ class LimitsDesk:
         return account.limits
 
 
+def _may_loosen(holder: Holder) -> bool:
+    return holder.scope.includes(Scope.ADMIN)
+
+
 def _is_done(account: AccountState, key: str) -> bool:
-    return account.limits.key == key
+    return key in account.limits.keys
 
 
 def _plain(value: Value | None) -> Any:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.model.risk_limits import NAMES, RiskLimits
+from libs.common.model.settings import Symbol
 from libs.common.runtime.http import Doors
 from libs.common.runtime.http_problem import Problem
 from libs.common.runtime.http_tokens import Holder, Scope
@@ -21,7 +22,6 @@ from services.risk.limits_desk import LimitsDesk
 KEY_LENGTH_MAX = 200
 
 Amount = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")]
-Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9_]{2,32}$")]
 Key = Annotated[str, Header(alias="Idempotency-Key", max_length=KEY_LENGTH_MAX)]
 
 

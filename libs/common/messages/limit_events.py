@@ -14,10 +14,12 @@ class LimitsChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         released: names of those that go back to the configuration's.
         file: risk's configured limits, which none may pass.
         config_hash: of risk's configuration.
+        may_loosen: who asks may; without, what would loosen by the time it is obeyed does not.
     """
 
     limits: RiskLimits = NO_LIMITS
     released: tuple[str, ...] = ()
+    may_loosen: bool = False
     file: RiskLimits = NO_LIMITS
     config_hash: str = ""
 
@@ -29,6 +31,8 @@ class LimitsInForce(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         change: how many changes there were; an approval names the one it was decided under.
         set_at_ns: market time of the last one.
         key: its Idempotency-Key.
+        keys: those of the last changes, the newest at the end: whoever asked for one knows by his
+            that it was made, also where another change came right behind it.
         sequence: the command's place in its stream.
     """
 
@@ -38,6 +42,7 @@ class LimitsInForce(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     reason: str = ""
     set_at_ns: int = 0
     key: str = ""
+    keys: tuple[str, ...] = ()
     sequence: int = 0
 
 

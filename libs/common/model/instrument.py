@@ -1,10 +1,20 @@
 """An instrument and its filters: what the venue will take for one symbol."""
 
+import re
 from decimal import Decimal
 
 import msgspec
 
 from libs.common.model.money import ZERO
+
+#: Letters of any script: the venue lists symbols such as 币安人生USDT. Nothing that parts subjects.
+SYMBOL_PATTERN = r"^\w{2,32}$"
+_SYMBOL = re.compile(SYMBOL_PATTERN.strip("^$"))
+
+
+def is_symbol(text: str) -> bool:
+    """Whether a text may be a symbol: letters, digits and underscores, and no small letter."""
+    return _SYMBOL.fullmatch(text) is not None and text == text.upper()
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

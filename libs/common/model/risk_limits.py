@@ -1,15 +1,15 @@
 """Limits of risk that people set while it runs: never looser than the configuration's. Pure."""
 
-import re
 from decimal import Decimal
 
 import msgspec
+
+from libs.common.model.instrument import is_symbol
 
 #: Where an amount is no amount any more; the configuration's bound as well.
 AMOUNT_MAX = Decimal(10) ** 12
 POSITIONS_MAX = 10_000
 SYMBOLS_MAX = 1_000
-_SYMBOL = re.compile(r"[A-Z0-9_]{2,32}")
 _AMOUNTS = ("order_notional_max", "position_notional_max", "daily_loss_max")
 
 Value = Decimal | int | tuple[str, ...]
@@ -42,7 +42,7 @@ def fault_of(limits: RiskLimits) -> str:
     if limits.positions_max is not None and not 0 <= limits.positions_max <= POSITIONS_MAX:
         return f"positions_max must be from 0 to {POSITIONS_MAX}"
     symbols = limits.symbols_allowed or ()
-    if len(symbols) > SYMBOLS_MAX or not all(_SYMBOL.fullmatch(symbol) for symbol in symbols):
+    if len(symbols) > SYMBOLS_MAX or not all(map(is_symbol, symbols)):
         return "symbols_allowed must name symbols, of capital letters, digits or underscores"
     return ""
 

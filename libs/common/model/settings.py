@@ -3,14 +3,32 @@
 How they are read from a file and the environment is the business of ``libs.common.runtime.config``.
 """
 
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from libs.common.model.agreement import Contradiction, Relation, find_clashes, flatten
+from libs.common.model.instrument import SYMBOL_PATTERN, is_symbol
 
 #: Given as the context of a validation, it leaves relations to whoever sees more of the settings.
 WITHOUT_RELATIONS = {"relations": False}
+
+
+def _must_be_symbol(text: str) -> str:
+    if not is_symbol(text):
+        raise ValueError("a symbol has no small letters")
+    return text
+
+
+#: A symbol where outsiders name one.
+Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN), AfterValidator(_must_be_symbol)]
 
 
 class Section(BaseModel):

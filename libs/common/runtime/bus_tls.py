@@ -8,6 +8,7 @@ import ssl
 
 from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import ConfigError
+from libs.common.runtime.secret import HIDDEN, looks_like_secret
 
 
 def tls_context(settings: BusConfig) -> ssl.SSLContext | None:
@@ -24,7 +25,8 @@ def tls_context(settings: BusConfig) -> ssl.SSLContext | None:
     except ssl.SSLError:
         raise ConfigError(f"bus.tls_ca_file {path} holds no certificate in PEM") from None
     except OSError as error:
-        raise ConfigError(f"bus.tls_ca_file {path} cannot be read: {error.strerror}") from error
+        where = HIDDEN if looks_like_secret(str(path)) else path
+        raise ConfigError(f"bus.tls_ca_file {where} cannot be read: {error.strerror}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context
 

@@ -7,7 +7,6 @@ the nearest known one suggested.
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +18,7 @@ import yaml
 from pydantic import Field, field_validator
 
 from libs.common.model.agreement import Kind, Relation, find_clashes, flatten
+from libs.common.model.instrument import is_symbol
 from libs.common.model.settings import Section
 from libs.common.runtime.config_faults import faults_of, judge
 from libs.common.runtime.config_file import read_file
@@ -44,8 +44,6 @@ _NOT_SETTINGS = (
 )
 #: Top-level sections that belong to one service each; the service itself checks what is inside.
 SERVICE_SECTIONS = ("feed", "signal", "risk", "execution", "reconciler", "paper_exchange", "runner")
-#: Letters of any script: the venue lists symbols such as 币安人生USDT. Nothing that parts subjects.
-_SYMBOL = re.compile(r"\w{2,32}")
 RELATIONS = (
     Relation(
         "bus.publish_timeout_ms",
@@ -149,13 +147,13 @@ class CommonConfig(Section):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"no time zone is called {name!r}, try UTC or Europe/Berlin") from None
+            raise ValueError("no time zone is called that, try UTC or Europe/Berlin") from None
         return name
 
     @field_validator("symbols")
     @classmethod
     def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(_SYMBOL.fullmatch(name) and name == name.upper() for name in symbols):
+        if not all(map(is_symbol, symbols)):
             raise ValueError("a symbol is 2 to 32 capital letters, digits or underscores: BTCUSDT")
         if len(set(symbols)) != len(symbols):
             raise ValueError("a symbol is named twice")

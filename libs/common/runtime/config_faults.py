@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from libs.common.model.agreement import Clash
 from libs.common.model.settings import WITHOUT_RELATIONS, Section
+from libs.common.runtime.config_shown import shown_name
 
 S = TypeVar("S", bound=Section)
 
@@ -58,7 +59,7 @@ def _explain(
     prefix: str,
     known_extra: tuple[str, ...],
 ) -> Fault:
-    name = (prefix + ".".join(str(part) for part in location)).rstrip(".")
+    name = shown_name((prefix + ".".join(str(part) for part in location)).rstrip("."))
     if kind != "extra_forbidden":
         if not location:  # of the section as a whole: the sentence names what it is about
             return Fault((name,), message.removeprefix("Value error, "))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from libs.common.runtime.config_shown import shown_name
 from libs.common.runtime.errors import ConfigError
 
 #: Longer than any configuration is; a longer file is the wrong file.
@@ -77,7 +78,7 @@ def _walk(node: Any, name: str, lines: dict[str, int]) -> Iterator[str]:
                 continue
             inner = f"{name}.{key.value}" if name else key.value
             if inner in lines:
-                yield f"{inner} is set twice, on lines {lines[inner]} and {line}"
+                yield f"{shown_name(inner)} is set twice, on lines {lines[inner]} and {line}"
             lines[inner] = line
             yield from _walk(value, inner, lines)
     elif isinstance(node, yaml.SequenceNode):

@@ -12,16 +12,12 @@ from typing import Any
 
 from libs.common.model.agreement import flatten
 from libs.common.model.settings import Section
+from libs.common.runtime.secret import HIDDEN, looks_like_secret
 
-HIDDEN = "***"
 _SECRET_NAME = re.compile(
     r"(secret|token|passwo?r?d|passphrase|seed|private|credential|api_?key|mac_?key)", re.IGNORECASE
 )
-#: A key or secret of the venue, an nkey seed, a PEM, a token of ours.
-_SECRET_VALUE = re.compile(
-    r"[A-Za-z0-9]{64}|S[UACON][A-Z2-7]{56}|-----BEGIN.*|[0-9a-f]{32,}", re.DOTALL
-)
-_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_USER_IN_URL = re.compile(r"(?<=://)\S+(?=@)")
 FILE_SUFFIX = "_file"
 
 
@@ -38,16 +34,21 @@ def shown(name: str, value: Any) -> Any:
     if isinstance(value, tuple | list | set | frozenset):
         return [shown(name, item) for item in value]
     if isinstance(value, dict):
-        return {key: shown(f"{name}.{key}", item) for key, item in value.items()}
+        return {shown_name(str(key)): shown(f"{name}.{key}", item) for key, item in value.items()}
     if isinstance(value, Path):
-        return str(value)
+        return HIDDEN if looks_like_secret(str(value)) else str(value)
     if isinstance(value, str):
         last = name.rpartition(".")[2]
         is_secret = _SECRET_NAME.search(last) is not None and not last.endswith(FILE_SUFFIX)
-        if value and (is_secret or _SECRET_VALUE.fullmatch(value)):
+        if value and (is_secret or looks_like_secret(value)):
             return HIDDEN
         return _USER_IN_URL.sub(HIDDEN, value)
     return value
+
+
+def shown_name(name: str) -> str:
+    """A setting's full name, without what may be a value whose colon is in the wrong place."""
+    return ".".join(HIDDEN if looks_like_secret(part) else part for part in name.split("."))
 
 
 def show_settings(section: Section, prefix: str = "") -> dict[str, Any]:

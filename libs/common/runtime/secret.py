@@ -26,6 +26,14 @@ PEM_ADVICE = (
     " its 64 characters there."
 )
 
+HIDDEN = "***"
+#: A key or secret of the venue, an nkey seed, a PEM, a line of tokens, anything drawn at random.
+_LOOKS = re.compile(
+    r"[A-Za-z0-9]{64}|[0-9a-f]{32,}|S[UACON][A-Z2-7]{56}|-----BEGIN.*|(read|operate|admin)\s+\S+\s.*"
+    r"|(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])(?=\D*\d)[A-Za-z0-9+_=-]{32,}",
+    re.DOTALL,
+)
+
 PRIVATE_MODE_BITS = 0o077
 """File mode bits that must be clear: nobody but the owner may read, write or enter."""
 
@@ -76,6 +84,11 @@ class Secret:
         raise TypeError("a Secret cannot be pickled: pass the file it came from")
 
 
+def looks_like_secret(text: str) -> bool:
+    """Whether a text has the shape of a secret, though it stands where none belongs."""
+    return _LOOKS.fullmatch(text.strip()) is not None
+
+
 def mask_key(key: str) -> str:
     """Return how a key is shown to people: `abc***xyz (length: 64)`; short keys show nothing."""
     shown = f"{key[:3]}***{key[-3:]}" if len(key) >= 16 else "***"
@@ -101,6 +114,11 @@ def secret_from_file(
             mode = os.fstat(file.fileno()).st_mode
             raw = file.read(SECRET_BYTES_MAX + 1)
     except OSError as error:
+        if looks_like_secret(str(path)):
+            raise SecretError(
+                f"{name} holds what looks like a secret itself. Put that into a file that only its"
+                " owner may read, and name the file here."
+            ) from None
         raise SecretError(
             f"{name} cannot be read from {where}: {error.strerror or type(error).__name__}. "
             "Create the file with the value on one line, or correct the configured path."
@@ -108,7 +126,8 @@ def secret_from_file(
     if mode & forbidden_mode_bits:
         raise SecretError(
             f"{name} in {where} is open to others (mode {mode & 0o777:04o}). "
-            f"Run: chmod 600 {path} (Kubernetes: defaultMode 0400)."
+            f"Run: chmod 600 {path} (Kubernetes gives a mounted secret to a group or to root alone:"
+            " let an init container copy it, python -m cli.place_secrets, as k8s/base does)."
         )
     return Secret(_check(raw, name=name, where=where, pattern=pattern))
 

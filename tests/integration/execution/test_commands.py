@@ -274,7 +274,7 @@ async def test_limits_asked_for_long_ago_are_tightened_and_not_loosened(bus: Bus
     long_ago = NOW_NS - 61 * S
     tight = LimitsChange(limits=RiskLimits(positions_max=1))
     await desk.hear(Verb.LIMITS, 1, limits=tight, ts_event_ns=long_ago)
-    loose = LimitsChange(limits=RiskLimits(positions_max=2))
+    loose = LimitsChange(limits=RiskLimits(positions_max=2), may_loosen=True)
     with pytest.raises(UndecodableError, match="limits was asked 61000 ms ago, more than 60000"):
         await desk.hear(Verb.LIMITS, 2, limits=loose, ts_event_ns=long_ago)
     assert desk.gate.state.limits.limits == RiskLimits(positions_max=1)

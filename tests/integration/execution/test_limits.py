@@ -1,5 +1,6 @@
 """Limits of risk set while it runs, over HTTP and the CLI: real services, broker and venue."""
 
+import asyncio
 import json
 import sys
 from decimal import Decimal
@@ -141,6 +142,19 @@ async def test_limits_are_set_within_the_configuration_and_hold_everywhere_and_f
     status, _ = await risks.set("risk", ADMIN, order_notional_max=None, positions_max=None)
     assert status == 200
     assert (await risks.in_force("risk"))["positions_max"] == 4
+
+
+async def test_two_who_change_limits_at_once_are_both_answered_and_may_ask_again(
+    risks: Risks,
+) -> None:
+    await risks.start("risk-2")
+    for _ in range(2):  # the second time it is done already
+        answers = await asyncio.gather(
+            risks.set("risk", key="a", order_notional_max="900"),
+            risks.set("risk-2", key="b", positions_max=2),
+        )
+        assert [status for status, _ in answers] == [200, 200], answers
+    assert sorted(event.key for event in await risks.journaled()) == ["a", "b"]
 
 
 async def no_refusal_changes_anything(risks: Risks) -> None:

@@ -9,8 +9,13 @@ from cli import config_commands, exits
 from cli.config import SERVICES
 from cli.config_commands import diff_configs, show_config, validate_config
 from cli.operate import Target
+from libs.common.runtime.bus_tls import tls_context
 from libs.common.runtime.config import load_config
 from libs.common.runtime.config_shown import show_settings
+from libs.common.runtime.credentials import load_secret
+from libs.common.runtime.errors import ConfigError
+from libs.common.runtime.http_tokens import load_tokens
+from services.execution.config import ExecutionConfig
 from services.risk.config import RiskConfig
 
 SECRET = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -94,6 +99,61 @@ def test_a_secret_is_told_as_a_path_and_whether_it_can_be_used(sound, capsys, mo
     assert "NOT USABLE: execution.api_secret_file cannot be read from file nothing" in said
     assert any(line.startswith("PORTCULLIS_HTTP_TOKENS") and "***" in line for line in lines)
     assert not any(line.startswith("risk.") for line in lines)
+
+
+PASTED = {
+    "a key of the venue": "Ab3dEfGh1jKlMnOpQrStUvWxYz0123456789" + "abcdefghijklmnopqrstuvwxyzAB",
+    "a key in hex": "0123456789abcdef" * 4,
+    "a seed of the broker's": "SUAB" + "C2D3" * 13 + "EF",
+    "a token": "Zq3-" + "r4nd0m_T0k3n" * 3,
+    "a line of tokens": "admin ops " + SECRET,
+    "a PEM": "-----BEGIN PRIVATE KEY-----\n" + SECRET + "\n-----END PRIVATE KEY-----\n",
+}
+
+
+@pytest.mark.parametrize("secret", PASTED.values(), ids=PASTED)
+@pytest.mark.parametrize(
+    "setting",
+    ["execution.api_secret_file", "approval_key_file", "http_tokens_file", "bus.tls_ca_file"],
+)
+def test_a_secret_that_stands_where_its_file_should_be_named_is_not_repeated(
+    tmp_path, capsys, secret, setting
+):
+    tree: dict = {}
+    section, _, name = setting.rpartition(".")
+    (tree.setdefault(section, {}) if section else tree)[name] = secret
+    path = tmp_path / "portcullis.yaml"
+    path.write_text(json.dumps(tree))
+    show_config(path, None, changed=False, as_json=True)
+    show_config(path, None, changed=False, as_json=False)
+    diff_configs(path, None, None, as_json=True)
+    validate_config(path, secrets=True, as_json=False)
+    common, execution, _ = load_config("execution", ExecutionConfig, path=path, environment={})
+    shown = [show_settings(common), show_settings(execution, "execution.")]
+    for look in (
+        lambda: load_secret(common, "approval_key_file", common.approval_key_file),
+        lambda: load_secret(common, "execution.api_secret_file", execution.api_secret_file),
+        lambda: load_tokens(common, {}),
+        lambda: tls_context(common.bus),
+    ):
+        try:
+            look()
+        except ConfigError as error:
+            shown.append(str(error))
+    said = capsys.readouterr()
+    told = said.out + said.err + repr(shown)
+    assert "looks like a secret itself" in told or setting == "bus.tls_ca_file"
+    assert secret[12:-1].strip() not in told.replace("\\n", "\n")
+
+
+def test_a_secret_that_stands_where_a_name_should_be_is_not_repeated(tmp_path, capsys):
+    secret = PASTED["a key of the venue"]
+    path = tmp_path / "portcullis.yaml"
+    for text in (f"{secret}: 1", f"{secret}: 1\n{secret}: 2", f"day_time_zone: {secret}"):
+        path.write_text(f"execution:\n  {text}\n" if "zone" not in text else text)
+        assert validate_config(path, secrets=False, as_json=False) == exits.BAD_USAGE
+    said = capsys.readouterr()
+    assert secret not in said.out + said.err
 
 
 def test_the_hash_shown_is_the_one_that_the_service_journals(sound, capsys):

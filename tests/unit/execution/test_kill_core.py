@@ -207,6 +207,7 @@ def test_sound_commands_have_no_fault() -> None:
     for asked in (
         command(Verb.HALT),
         command(Verb.FLATTEN, target="BTCUSDT"),
+        command(Verb.FLATTEN, target="币安人生USDT"),
         command(Verb.UNLOCK, target="lock:BTCUSDT:BUY"),
         command(Verb.UNLOCK, target="latch:BANNED"),
     ):

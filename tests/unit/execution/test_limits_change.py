@@ -42,6 +42,7 @@ def a_command(key: str, *released: str, **limits: object) -> Command:
         released=released,
         file=FILE,
         config_hash="c0ffee",
+        may_loosen=True,
     )
     return Command(
         message_id=key,
@@ -90,6 +91,13 @@ def test_a_change_is_made_once_per_key_and_survives_a_restart_and_is_told() -> N
     assert told.set_at_ns == NOW_NS
 
 
+def test_whoever_asked_is_told_of_his_change_though_others_came_behind_it() -> None:
+    state = a_ready_state()
+    for number in range(1, 20):
+        set_limits(state, a_command(f"k{number}", positions_max=number), number)
+    assert state.limits.keys == tuple(f"k{number}" for number in range(4, 20))
+
+
 def test_a_change_that_comes_after_a_later_one_can_only_tighten() -> None:
     state = a_ready_state()
     set_limits(state, a_command("k2", order_notional_max=Decimal(800)), 5)
@@ -97,6 +105,16 @@ def test_a_change_that_comes_after_a_later_one_can_only_tighten() -> None:
     assert set_limits(state, late, 4).after == RiskLimits(
         order_notional_max=Decimal(800), positions_max=3
     )
+
+
+def test_a_wish_of_who_may_not_loosen_does_not_undo_a_tightening_that_came_between() -> None:
+    state = a_ready_state()
+    wish = a_command("k2", order_notional_max=Decimal(500), positions_max=1)
+    assert wish.limits is not None
+    may_not = msgspec.structs.replace(wish.limits, may_loosen=False)
+    set_limits(state, a_command("k1", order_notional_max=Decimal(100)), 4)
+    event = set_limits(state, msgspec.structs.replace(wish, limits=may_not), 5)
+    assert event.after == RiskLimits(order_notional_max=Decimal(100), positions_max=1)
 
 
 def test_a_service_that_is_no_door_of_people_can_only_tighten() -> None:

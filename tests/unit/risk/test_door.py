@@ -45,6 +45,13 @@ def test_what_our_own_encoder_writes_is_read_as_it_was(proposed):
     assert read_proposed(encode(proposed), BYTES_MAX) == proposed
 
 
+def test_a_symbol_of_any_script_may_be_traded_as_the_venue_lists_such(proposed):
+    symbol = "币安人生USDT"
+    assert (
+        read_proposed(changed(proposed, "intent.symbol", symbol), BYTES_MAX).intent.symbol == symbol
+    )
+
+
 def test_a_limit_intent_with_all_its_fields_is_read(proposed, make):
     intent = make.intent(
         order_type=OrderType.LIMIT,

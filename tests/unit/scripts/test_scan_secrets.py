@@ -36,6 +36,7 @@ TOKEN = base64.urlsafe_b64encode(DICE.randbytes(32)).decode().rstrip("=")
 PLANTED = {
     "a key of the venue": f"key = '{VENUE_KEY}'",
     "a secret of the venue in YAML": f"  value: {VENUE_KEY}",
+    "a key of the venue in an environment file": f"export BINANCE_KEY={VENUE_KEY}",
     "an Ed25519 key": PEM,
     "an Ed25519 key in one string": repr(PEM),
     "an Ed25519 key without its frame": PEM.splitlines()[1],
@@ -125,6 +126,13 @@ def test_a_secret_that_was_removed_again_is_found_in_the_history(repository: Pat
     assert code == 1
     assert "keys.yaml (git show " in told
     assert "seed (git show " in told
+
+
+def test_a_secret_in_a_commit_message_is_found(repository: Path) -> None:
+    git(repository, "commit", "--quiet", "--allow-empty", "-m", f"Try\n\nwith {VENUE_KEY}")
+    code, told = scan(repository)
+    assert code == 1
+    assert told.startswith("message of ")
 
 
 def test_only_what_is_staged_holds_a_commit_back(repository: Path) -> None:
