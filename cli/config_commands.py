@@ -56,7 +56,9 @@ def show_config(config: Path | None, service: str | None, *, changed: bool, as_j
         print(json.dumps({"settings": rows, "config_hash": hashes}, indent=2))
         return exits.OK
     columns = {"name": "SETTING", "value": "VALUE", "origin": "ORIGIN", "secret": "SECRET FILE"}
-    for line in table([_one_line(row) for row in rows], columns, "everything is at its default"):
+    lines = [_one_line(row) for row in rows]
+    # A place ends with its line, which is what one looks for.
+    for line in table(lines, columns, "everything is at its default", whole=("origin",)):
         print(line)
     for row in rows:
         if row.get("secret", READABLE) != READABLE:

@@ -1,6 +1,7 @@
 """`portcullis limits`: the limits of risk, and changes of them while it runs."""
 
 import json
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -71,15 +72,20 @@ def read_changes(changes: list[str]) -> dict[str, Any]:
     """The changes as the door takes them.
 
     Raises:
-        CommandFailed: one of them is not NAME=VALUE.
+        CommandFailed: one of them is not NAME=VALUE, or there is no such limit.
     """
     from cli import exits
+    from libs.common.model.risk_limits import NAMES
 
     found: dict[str, Any] = {}
     for change in changes:
         name, equals, text = change.partition("=")
         if not equals or not name or name in found:
             raise exits.CommandFailed(f"{change!r} is no NAME=VALUE, once each", exits.BAD_USAGE)
+        if name not in NAMES:
+            near = get_close_matches(name, NAMES, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(NAMES)}"
+            raise exits.CommandFailed(f"no limit {name!r} can be set; {hint}", exits.BAD_USAGE)
         if text == FILE:
             found[name] = None
         elif name in _LISTS:

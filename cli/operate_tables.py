@@ -1,6 +1,6 @@
 """What execution shows, as lines a person reads: plain columns, as wide as what is in them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,17 +18,23 @@ def render(what: str, answer: Row) -> str:
     return "\n".join(lines)
 
 
-def table(rows: Sequence[Row], columns: Mapping[str, str], nothing: str) -> Iterator[str]:
+def table(
+    rows: Sequence[Row], columns: Mapping[str, str], nothing: str, whole: Container[str] = ()
+) -> Iterator[str]:
     """Rows under headings; numbers are not aligned apart, they are text like all else.
 
     Args:
         columns: heading by field.
         nothing: what to say where there is no row.
+        whole: fields that are never cut short, because their end is what counts.
     """
     if not rows:
         yield nothing
         return
-    cells = [[_cell(row.get(name)) for name in columns] for row in rows]
+    cells = [
+        [_text(row.get(name)) if name in whole else _cell(row.get(name)) for name in columns]
+        for row in rows
+    ]
     heads = list(columns.values())
     widths = [
         max(len(head), *(len(line[index]) for line in cells)) for index, head in enumerate(heads)
@@ -39,14 +45,19 @@ def table(rows: Sequence[Row], columns: Mapping[str, str], nothing: str) -> Iter
 
 
 def _cell(value: Any) -> str:
+    text = _text(value)
+    is_cut = len(text) > CELL_LENGTH_MAX and not isinstance(value, dict)
+    return text[: CELL_LENGTH_MAX - 3] + "..." if is_cut else text
+
+
+def _text(value: Any) -> str:
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
         return ", ".join(f"{amount} {asset}" for asset, amount in value.items()) or "-"
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= CELL_LENGTH_MAX else text[: CELL_LENGTH_MAX - 3] + "..."
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _guards(answer: Row) -> Iterator[str]:

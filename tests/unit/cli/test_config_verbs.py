@@ -77,6 +77,14 @@ def test_every_setting_is_shown_with_its_origin(sound, capsys, monkeypatch):
     assert {*SERVICES, "runner", "bus", "venue", "mode"} <= sections
 
 
+def test_a_long_path_keeps_the_line_at_its_end(sound, capsys):
+    far = sound.parent / ("deep" * 20) / sound.name
+    far.parent.mkdir()
+    far.write_text(sound.read_text())
+    assert show_config(far, "risk", changed=True, as_json=False) == exits.OK
+    assert f"{far}:6" in capsys.readouterr().out
+
+
 def test_a_secret_is_told_as_a_path_and_whether_it_can_be_used(sound, capsys, monkeypatch):
     monkeypatch.setenv("PORTCULLIS_HTTP_TOKENS", f"admin ops {SECRET}")
     monkeypatch.setenv("PORTCULLIS_EXECUTION__API_SECRET_FILE", "nothing")

@@ -17,8 +17,22 @@ def test_amounts_stay_text_counts_are_numbers_symbols_are_lists_and_file_gives_b
     assert read_changes(["symbols_allowed="]) == {"symbols_allowed": []}
 
 
-@pytest.mark.parametrize("typed", [["positions_max"], ["=2"], ["a=1", "a=2"]])
+@pytest.mark.parametrize("typed", [["positions_max"], ["=2"], ["positions_max=1"] * 2])
 def test_what_is_no_name_and_value_is_wrong_usage(typed):
     with pytest.raises(exits.CommandFailed, match="is no NAME=VALUE, once each") as failure:
         read_changes(typed)
+    assert failure.value.code == exits.BAD_USAGE
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("order_notional=1", r"'order_notional' can be set; did you mean 'order_notional_max'\?"),
+        ("leverage=1", "'leverage' can be set; there are: order_notional_max, "),
+        ("reason=1", "'reason' can be set; there are: "),
+    ],
+)
+def test_a_limit_that_does_not_exist_is_told_with_the_nearest_one(typed, hint):
+    with pytest.raises(exits.CommandFailed, match=hint) as failure:
+        read_changes([typed])
     assert failure.value.code == exits.BAD_USAGE
