@@ -48,7 +48,7 @@ from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason, Verdict
 from services.execution.admin_fold import KILLS, apply_adoption, apply_limits, apply_operator
 from services.execution.config import RATE_WINDOW_MS_MAX
-from services.execution.fold_guards import apply_guard
+from services.execution.fold_guards import apply_guard, release_lock, take_lock
 from services.execution.fold_pnl import book_fill, book_income, claim_pnl, measure
 from services.execution.fold_protection import (
     apply_protection,
@@ -60,13 +60,11 @@ from services.execution.fold_protection import (
 from services.execution.state import (
     PROTECTION,
     IntentMemory,
-    Lock,
     OrderState,
     RecentOrder,
     SeenTrades,
     State,
     ended_for_nothing,
-    lock_key,
 )
 
 #: Orders not known as ours whose fills are remembered, in case their id turns out to be.
@@ -203,9 +201,7 @@ def _apply_recorded(state: State, event: OrderRecorded, now_ns: int) -> None:
     state.intents[event.intent.intent_id] = IntentMemory(
         client_order_id=event.client_order_id, decided_at_ns=now_ns
     )
-    state.locks[lock_key(order.symbol, order.side)] = Lock(
-        client_order_id=event.client_order_id, until_ns=event.lock_until_ns
-    )
+    take_lock(state, event, now_ns)
     state.recent_orders.append(
         RecentOrder(
             intent_id=event.intent.intent_id,
@@ -299,15 +295,7 @@ def _move(state: State, order: OrderState, status: OrderStatus, now_ns: int) -> 
     state.changed_at_ns = now_ns
     _settle_down(state, order)
     if status is not OrderStatus.UNKNOWN:
-        _release_lock(state, order)
-
-
-def _release_lock(state: State, order: OrderState) -> None:
-    """End the lock this very order holds, never another's."""
-    key = lock_key(order.symbol, order.side)
-    lock = state.locks.get(key)
-    if lock is not None and lock.client_order_id == order.client_order_id:
-        del state.locks[key]
+        release_lock(state, order)
 
 
 def _end_without_trace(state: State, order: OrderState, status: OrderStatus, now_ns: int) -> None:

@@ -9,7 +9,8 @@ from libs.common.messages.guard_events import (
     SafeModeEntered,
     VenueLatched,
 )
-from services.execution.state import ExitCooldown, State
+from libs.common.messages.journal import OrderRecorded
+from services.execution.state import ExitCooldown, Lock, OrderState, State, lock_key
 
 
 def apply_guard(
@@ -34,6 +35,32 @@ def apply_guard(
             state.latches[event.kind] = max(state.latches.get(event.kind, 0), event.until_ns)
         case GuardCleared():
             _clear(state, event)
+
+
+def take_lock(state: State, event: OrderRecorded, now_ns: int) -> None:
+    """Let an order hold its symbol and side; whoever holds them still goes on behind it."""
+    key = lock_key(event.order.symbol, event.order.side)
+    held = state.locks.get(key)
+    state.locks[key] = Lock(
+        client_order_id=event.client_order_id,
+        until_ns=event.lock_until_ns,
+        behind=held if held is not None and held.until_ns > now_ns else None,
+    )
+
+
+def release_lock(state: State, order: OrderState) -> None:
+    """End the lock this very order holds, never another's: one it was taken from holds again."""
+    key = lock_key(order.symbol, order.side)
+    left = _without(state.locks.pop(key, None), order.client_order_id)
+    if left is not None:
+        state.locks[key] = left
+
+
+def _without(lock: Lock | None, client_order_id: str) -> Lock | None:
+    if lock is None or lock.client_order_id == client_order_id:
+        return None if lock is None else lock.behind
+    lock.behind = _without(lock.behind, client_order_id)
+    return lock
 
 
 def _clear(state: State, event: GuardCleared) -> None:

@@ -8,7 +8,7 @@ from libs.common.messages.guard_events import LatchKind
 from libs.common.model.verdict import Reason, Verdict
 from services.execution.config import ExecutionConfig
 from services.execution.question import NS_PER_MS, Question, exempt, judge
-from services.execution.state import State, lock_key
+from services.execution.state import Lock, State, lock_key
 
 #: The latches that stop everything; the others let orders through that give risk back.
 _STOP_ALL = (LatchKind.BANNED, LatchKind.REQUEST_LIMIT)
@@ -97,11 +97,17 @@ def exits_held_until_ns(limits: ExecutionConfig, state: State, symbol: str, now_
 def check_lock(question: Question) -> Verdict:
     """No order in flight on this symbol and side (for at most ``lock_ms``)."""
     lock = question.state.locks.get(lock_key(question.order.symbol, question.order.side))
-    held_by = question.state.orders.get(lock.client_order_id) if lock is not None else None
-    is_own = held_by is not None and question.is_own(held_by.intent_id)
-    free = lock is None or lock.until_ns <= question.now_ns or is_own
     observed = "free" if lock is None else f"held by {lock.client_order_id}"
+    while lock is not None and not _holds(question, lock):
+        lock = lock.behind
+    free = lock is None
     return judge("lock", free, f"{question.limits.lock_ms} ms at most", observed, Reason.LOCKED)
+
+
+def _holds(question: Question, lock: Lock) -> bool:
+    held_by = question.state.orders.get(lock.client_order_id)
+    is_own = held_by is not None and question.is_own(held_by.intent_id)
+    return lock.until_ns > question.now_ns and not is_own
 
 
 def _recorded(question: Question, window_ms: int, symbol: str | None) -> int:

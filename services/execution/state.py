@@ -186,10 +186,14 @@ class IntentMemory(msgspec.Struct, kw_only=True):
 
 
 class Lock(msgspec.Struct, kw_only=True):
-    """An order is in flight on a symbol and side."""
+    """An order is in flight on a symbol and side.
+
+    ``behind``: who held them when an order of a person, or a missing stop's, took them over.
+    """
 
     client_order_id: str
     until_ns: int
+    behind: "Lock | None" = None
 
 
 class RecentOrder(msgspec.Struct, frozen=True, kw_only=True):

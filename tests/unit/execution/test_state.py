@@ -3,6 +3,7 @@
 from decimal import Decimal
 from itertools import product
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,6 +123,29 @@ def test_an_answer_frees_the_lock_of_its_own_order_only() -> None:
     state.locks[key].client_order_id = "another"
     fold(state, update(OrderStatus.OPEN))
     assert state.locks[key].client_order_id == "another"
+
+
+def a_kill(client_order_id: str) -> OrderRecorded:
+    intent = msgspec.structs.replace(an_intent(), intent_id=client_order_id)
+    return msgspec.structs.replace(recorded(), client_order_id=client_order_id, intent=intent)
+
+
+def test_who_held_a_lock_holds_it_again_once_the_kill_that_took_it_is_over() -> None:
+    state = fold(State(), recorded(), OrderBecameUnknown(client_order_id=COID, why="silence"))
+    fold(state, a_kill("kill"))
+    key = lock_key("BTCUSDT", Side.BUY)
+    assert state.locks[key].client_order_id == "kill"
+    fold(state, msgspec.structs.replace(update(OrderStatus.FILLED), client_order_id="kill"))
+    assert state.locks[key].client_order_id == COID
+    fold(state, update(OrderStatus.OPEN))
+    assert key not in state.locks
+
+
+def test_who_is_over_first_leaves_the_lock_to_the_kill_that_took_it() -> None:
+    state = fold(State(), recorded(), a_kill("kill"))
+    fold(state, update(OrderStatus.OPEN))
+    key = lock_key("BTCUSDT", Side.BUY)
+    assert (state.locks[key].client_order_id, state.locks[key].behind) == ("kill", None)
 
 
 def test_the_lock_stays_while_the_outcome_is_unknown() -> None:
