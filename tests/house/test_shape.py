@@ -19,8 +19,8 @@ COMMON_MODULES = {
     "runtime": (
         "broker bus bus_client bus_identity bus_tls clock config config_faults config_file "
         "config_shown credentials errors health http http_problem http_tokens journal log metrics "
-        "provisioning retry_read secret service trace venue_client venue_http venue_reader "
-        "venue_settings venue_socket venue_transport websocket"
+        "process_end provisioning retry_read secret service trace venue_client venue_http "
+        "venue_reader venue_settings venue_socket venue_transport websocket"
     ),
     "testing": "builders scripted_venue venue_calls",
 }

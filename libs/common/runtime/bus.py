@@ -336,15 +336,21 @@ class Bus:
             raise BusUnavailable(f"the broker did not answer: {error!r}") from error
 
     async def close(self) -> None:
-        """Send what is pending and leave."""
+        """Send what is pending and leave, within ``close_timeout_ms``; errors are only logged."""
         self._closing = True
         if self._watchdog is not None:
             self._watchdog.cancel()
+        leaving = asyncio.create_task(self._leave(), name="bus-leaving")
+        # Not wait_for, which waits for the end of what it cancels: nats-py swallows that.
+        if not (await asyncio.wait({leaving}, timeout=self._settings.close_timeout_ms / 1000))[0]:
+            leaving.cancel()
+            log.warning("broker not left in time", limit_ms=self._settings.close_timeout_ms)
+
+    async def _leave(self) -> None:
         try:
-            await self._client.flush(timeout=self._settings.connect_timeout_ms // 1000 or 1)
-        except (NatsError, TimeoutError) as error:
+            await self._client.leave()
+        except Exception as error:  # a transport half gone raises anything; we are leaving anyway
             log.warning("the broker did not take our last words", error=repr(error))
-        await self._client.close()
 
     async def _watch(self) -> None:
         timeout_s = max(1, self._settings.rtt_timeout_ms // 1000)

@@ -101,6 +101,16 @@ class BusClient(Client):
             asyncio.get_running_loop().call_soon(self._write_said)
         self._said.append(_publish_frame(subject, b"", payload, headers))
 
+    async def leave(self) -> None:
+        """Send what is pending and close. Raises whatever the transport raises."""
+        try:
+            if self.is_connected:
+                await self.flush()
+        finally:
+            if not self.is_connected:  # nats-py would write it to the connection that is gone
+                self._pending, self._pending_data_size = [], 0
+            await self.close()
+
     def _check_can_send(self, payload: bytes) -> Transport:
         if self.is_closed:
             raise ConnectionClosedError

@@ -70,6 +70,7 @@ class BusConfig(Section):
         tls_ca_file: the authority that vouches for the broker's certificate. Where it is named, or
             the URL begins with ``tls://``, a broker that cannot prove itself is told nothing.
         api_prefix: what the broker calls JetStream where the streams are in another account.
+        close_timeout_ms: how long leaving may take in all, our last words included.
     """
 
     url: str = "nats://127.0.0.1:4222"
@@ -79,6 +80,7 @@ class BusConfig(Section):
     connect_timeout_ms: int = Field(2_000, ge=100)
     connect_attempts_max: int = Field(30, ge=1)
     connect_wait_ms: int = Field(500, ge=10)
+    close_timeout_ms: int = Field(1_500, ge=100)
     reconnect_wait_ms: int = Field(200, ge=10)
     publish_timeout_ms: int = Field(1_000, ge=50)
     ping_interval_ms: int = Field(1_000, ge=1_000)

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
-import uvloop
 from fastapi import APIRouter
 
 from libs.common import __version__
@@ -45,7 +44,8 @@ from libs.common.runtime.metrics import (
     DEAD_LETTERS,
     MESSAGES_HANDLED,
 )
-from libs.common.runtime.trace import configure_tracing, shutdown_tracing, span
+from libs.common.runtime.process_end import run_to_the_end
+from libs.common.runtime.trace import configure_tracing, span
 
 log = get_logger(__name__)
 
@@ -393,6 +393,4 @@ def run_service(
     parser.add_argument("--config", type=Path, help="YAML configuration (or PORTCULLIS_CONFIG)")
     arguments = parser.parse_args()
     configure_logging(name)
-    code = uvloop.run(_run(name, settings_type, start, arguments.config, routes, check))
-    shutdown_tracing()
-    raise SystemExit(code)
+    run_to_the_end(_run(name, settings_type, start, arguments.config, routes, check))
