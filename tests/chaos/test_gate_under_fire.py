@@ -5,6 +5,7 @@ Every candle is an intent, so that some order is nearly always on its way when s
 
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -15,7 +16,9 @@ import yaml
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "ADAUSDT")
 MINUTES = 60
 START_MS = 1_723_161_240_000
-KILL_EVERY_S = 3.0
+ARMED = re.compile("ACTIVE(?!, not armed)")
+ARMED_S = 1.5
+"""It is killed so long after it was armed again, so that orders leave between two kills."""
 INTENTS_MIN = 200
 KILLS_MIN = 5
 DEADLINE_S = 900
@@ -65,14 +68,14 @@ def write_klines(folder, symbol):
 
 
 def kill_execution_again_and_again(run) -> int:
-    kills, killed_last = 0, 0
+    kills, killed_last, said = 0, 0, 0
     while run.is_alive:
         found = run.process_id("execution")
-        if found is not None and found != killed_last:
-            time.sleep(KILL_EVERY_S)
+        if found is not None and found != killed_last and ARMED.search(run.words, said):
+            time.sleep(ARMED_S)
             if run.is_alive and run.process_id("execution") == found:
                 os.kill(found, signal.SIGKILL)
-                kills, killed_last = kills + 1, found
+                kills, killed_last, said = kills + 1, found, len(run.words)
         time.sleep(0.02)
         if run.market_ns() >= (START_MS + (MINUTES - 2) * 60_000) * 10**6:
             break
