@@ -32,8 +32,12 @@ async def store(bus: Bus, payload: bytes, message_id: str) -> int:
     return (await bus.publish_stored(SUBJECT, payload, message_id=message_id)).seq
 
 
-async def test_many_at_once_get_each_their_own_answer(bus: Bus) -> None:
-    sequences = await asyncio.gather(*(store(bus, b"%d" % n, f"id-{n}") for n in range(200)))
+async def test_many_at_once_get_each_their_own_answer(bus: Bus, nats_server: Broker) -> None:
+    settings = BusConfig(url=nats_server.url, publish_timeout_ms=WAIT_S * 1_000)
+    patient = await Bus.connect(settings, "test", lambda: None)  # each is synced to the disk
+    stores = (store(patient, b"%d" % n, f"id-{n}") for n in range(200))
+    sequences = await asyncio.gather(*stores)
+    await patient.close()
     assert sorted(sequences) == list(range(1, 201))
     for number, sequence in enumerate(sequences):
         stored = await bus.read_message("SHORT", sequence)
