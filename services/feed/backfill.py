@@ -36,7 +36,7 @@ WEIGHT_OLD_TRADES = 200
 WEIGHTS_KLINES = ((99, 1), (499, 2), (1_000, 5), (KLINES_PER_PAGE, 10))
 #: The part of the allowance that questions which find no gap, and quotes and marks while a stream
 #: is down, may use up.
-SHARE_OF_OTHERS = 0.5
+SHARE_OF_OTHERS_PERCENT = 50
 WEIGHT_WAIT_S = 0.05
 WEIGHT_HEADER = "x-mbx-used-weight-1m"
 
@@ -70,7 +70,7 @@ class Backfill:
 
     def admits(self, cost: int) -> bool:
         """Whether a request of this weight that stands in for a stream may go now."""
-        return self._gate.allows(cost, self._now_ms(), share=SHARE_OF_OTHERS)
+        return self._gate.allows(cost, self._now_ms(), share_percent=SHARE_OF_OTHERS_PERCENT)
 
     async def answer(self, question: AskTrades | AskKlines) -> Answer:
         """Return REST's answer; a failed read is repeated with backoff until it succeeds."""
@@ -121,9 +121,9 @@ class Backfill:
         own_ms = self._clock.now_ns() // NS_PER_MS if self._clock.is_set else 0
         return max(own_ms, self._told_ms)
 
-    async def _admit(self, cost: int, share: float = 1) -> None:
+    async def _admit(self, cost: int, share_percent: int = 100) -> None:
         """Wait until the minute has room for a request of this weight."""
-        while not self._gate.allows(cost, self._now_ms(), share=share):
+        while not self._gate.allows(cost, self._now_ms(), share_percent=share_percent):
             await asyncio.sleep(WEIGHT_WAIT_S)
         self.requests += 1
 
@@ -133,7 +133,8 @@ class Backfill:
         Raises:
             VenueReadError: the venue did not answer, or not with times that can be.
         """
-        await self._admit(WEIGHT_RECENT_TRADES, SHARE_OF_OTHERS if question.is_proof else 1)
+        share_percent = SHARE_OF_OTHERS_PERCENT if question.is_proof else 100
+        await self._admit(WEIGHT_RECENT_TRADES, share_percent)
         recent = await self._venue.recent_trades(question.symbol, limit=TRADES_PER_PAGE)
         rows: list[TradeRow] = []
         if recent and recent[0].trade_id > question.from_id:

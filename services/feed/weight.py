@@ -25,13 +25,13 @@ class WeightGate:
         self._turn(now_ms)
         self._used = used
 
-    def allows(self, cost: int, now_ms: int, *, share: float = 1) -> bool:
+    def allows(self, cost: int, now_ms: int, *, share_percent: int = 100) -> bool:
         """Whether a request of this weight may go now; it is booked until the minute is over.
 
-        ``share``: the part of the allowance it may use up; what can wait leaves the rest to others.
+        ``share_percent``: how much of the allowance it may use up; what can wait leaves the rest.
         """
         self._turn(now_ms)
-        if max(self._used, self._asked) + cost > self._weight_max * share:
+        if max(self._used, self._asked) + cost > self._weight_max * share_percent // 100:
             return False
         self._used += cost
         self._asked += cost

@@ -22,6 +22,7 @@ from libs.common.testing.builders import (
     an_order,
 )
 from services.execution.question import MarkSeen
+from services.execution.state import Lock, lock_key
 from tests.unit.execution.gate_cases import (
     a_balance,
     a_ready_state,
@@ -162,6 +163,16 @@ def test_halted_refuses_exits_too() -> None:
     )
     exit_intent = an_intent(purpose=Purpose.EXIT, side=Side.SELL)
     assert reason_of(decide(state, an_approval(exit_intent))) is Reason.TRADING_HALTED
+
+
+def test_a_lock_behind_one_that_is_over_holds_until_it_is_over_too() -> None:
+    state = a_ready_state()
+    behind = Lock(client_order_id="unanswered", until_ns=NOW_NS + 60 * S)
+    kill = Lock(client_order_id="kill", until_ns=NOW_NS, behind=behind)
+    state.locks[lock_key("BTCUSDT", Side.BUY)] = kill
+    assert reason_of(decide(state, an_approval(an_intent()))) is Reason.LOCKED
+    behind.until_ns = NOW_NS
+    assert reason_of(decide(state, an_approval(an_intent()))) is None
 
 
 def test_a_second_order_on_the_same_side_is_locked_out_until_the_first_is_answered() -> None:

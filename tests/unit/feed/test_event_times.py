@@ -114,6 +114,9 @@ def test_after_a_reconnect_ids_may_start_anew_but_time_goes_on():
     core.keep(quote(3, 900))
     assert taken(core) == [(1_000, False)]
     core.keep(quote(2, 1_000))
+    assert [event.update_id for event in core.take_kept()] == [2]
+    core.keep(quote(1, 1_000))
+    assert not core.has_kept
     core.keep(quote(1, 1_001))
     assert [event.update_id for event in core.take_kept()] == [1]
 
