@@ -93,7 +93,7 @@ async def read_bare(port: int, symbols: list[str], watch: Watch) -> None:
     class Bare(picows.WSListener):
         def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
             if frame.msg_type is text:
-                on_event(decode(frame.get_payload_as_memoryview()))
+                on_event(decode(frame.get_payload_as_bytes()))
 
     for route in stream_names(symbols):
         await picows.ws_connect(Bare, f"ws://127.0.0.1:{port}/{route}/stream")

@@ -62,7 +62,7 @@ async def read_with_picows(port: int, watch: Watch, work: Work) -> None:
     """Our own `connect`, as feed uses it."""
     done = asyncio.Event()
 
-    def on_frame(frame: memoryview) -> None:
+    def on_frame(frame: bytes) -> None:
         work(frame)
         if watch.count():
             done.set()

@@ -61,7 +61,7 @@ class SimSocket:
         """A frame arrives."""
         if self.is_open and not self.is_stalled and not self.life.is_dead:
             self.frames += 1
-            self._on_frame(memoryview(frame))
+            self._on_frame(frame)
 
     def end(self) -> None:
         """The connection breaks."""

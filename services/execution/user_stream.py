@@ -277,10 +277,10 @@ class UserStream:
             else:
                 failures = 0
 
-    def _on_frame(self, frame: memoryview) -> None:
+    def _on_frame(self, frame: bytes) -> None:
         self._heard_at_ns = monotonic_ns()
         try:
-            event = decode_user_frame(bytes(frame))
+            event = decode_user_frame(frame)
         except PayloadError as error:
             # An event we cannot read may be a fill: the connection's word is no longer complete.
             self._put(Closed(code=1007, reason=str(error), is_ours=True))

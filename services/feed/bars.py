@@ -182,10 +182,12 @@ class TradeBars:
         )  # fmt: skip
 
     def _first_priced_ns(self, proven_ns: int) -> int:
-        """The first bar that can have a price: one with a trade, or the first not yet due."""
-        if self._buckets:
-            return min(self._buckets)
-        return floor_to(proven_ns - self._grace_ns, self.length_ns)
+        """The first bar that can have a price: one with a trade, or the first not yet due.
+
+        The latter even where a later bar has a trade: one for it may come within the grace.
+        """
+        first_open_ns = floor_to(proven_ns - self._grace_ns, self.length_ns)
+        return min((first_open_ns, *self._buckets))
 
     def _drop_before(self, open_ns: int) -> None:
         for key in [key for key in self._buckets if key < open_ns]:

@@ -48,7 +48,7 @@ class Listener:
         on_unreadable: Callable[[SocketPlan, bytes, str], None],
         on_up: Callable[[SocketPlan], None],
         on_down: Callable[[SocketPlan], None],
-        on_raw: Callable[[memoryview, Frame], None] | None = None,
+        on_raw: Callable[[bytes, Frame], None] | None = None,
         judge: Callable[[MarketEvent, SocketTime], bool] = lambda *_: True,
         times: EventTimes | None = None,
         quotes: Mapping[str, Slot] | None = None,
@@ -102,7 +102,6 @@ class Connection:
         self._is_mute = False
         self.is_live = False
         self.why = "closed"
-        self.frames = 0
         self.unreadable = 0
         self._heard_ns = monotonic_ns()
         self._frames_looked_at = 0
@@ -151,6 +150,11 @@ class Connection:
         self.is_live = False
         self.over.set()
 
+    @property
+    def frames(self) -> int:
+        """Messages that came."""
+        return self._socket.frames if self._socket is not None else 0
+
     def silent_ns(self) -> int:
         """Wall time since a frame was there that was not at the look before; 0 if one is now.
 
@@ -159,8 +163,9 @@ class Connection:
         one each ``health_interval_ms`` and ``check`` many.
         """
         now_ns = monotonic_ns()
-        if self.frames != self._frames_looked_at:
-            self._frames_looked_at, self._heard_ns = self.frames, now_ns
+        frames = self.frames
+        if frames != self._frames_looked_at:
+            self._frames_looked_at, self._heard_ns = frames, now_ns
         return now_ns - self._heard_ns
 
     def check(self) -> None:
@@ -211,10 +216,9 @@ class Connection:
 
     # -- the reader: nothing here waits ----------------------------------------------------------
 
-    def _on_frame(self, payload: memoryview) -> None:
+    def _on_frame(self, payload: bytes) -> None:
         if self._is_mute:
             return  # given up: what comes now would follow a hole
-        self.frames += 1
         try:
             frame = decode_frame(payload)
         except DECODE_ERRORS as error:
@@ -233,13 +237,20 @@ class Connection:
             return
         if slot is None or data.symbol != slot.symbol:
             self._on_other(payload, frame)  # which refuses it
-        elif self._times.is_sure(data.event_ms) or self._listener.judge(data, self._time):
+            return
+        # Most times were believed before: asking whether this one was saves nearly every call.
+        times, event_ms = self._times, data.event_ms
+        if (
+            times.sure_from_ms <= event_ms <= times.newest_ms
+            or times.is_sure(event_ms)
+            or self._listener.judge(data, self._time)
+        ):
             self.watch.hear(frame.stream)
             if self._on_raw is not None:
                 self._on_raw(payload, frame)
             slot.keep(data)
 
-    def _on_open_bar(self, payload: memoryview, frame: Frame, data: KlineUpdate) -> None:
+    def _on_open_bar(self, payload: bytes, frame: Frame, data: KlineUpdate) -> None:
         """An open bar says that its stream lives, and nothing else that anybody uses."""
         speech = self._speeches.get(frame.stream)
         if speech is None or data.symbol != speech.symbol or data.bar.interval != speech.interval:
@@ -248,7 +259,7 @@ class Connection:
             self.watch.hear(frame.stream)
             self._listener.on_open_bar()
 
-    def _on_other(self, payload: memoryview, frame: Frame) -> None:
+    def _on_other(self, payload: bytes, frame: Frame) -> None:
         """Do what a frame asks for that is neither quote nor mark, or is not what it should be."""
         try:
             frame = whole_frame(frame, payload)
@@ -271,9 +282,9 @@ class Connection:
                 self._on_raw(payload, frame)
             self._pass_on(frame)
 
-    def _refuse(self, payload: memoryview, why: str) -> None:
+    def _refuse(self, payload: bytes, why: str) -> None:
         self.unreadable += 1
-        self._listener.on_unreadable(self.plan, bytes(payload), why)
+        self._listener.on_unreadable(self.plan, payload, why)
 
     def _check_speaker(self, frame: Frame) -> None:
         """Refuse what a stream cannot say: another's data would be believed for ever.

@@ -12,26 +12,27 @@ from decimal import Decimal
 from services.feed.events import NS_PER_MS, ClockEvent
 
 AHEAD, BEHIND = "ahead", "behind"
+#: Later than every event.
+NEVER_MS = 2**63
 
 
 class EventTimes:
     """The judge of event times, where market time is told from outside. Times are milliseconds.
 
     Attributes:
+        sure_from_ms: no time from here to ``newest_ms`` needs to be judged again.
         newest_ms: the newest event time that was believed; 0 before the first.
         offset_ms: how far the last event stood ahead of market time when it was heard.
-        believed: events that were believed.
         refused: events that were not, by ``ahead`` and ``behind``.
     """
 
     def __init__(self, ahead_ms_max: int, behind_ms_max: int) -> None:
         self._ahead_ms_max = ahead_ms_max
         self._behind_ms_max = behind_ms_max
-        self._sure_from_ms, self._sure_to_ms = 0, -1
-        self._looked_believed = 0
+        self.sure_from_ms, self._sure_to_ms = NEVER_MS, -1
+        self._looked_at_ms = 0
         self.newest_ms = 0
         self.offset_ms = 0
-        self.believed = 0
         self.refused: Counter[str] = Counter()
 
     def look(self, now_ms: int) -> None:
@@ -40,17 +41,16 @@ class EventTimes:
         Sure is what is no further ahead than may be, so time going on makes it no less true, and
         no further behind than half of what may be, which leaves as much again between two looks.
         """
-        self._sure_from_ms = now_ms - self._behind_ms_max // 2
+        self.sure_from_ms = now_ms - self._behind_ms_max // 2
         self._sure_to_ms = now_ms + self._ahead_ms_max
-        if self.believed != self._looked_believed:
-            self._looked_believed = self.believed
+        if self.newest_ms != self._looked_at_ms:
+            self._looked_at_ms = self.newest_ms
             self.offset_ms = self.newest_ms - now_ms
 
     def is_sure(self, event_ms: int) -> bool:
         """Believe a time that needs no clock to be judged; any other is for ``judge``."""
-        if not self._sure_from_ms <= event_ms <= self._sure_to_ms:
+        if not self.sure_from_ms <= event_ms <= self._sure_to_ms:
             return False
-        self.believed += 1
         if event_ms > self.newest_ms:
             self.newest_ms = event_ms
         return True
@@ -71,7 +71,6 @@ class EventTimes:
         if self.offset_ms < -self._behind_ms_max:
             self.refused[BEHIND] += 1
             return BEHIND
-        self.believed += 1
         if event_ms > self.newest_ms:
             self.newest_ms = event_ms
         return ""

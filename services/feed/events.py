@@ -209,8 +209,8 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     ``result`` is the list of our subscriptions where we asked for it.
     """
 
-    data: MarketEvent | ContractEvent | ClockEvent | ShutdownEvent | None = None
     stream: str = ""
+    data: MarketEvent | ContractEvent | ClockEvent | ShutdownEvent | None = None
     result: tuple[str, ...] | None = None
     id: int | None = None
     error: dict[str, int | str] | None = None
@@ -228,7 +228,7 @@ _decode_closed_kline = msgspec.json.Decoder(_ClosedKlineFrame).decode
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def read_frame(payload: bytes | memoryview) -> Frame:
+def read_frame(payload: bytes) -> Frame:
     """Read one frame, and refuse what cannot be.
 
     Raises:
@@ -241,7 +241,7 @@ def read_frame(payload: bytes | memoryview) -> Frame:
         raise UnreadableError(str(error)) from error
 
 
-def whole_frame(frame: Frame, payload: bytes | memoryview) -> Frame:
+def whole_frame(frame: Frame, payload: bytes) -> Frame:
     """Check what ``decode_frame`` read, and read the rest of it; quotes and marks need neither.
 
     Raises:
@@ -263,7 +263,7 @@ def whole_frame(frame: Frame, payload: bytes | memoryview) -> Frame:
     return frame
 
 
-def _read_bar(frame: Frame, payload: bytes | memoryview) -> Frame:
+def _read_bar(frame: Frame, payload: bytes) -> Frame:
     event = _decode_closed_kline(payload).data
     check_bar(event.bar)
     if event.bar.trade_count < 0:

@@ -23,13 +23,12 @@ class Slot:
     Attributes:
         symbol: whose it is.
         received: events that came, whatever became of them.
-        conflated: events that were replaced by a newer one before they were taken.
         repeated: events that were not newer than what was known.
     """
 
     __slots__ = (
-        "_before", "_last", "_newest", "_waits",
-        "conflated", "received", "repeated", "symbol",
+        "_before", "_last", "_newest", "_taken", "_waits",
+        "received", "repeated", "symbol",
     )  # fmt: skip
 
     def __init__(self, symbol: str, newest: "Newest") -> None:
@@ -38,7 +37,12 @@ class Slot:
         self._last: Kept = NOTHING
         self._before: Kept = NOTHING
         self._waits = False
-        self.received = self.conflated = self.repeated = 0
+        self.received = self.repeated = self._taken = 0
+
+    @property
+    def conflated(self) -> int:
+        """Events that were replaced by a newer one before they were taken."""
+        return self.received - self.repeated - self._taken - self._waits
 
     def keep(self, event: Kept) -> None:
         """Keep an event to be taken, if it goes beyond what is known of its symbol."""
@@ -50,9 +54,7 @@ class Slot:
             or self._begins_anew(event)
         ):
             self._last = event
-            if self._waits:
-                self.conflated += 1
-            else:
+            if not self._waits:
                 self._waits = True
                 self._newest.wait(self)
         else:
@@ -75,10 +77,12 @@ class Slot:
     def take(self) -> Kept:
         """Hand out the event that waits."""
         self._waits = False
+        self._taken += 1
         return self._last
 
     def put_back(self) -> None:
         """Let what was taken last wait again; a newer one that came since waits in its place."""
+        self._taken -= 1
         if not self._waits:
             self._waits = True
             self._newest.wait(self)

@@ -50,7 +50,7 @@ class Recorder:
         except OSError as error:
             self._end(f"{folder} cannot be made: {error.strerror}")
 
-    def write(self, local_ns: int, payload: memoryview, frame: Frame) -> None:
+    def write(self, local_ns: int, payload: bytes, frame: Frame) -> None:
         """Record one frame; called from the reader, so it only compresses now and then."""
         data = frame.data
         if isinstance(data, QuoteEvent):
@@ -76,7 +76,7 @@ class Recorder:
         """Record an order book as REST told it: a tape's changes need one to stand on."""
         self._add(local_ns, symbol, payload)
 
-    def _add(self, local_ns: int, symbol: str, payload: memoryview | bytes) -> None:
+    def _add(self, local_ns: int, symbol: str, payload: bytes) -> None:
         size = len(payload) + 21
         if not self.stopped and self._bytes_left < size:
             self._end("its size limit is reached (record_bytes_max)")

@@ -60,7 +60,12 @@ def mark_of(row: PremiumIndex) -> RestMark:
 
 
 class RestFallback:
-    """Stands in for what is down. ``rounds`` counts looks at which anything was down."""
+    """Stands in for what is down.
+
+    Attributes:
+        rounds: looks at which anything was down.
+        told: quotes and marks that were believed.
+    """
 
     def __init__(
         self,
@@ -82,7 +87,7 @@ class RestFallback:
         self._streams = streams
         self._judge = judge
         self._candle_ns = candle_ns
-        self.rounds = 0
+        self.rounds = self.told = 0
         self.requests = 0
         self.failures = 0
         self.last_failure = ""
@@ -111,11 +116,11 @@ class RestFallback:
         for mark in marks_told:
             event = mark_of(mark)
             if mark.mark_price > ZERO and self._judge(event):
-                self._core.keep(event)
+                self._keep(event)
         for row in quotes_told:
             quote = quote_of(row)
             if min(row.bid_price, row.ask_price) > ZERO and self._judge(quote):
-                self._core.keep(quote)
+                self._keep(quote)
         self._inbox.wake()
         now_ns = self._candle_ns()
         self._backfill.hear_time(now_ns // NS_PER_MS)
@@ -125,6 +130,10 @@ class RestFallback:
             self._inbox.put_latest("rest-time", RestTime(now_ns, every))
         self._count(failures)
         return bool(marks_told or quotes_told or not failures)
+
+    def _keep(self, event: RestQuote | RestMark) -> None:
+        self.told += 1
+        self._core.keep(event)
 
     def _count(self, failures: list[VenueReadError]) -> None:
         self.failures += len(failures)

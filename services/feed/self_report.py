@@ -174,16 +174,20 @@ class SelfReport:
     def _set_clock_health(self) -> None:
         """Say whether the venue's event times are believed, by what was heard since last time."""
         times = self._parts.times
-        refused = times.refused.total()
-        before, self._judged = self._judged, (times.believed, refused)
+        believed, refused = self._believed(), times.refused.total()
+        before, self._judged = self._judged, (believed, refused)
         health = self._parts.context.health
         if refused == before[1]:
-            if times.believed > before[0]:
+            if believed > before[0]:
                 health.set("event times", Level.PASS)
             return
         text = f"the venue's last event was {times.offset_ms / 1_000:+.1f} s off market time"
-        is_mixed = times.believed > before[0]
+        is_mixed = believed > before[0]
         health.set("event times", Level.WARN if is_mixed else Level.FAIL, text)
+
+    def _believed(self) -> int:
+        """Events of the streams that were believed."""
+        return sum(self._parts.core.received.values()) - self._parts.fallback.told
 
     def _set_gap_health(self, now_ns: int) -> None:
         """Raise the alarm for each symbol whose candles are missing for too long, and end it."""
@@ -263,7 +267,7 @@ class SelfReport:
             "event_times": {
                 "newest_ms": self._parts.times.newest_ms,
                 "offset_ms": self._parts.times.offset_ms,
-                "believed": self._parts.times.believed,
+                "believed": self._believed(),
                 "refused": dict(self._parts.times.refused),
             },
             "rest_fallback": {

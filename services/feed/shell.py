@@ -277,7 +277,7 @@ class FeedShell:
     def _on_unreadable(self, plan: SocketPlan, payload: bytes, reason: str) -> None:
         self._complain(Unreadable(f"venue.{plan.name}", payload[:FRAME_BYTES_KEPT_MAX], reason))
 
-    def _record_frame(self, payload: memoryview, frame: Frame) -> None:
+    def _record_frame(self, payload: bytes, frame: Frame) -> None:
         assert self._recorder is not None, "called where there is one"
         self._recorder.write(wall_ns(), payload, frame)
 

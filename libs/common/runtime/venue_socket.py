@@ -125,14 +125,14 @@ class VenueSocket:
             self.answers_lost += 1
             answered.set_result(lost(f"no answer within {timeout_ms} ms"))
 
-    def _on_frame(self, frame: memoryview) -> None:
+    def _on_frame(self, frame: bytes) -> None:
         try:
             answer = decode_answer(frame)
         except PayloadError as error:
             self.unreadable += 1
             log.warning("venue_socket_frame_unreadable", error=str(error))
             return
-        if not answer.request_id and _SHUTDOWN in bytes(frame):
+        if not answer.request_id and _SHUTDOWN in frame:
             self._ended.set()  # the venue is about to end this socket: make the next one
             return
         pending = self._pending.get(answer.request_id)

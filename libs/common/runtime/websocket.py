@@ -23,7 +23,7 @@ log = get_logger(__name__)
 _TEXT, _BINARY = picows.WSMsgType.TEXT, picows.WSMsgType.BINARY
 _CONTINUATION, _CLOSE = picows.WSMsgType.CONTINUATION, picows.WSMsgType.CLOSE
 
-OnFrame = Callable[[memoryview], None]
+OnFrame = Callable[[bytes], None]
 OnClose = Callable[["Closed"], None]
 OnCallbackError = Callable[[Exception], None]
 
@@ -97,7 +97,7 @@ async def connect(
 ) -> Socket:
     """Open a WebSocket and read it until it ends.
 
-    `on_frame` gets each text or binary message as a memoryview that is valid only during the call.
+    `on_frame` gets each text or binary message.
     Its exceptions are counted and go to `on_callback_error` (default: the log). Pings of the peer
     are answered with their payload. After `heartbeat_ms` of silence we ping, and without an answer
     in the same time the connection is ended. `connect_timeout_ms` bounds connecting (with TLS) and
@@ -185,12 +185,12 @@ class _Reader(picows.WSListener):
             self._refuse(transport)  # picows misses it when it comes together with the handshake
         elif kind is _TEXT or kind is _BINARY:
             if not frame.fin:
-                self._fragments[:] = frame.get_payload_as_memoryview()
+                self._fragments[:] = frame.get_payload_as_bytes()
                 return
             # Delivered here and not by a call: this is the way of nearly every frame.
             self.frames += 1
             try:
-                self._on_frame(frame.get_payload_as_memoryview())
+                self._on_frame(frame.get_payload_as_bytes())
             except Exception as error:
                 self._count_error(error)
         elif kind is _CONTINUATION:
@@ -223,7 +223,7 @@ class _Reader(picows.WSListener):
             log.exception("websocket_close_callback_failed")
 
     def _join(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        self._fragments += frame.get_payload_as_memoryview()
+        self._fragments += frame.get_payload_as_bytes()
         if len(self._fragments) > self._message_bytes_max:
             self._refuse(transport)
         elif frame.fin:
@@ -231,7 +231,7 @@ class _Reader(picows.WSListener):
             self._fragments.clear()
             self.frames += 1
             try:
-                self._on_frame(memoryview(whole))
+                self._on_frame(whole)
             except Exception as error:
                 self._count_error(error)
 

@@ -84,7 +84,7 @@ def encode_request(
     return _encode({"id": request_id, "method": method, "params": params})
 
 
-def decode_answer(frame: memoryview | bytes) -> SocketAnswer:
+def decode_answer(frame: bytes) -> SocketAnswer:
     """Read one frame. Raises PayloadError when it is no answer at all."""
     try:
         read = _FRAME.decode(frame)

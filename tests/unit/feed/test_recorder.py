@@ -27,7 +27,7 @@ KINDS = ("bookTicker", "trade", "depthUpdate", "markPriceUpdate")
 
 def hear(recorder, *payloads):
     for payload in payloads:
-        recorder.write(NOW_NS, memoryview(payload), read_frame(payload))
+        recorder.write(NOW_NS, payload, read_frame(payload))
 
 
 def tape_of(folder, symbol="btcusdt"):

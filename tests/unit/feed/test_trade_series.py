@@ -83,6 +83,14 @@ def make_trades(made):
     return events
 
 
+def test_the_very_first_trade_may_come_after_the_first_of_the_next_bar():
+    first, second = make_trades([(901, 1, 1), (99, 1, 1)])
+    series = new_series()
+    series.on_time(at(-1_500))
+    effects = [*series.on_trade(second), *series.on_trade(first), *series.on_time(at(3_000))]
+    assert told(bars(effects)) == recompute([first, second], at(0), at(2_000))
+
+
 @settings(max_examples=150, deadline=None)
 @given(made=steps, shuffle=st.randoms(use_true_random=False), repeats=st.integers(0, 3))
 def test_candles_equal_a_plain_recomputation_of_the_trades(made, shuffle, repeats):
