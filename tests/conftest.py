@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,22 @@ import pytest
 from libs.common.runtime.broker import Broker
 
 SMALL_VOLUME_BYTES = 8 << 20
+LOG_BYTES_SHOWN = 6_000
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the last words of a failed test's processes: where nobody can look, they say why."""
+    report = yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and folder is not None:
+        for log in sorted(folder.rglob("*.log")):
+            last = log.read_bytes()[-LOG_BYTES_SHOWN:].decode(errors="replace")
+            report.sections.append((f"end of {log.relative_to(folder)}", last))
+    return report
 
 
 @pytest.fixture

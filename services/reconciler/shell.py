@@ -1,10 +1,7 @@
-"""Carries both snapshots to the comparison, and what it found to whoever must know.
-
-What a person asks for is done at once. What execution or a clock asks for keeps to its share of the
-request weight, and waits the longer the more often the same was found.
-"""
+"""Carries both snapshots to the comparison, and what it found to whoever must know."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import msgspec
@@ -27,6 +24,7 @@ from libs.common.runtime.metrics import RECONCILE_CYCLES, RECONCILE_DISCREPANCIE
 from libs.common.runtime.provisioning import wait_until_provisioned
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
+from services.reconciler.cadence import Asks, Cadence, Due
 from services.reconciler.config import ReconcilerConfig
 from services.reconciler.core import Comparison, Key, confirmed
 from services.reconciler.pair import PairDesk, stood_still
@@ -38,7 +36,6 @@ log = get_logger(__name__)
 
 NAME = "reconciler"
 DUE_LOOK_INTERVAL_S = 0.05
-FAILURES_HEEDED_MIN = 2
 
 
 class Reconciler:
@@ -55,7 +52,7 @@ class Reconciler:
         self._asked_softly = asyncio.Event()  # by execution, as often as it likes
         self._trigger = "demand"
         self._cycle = 0
-        self._failures = 0
+        self._cadence = Cadence(context.settings)
         self._pair = PairDesk(
             context.bus,
             venue,
@@ -67,10 +64,8 @@ class Reconciler:
             on_state=self._on_state,
         )
         self._owed = NARROW
-        self._put_off = False  # a person asked, and there was no weight left
         self._previous: frozenset[Key] = frozenset()
         self._remedies = Asked()
-        self._same_again = 0
         self._begun = self._reported_begun = 0
         self._last: ReconcileReport | None = None
         self._shelf = Shelf(context.settings.reports_kept)
@@ -123,7 +118,7 @@ class Reconciler:
         if known is None:
             return
         if not stood_still(known, state):
-            self._same_again = 0  # what differs may have ended
+            self._cadence.on_moved()
         # What the stream did not tell was read by REST. Whether that was all of it is to be seen.
         if state.user_stream_ups and known.user_stream_ups != state.user_stream_ups:
             self._trigger = "reconnect"
@@ -139,19 +134,19 @@ class Reconciler:
 
     async def _run(self) -> None:
         await wait_until_set(self._clock)
-        trigger, is_unasked = "start", False
+        due = Due("start", is_unasked=False)
         while True:
             self._asked.clear()
             self._asked_softly.clear()
             self._begun += 1
-            is_settled = await self._try_to_compare(trigger, is_unasked=is_unasked)
-            trigger, is_unasked = await self._wait_for_next(is_settled=is_settled)
+            await self._try_to_compare(due)
+            due = await self._wait_for_next()
 
-    async def _try_to_compare(self, trigger: str, *, is_unasked: bool) -> bool:
-        """One comparison; false if it failed or found something, so that it is made again soon."""
-        started_ns = monotonic_ns()
+    async def _try_to_compare(self, due: Due) -> None:
+        """One comparison; one that fails or finds something is made again soon."""
+        started_ns, trigger = monotonic_ns(), due.trigger
         known = self._last.discrepancies if self._last is not None else ()
-        scope = scope_of(trigger, known, is_unasked=is_unasked).widened(self._owed)
+        scope = scope_of(trigger, known, is_unasked=due.is_unasked).widened(self._owed)
         self._owed = scope  # a comparison that fails is made again as it was to be
         try:
             comparison, state, in_flight = await self._pair.compare(scope)
@@ -169,20 +164,21 @@ class Reconciler:
             # Nothing is wrong, and whoever asks is still heeded: there will be room again.
             RECONCILE_CYCLES.labels("failed").inc()
             log.warning("comparison put off", trigger=trigger, error=str(error))
-            self._put_off = not is_unasked
-            return False
+            self._cadence.on_put_off(is_unasked=due.is_unasked)
+            return
         except (VenueReadError, ComparisonImpossible, BusError) as error:
             RECONCILE_CYCLES.labels("failed").inc()
             log.warning("comparison failed", trigger=trigger, error=str(error))
             if self._last is None:
                 self._context.health.set("compared", Level.FAIL, str(error))
-            self._failures += 1
-            return False
-        self._failures, self._owed, self._put_off = 0, NARROW, False
-        is_known = bool(self._previous) and confirmed(found) == self._previous
-        self._same_again = self._same_again + 1 if is_known else 0
-        self._previous = confirmed(found)
-        return not in_flight and all(one.is_tolerated for one in found)
+            self._cadence.on_failed()
+            return
+        self._owed = NARROW
+        before, self._previous = self._previous, confirmed(found)
+        self._cadence.on_compared(
+            is_known=bool(before) and self._previous == before,
+            is_settled=not in_flight and all(one.is_tolerated for one in found),
+        )
 
     def _judge(self, comparison: Comparison) -> tuple[Discrepancy, ...]:
         """Each difference with the policy that holds for it."""
@@ -196,52 +192,29 @@ class Reconciler:
             for found in comparison.discrepancies
         )
 
-    async def _wait_for_next(self, *, is_settled: bool) -> tuple[str, bool]:
-        """Wait until a comparison is due; returns why it is, and whether no person asked for it."""
+    async def _wait_for_next(self) -> Due:
+        """Wait until a comparison is due."""
         due_ns = self._clock.now_ns() + self._settings.interval_ms * NS_PER_MS
         ended_ns = monotonic_ns()
         while True:
-            # Who asks does not know that the venue has just told us to wait.
-            is_heeded = self._failures < FAILURES_HEEDED_MIN
-            if self._asked.is_set() and is_heeded:
-                self._trigger = "demand"  # it looks at all that a reconnect would
-                return "demand", False
-            if self._has_room():
-                if self._put_off:
-                    return "demand", False
-                waited_ms = (monotonic_ns() - ended_ns) // NS_PER_MS
-                is_patient = waited_ms >= self._patience_wall_ms(is_settled=is_settled)
-                if self._asked_softly.is_set() and is_heeded and is_patient:
-                    trigger, self._trigger = self._trigger, "demand"
-                    return trigger, trigger == "demand"
-                if not is_settled and waited_ms >= self._retry_wall_ms():
-                    return "retry", True
-                if self._clock.now_ns() >= due_ns:
-                    return "period", True
-            if not is_heeded:
-                # Somebody may have asked already: waiting for that would not wait at all.
+            now_ns = self._clock.now_ns()
+            asks = Asks(
+                is_asked=self._asked.is_set(),
+                softly=self._trigger if self._asked_softly.is_set() else "",
+                is_period_over=now_ns >= due_ns,
+            )
+            waited_ms = (monotonic_ns() - ended_ns) // NS_PER_MS
+            has_room = self._pair.venue.has_room(self._cadence.weight_share, now_ns)
+            if due := self._cadence.due(asks, waited_ms=waited_ms, has_room=has_room):
+                if due.trigger in ("demand", self._trigger):
+                    self._trigger = "demand"  # a demand looks at all that a reconnect would
+                return due
+            if asks.is_asked:
+                # Asked already, and not heeded yet: waiting for that would not wait at all.
                 await asyncio.sleep(DUE_LOOK_INTERVAL_S)
                 continue
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._asked.wait(), DUE_LOOK_INTERVAL_S)
-            except TimeoutError:
-                continue
-
-    def _has_room(self) -> bool:
-        """Whether the weight allows one more comparison, by its share where no person asked."""
-        settings = self._settings
-        share = settings.weight_per_minute_max if self._put_off else settings.weight_unasked_max
-        return self._pair.venue.has_room(share, self._clock.now_ns())
-
-    def _patience_wall_ms(self, *, is_settled: bool) -> int:
-        """How long execution has to wait that asks again while the same things differ."""
-        return 0 if is_settled or not self._same_again else self._retry_wall_ms()
-
-    def _retry_wall_ms(self) -> int:
-        """Longer with each failure, and while the same things differ, whatever was asked for."""
-        again = max(self._failures - 1, self._same_again - 1, 0)
-        doubled = self._settings.retry_wall_ms << min(again, 16)
-        return min(doubled, self._settings.retry_wall_ms_max)
 
     # -- telling ----------------------------------------------------------------------------------
 

@@ -278,22 +278,23 @@ async def test_a_busy_run_with_late_events_raises_no_alarm(world: "World", owner
     answer = await world.sim("POST", "/sim/event-faults", late)
     assert "error" not in answer, answer
     first = await owner.ask()
-    is_over = asyncio.Event()
+    is_over, is_under_way = asyncio.Event(), asyncio.Event()
 
     async def trade() -> None:
         while not is_over.is_set():
-            entered = await world.approve(Side.BUY)
-            await world.wait_for(entered, FillReceived)
-            await asyncio.sleep(PAUSE_S)
-            left = await world.approve(Side.SELL, **EXIT)
-            await world.wait_for(left, FillReceived)
-            await asyncio.sleep(PAUSE_S)
+            for side, changes in ((Side.BUY, {}), (Side.SELL, EXIT)):
+                approved = await world.approve(side, **changes)
+                is_under_way.set()
+                await world.wait_for(approved, FillReceived)
+                await asyncio.sleep(PAUSE_S)
 
-    trading = asyncio.create_task(trade())
-    for _ in range(BUSY_COMPARISONS):
-        await owner.ask()
-    is_over.set()
-    await trading
+    async with asyncio.TaskGroup() as group:
+        group.create_task(trade())
+        for _ in range(BUSY_COMPARISONS):  # each begins while an order's events are late
+            await is_under_way.wait()
+            is_under_way.clear()
+            await owner.ask()
+        is_over.set()
     alarms = [
         (one.kind, one.subject, one.ours, one.theirs)
         for report in owner.reports
