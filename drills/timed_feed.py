@@ -47,7 +47,7 @@ class Watch:
     ) -> Socket:
         """Connect, and time whatever the reader calls."""
 
-        def timed(payload: memoryview) -> None:
+        def timed(payload: bytes) -> None:
             began_ns = perf_counter_ns()
             try:
                 on_frame(payload)
