@@ -22,8 +22,7 @@ from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import BusUnavailable, ConfigError
-from libs.common.runtime.provisioning import provision
-from tests.integration.walled_broker import connected, settings_of, walled_broker
+from tests.integration.walled_broker import connected, settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 10
@@ -34,20 +33,6 @@ APPROVED, REDUCE = (
     subjects.command("paper", "reduce-only"),
 )
 Connect = Callable[[str], Awaitable[Bus]]
-
-
-@pytest.fixture
-async def walled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Broker]:
-    """The deployed broker, with its streams made."""
-    broker = walled_broker(tmp_path, monkeypatch)
-    await broker.start()
-    try:
-        bus = await connected(broker, tmp_path, "provision")
-        await provision(bus, "paper", settings_of(broker, tmp_path, "provision"))
-        await bus.close()
-        yield broker
-    finally:
-        await broker.stop()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ somebody has decided. JetStream's interface is asked verb by verb, for every str
 import asyncio
 import inspect
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -27,10 +27,9 @@ from libs.common.runtime.provisioning import (
     bucket_configs,
     bucket_stream,
     consumer_configs,
-    provision,
     stream_configs,
 )
-from tests.integration.walled_broker import CALLED, connected, settings_of, walled_broker
+from tests.integration.walled_broker import CALLED, connected, settings_of
 
 SYMBOL = "BTCUSDT"
 WAIT_S = 10
@@ -243,20 +242,6 @@ class Stranger:
         for subject in tried:
             await self._client.subscribe(subject)
         return await self._judged(tried)
-
-
-@pytest.fixture
-async def walled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Broker]:
-    """The deployed broker, with its streams made."""
-    broker = walled_broker(tmp_path, monkeypatch)
-    await broker.start()
-    try:
-        bus = await connected(broker, tmp_path, "provision")
-        await provision(bus, "paper", settings_of(broker, tmp_path, "provision"))
-        await bus.close()
-        yield broker
-    finally:
-        await broker.stop()
 
 
 def test_for_every_subject_of_the_house_it_is_decided_who_says_and_hears_it() -> None:

@@ -6,7 +6,7 @@ Real broker, venue, feed, execution and reconciler; the test plays the account's
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -36,9 +36,14 @@ SYMBOL = "BTCUSDT"
 WAIT_S = 40
 BUSY_COMPARISONS = 12
 ANSWERS_ASKED = 10
+#: Market time; the reconciler allows an event 3 s.
+LATE_NS = 4_500_000_000
 #: A look needs the account to stand still until execution speaks next, which it does once a second.
 PAUSE_S = 1.5
-EXIT = {"order_changes": {"reduce_only": True}, "purpose": Purpose.EXIT}
+LEGS: tuple[tuple[Side, dict[str, Any]], ...] = (
+    (Side.BUY, {}),
+    (Side.SELL, {"order_changes": {"reduce_only": True}, "purpose": Purpose.EXIT}),
+)
 
 
 class Owner:
@@ -191,7 +196,12 @@ async def test_a_trade_the_stream_did_not_tell_of_is_missed_even_where_positions
 ) -> None:
     await owner.surprise("manual_order", side="BUY", quantity="0.010")
     await owner.surprise("manual_order", side="SELL", quantity="0.010")
-    await asyncio.sleep(1.5)  # 4.5 s of market time: longer than an event may be under way
+    late_ns = world.clock.now_ns() + LATE_NS
+
+    async def is_late() -> bool:
+        return world.clock.now_ns() >= late_ns
+
+    await world.until(is_late, "an event to be under way for longer than it may be")
     report = await owner.ask()
     assert found(report)[KIND.MISSED_FILL].subject == SYMBOL
     assert KIND.UNTRACKED_POSITION not in found(report)
@@ -282,7 +292,7 @@ async def test_a_busy_run_with_late_events_raises_no_alarm(world: "World", owner
 
     async def trade() -> None:
         while not is_over.is_set():
-            for side, changes in ((Side.BUY, {}), (Side.SELL, EXIT)):
+            for side, changes in LEGS:
                 approved = await world.approve(side, **changes)
                 is_under_way.set()
                 await world.wait_for(approved, FillReceived)
