@@ -8,7 +8,7 @@ VENV = .venv/bin
 SAFELY = PYTHONSAFEPATH=1 $(VENV)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards conformance fuzz faults feed-hours pnl-run bench-feed bench-feed-memory drift drill-containers scan-secrets audit sbom clean
+.PHONY: help setup run test chaos simulate simulate-mutants check format lock bench bench-orders bench-guards bench-venue bench-tape conformance fuzz faults feed-hours pnl-run bench-feed bench-feed-memory drift drill-containers scan-secrets audit sbom clean
 
 help:
 	@echo 'make setup    create .venv and install the locked requirements'

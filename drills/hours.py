@@ -132,12 +132,14 @@ async def _storm(rig: MarketRig, market_ns: int, seed: int) -> tuple[dict[str, i
             await rig.world.sim("/sim/faults", requests)
             next_ns += SPELL_MS * NS_PER_MS
             hour = (now_ns - began_ns) / (3_600 * NS_PER_S)
-            sys.stderr.write(f"\r{hour:5.2f} h of market time ")
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r{hour:5.2f} h of market time ")
         await asyncio.sleep(LOOK_S)
         now_ns = await rig.market_ns()
     await rig.stream_faults()
     await rig.world.sim("/sim/faults", method="DELETE")
-    sys.stderr.write("\n")
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
     stats = await rig.world.sim("/sim/stats", method="GET")
     struck = {**stats["stream_faults_struck"], **stats["faults_struck"]}
     return struck, now_ns - began_ns

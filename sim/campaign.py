@@ -90,16 +90,18 @@ def run_campaign(first: int, count: int) -> Tally:
         for part in pool.imap_unordered(run_seeds, blocks):
             total = total.plus(part)
             _show(total, count, time.monotonic() - started_s)
-    sys.stderr.write("\n")
     return total._replace(failures=tuple(sorted(total.failures)))
 
 
 def _show(total: Tally, count: int, elapsed_s: float) -> None:
+    if not sys.stderr.isatty():
+        return  # a file would keep every step of the bar
     done = total.schedules
     filled = BAR_WIDTH * done // count
     sys.stderr.write(
         f"\r[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {done}/{count}"
         f"  {done / max(elapsed_s, 0.001):.1f}/s  {len(total.failures)} failed"
+        + ("\n" if done == count else "")
     )
     sys.stderr.flush()
 

@@ -49,12 +49,10 @@ def main(arguments: Sequence[str]) -> int:
     tasks = [(name, options.first, options.seeds) for name in BUGS if options.only in name]
     missed = 0
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        for number, one in enumerate(pool.imap(_hunt, tasks), 1):
+        for one in pool.imap(_hunt, tasks):
             missed += one.seed is None
             sys.stdout.write(_line(one) + "\n")
             sys.stdout.flush()
-            sys.stderr.write(f"\r{number}/{len(tasks)}")
-            sys.stderr.flush()
     sys.stdout.write(f"{len(tasks) - missed} of {len(tasks)} bugs were noticed\n")
     return 1 if missed else 0
 
