@@ -2,6 +2,8 @@
 
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from libs.common.messages.audit_events import PositionObserved, PositionsObserved
 from libs.common.messages.journal import BalanceObserved, InstrumentsLoaded, LeverageAsserted
 from libs.common.runtime.clock import NS_PER_MS, Clock
@@ -43,6 +45,8 @@ class Figures:
         self._settings = settings
         self._asserted_at_ns = 0
         self._positions_at_ns = 0
+        self._wallet_told_at_ns = 0
+        self._wallet_words = 0
         self._journaled: dict[str, LeverageAsserted] = {}
         zone = ZoneInfo(common.day_time_zone)
         self.income = IncomeDesk(gate, self._reads, clock, settings, zone)
@@ -168,24 +172,42 @@ class Figures:
 
     async def _read_balance(self, reads: Reads) -> None:
         asked_at_ns = self._clock.now_ns()  # a retry makes the figure no younger
+        words = self._wallet_words
         for balance in await reads.balance():
             if balance.asset == self._common.venue.quote_asset:
-                await self.journal_balance(
-                    BalanceObserved(
-                        asset=balance.asset,
-                        wallet_balance=balance.balance,
-                        available_balance=balance.available_balance,
-                        observed_at_ns=asked_at_ns,
-                    )
+                answer = BalanceObserved(
+                    asset=balance.asset,
+                    wallet_balance=balance.balance,
+                    available_balance=balance.available_balance,
+                    observed_at_ns=asked_at_ns,
                 )
+                await self._journal_balance(answer, words)
 
-    async def journal_balance(self, balance: BalanceObserved) -> None:
-        """Journal a statement of the balance, if it is news."""
-        await self._gate.transact(
-            lambda: decide_balance(self._settings, self._gate.state, balance, self._clock.now_ns()),
-            causation_id="balance",
-            correlation_id="balance",
-        )
+    async def hear_wallet(self, told: BalanceObserved) -> None:
+        """Journal the wallet as the stream tells it, unless it told a newer one before.
+
+        A time far in the future is none: it would keep all that follows from being heard.
+        """
+        latest_ns = self._clock.now_ns() + self._settings.account_age_ms_max * NS_PER_MS
+        if told.observed_at_ns < self._wallet_told_at_ns <= latest_ns:
+            return
+        self._wallet_told_at_ns = told.observed_at_ns
+        self._wallet_words += 1
+        await self._journal_balance(told, self._wallet_words)
+
+    async def _journal_balance(self, balance: BalanceObserved, words: int) -> None:
+        """Journal a statement of the balance, if it is news.
+
+        Where the stream spoke of the wallet since these ``words``, that may be newer, and stays.
+        """
+
+        def decide() -> Decision:
+            state, stated = self._gate.state, balance
+            if self._wallet_words != words and balance.available_balance is not None:
+                stated = msgspec.structs.replace(balance, wallet_balance=state.wallet_balance)
+            return decide_balance(self._settings, state, stated, self._clock.now_ns())
+
+        await self._gate.transact(decide, causation_id="balance", correlation_id="balance")
 
     async def observe_positions_if_old(self) -> None:
         """Journal now and then what the venue says of our positions, for whoever audits us.

@@ -319,7 +319,7 @@ class Execution:
         elif isinstance(event, AccountUpdate):
             balance = read_balance(event, self._common.venue.quote_asset)
             if balance is not None:
-                await self._figures.journal_balance(balance)
+                await self._figures.hear_wallet(balance)
             self._figures.income.hear(event)
         self._gaps.hear(event)
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from libs.common.messages.journal import BalanceObserved, OrderUpdated
+from libs.common.messages.journal import OrderUpdated
 from libs.common.model.order import OrderStatus
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
@@ -75,13 +75,8 @@ async def test_a_statement_that_is_only_a_little_older_is_still_old_news(replica
     replica.at(2)
     await replica.state_balance("5000")
     jump_back(replica, 1)
-    older = BalanceObserved(
-        asset="USDT",
-        wallet_balance=Decimal(10_000),
-        available_balance=Decimal(10_000),
-        observed_at_ns=replica.now_ns,
-    )
-    await replica.figures.journal_balance(older)
+    await replica.figures.refresh_balance()
+    assert replica.venue.paths() == ["balance"]
     assert replica.gate.state.available_balance == 5_000
 
 
