@@ -14,8 +14,8 @@ from libs.common.messages.codec import decode
 from libs.common.messages.market import Candle, MarketClock, Quote, Trade
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.provisioning import provision
+from tests.integration.patience import patient
 from tests.integration.test_feed_paper_exchange import end, start
 
 SYMBOL = "BTCUSDT"
@@ -186,7 +186,7 @@ async def until(condition, what):
 @asynccontextmanager
 async def new_world(folder, speed="1"):
     broker = Broker(folder / "broker")
-    settings = BusConfig(url=await broker.start())
+    settings = patient(await broker.start())
     bus = await Bus.connect(settings, "test", lambda: None)
     await provision(bus, "paper", settings)
     ear = Ear()

@@ -19,9 +19,9 @@ from libs.common.messages.codec import decode
 from libs.common.messages.market import Candle, MarketClock, Quote
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.provisioning import provision
 from tests.integration.feed_venue import FeedVenue
+from tests.integration.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 20
@@ -75,6 +75,7 @@ class World:
     def __init__(self, broker_url, bus, venue):
         self.broker_url, self.bus, self.venue = broker_url, bus, venue
         self.feeds = []
+        self.stored = []
 
     async def start_feed(self, mode="paper", **settings):
         environment = {
@@ -104,15 +105,12 @@ class World:
         return feed
 
     async def candles(self, interval="1s"):
-        """Every candle stored, in the order it was stored."""
+        """Every candle in the order it was stored; what was read is not read again."""
         info = await self.bus.jetstream.stream_info(subjects.MARKET_STREAM)
-        found = []
-        for sequence in range(1, info.state.last_seq + 1):
-            stored = await self.bus.read_message(subjects.MARKET_STREAM, sequence)
-            candle = decode(stored.data, Candle)
-            if candle.interval == interval:
-                found.append(candle)
-        return found
+        for sequence in range(len(self.stored) + 1, info.state.last_seq + 1):
+            message = await self.bus.read_message(subjects.MARKET_STREAM, sequence)
+            self.stored.append(decode(message.data, Candle))
+        return [one for one in self.stored if one.interval == interval]
 
     async def has_candles(self, count, interval="1s"):
         return len(await self.candles(interval)) >= count
@@ -146,7 +144,7 @@ def told(candles):
 async def new_world(folder):
     broker = Broker(folder / "broker")
     url = await broker.start()
-    settings = BusConfig(url=url)
+    settings = patient(url)
     bus = await Bus.connect(settings, "test", lambda: None)
     await provision(bus, "paper", settings)
     try:

@@ -14,8 +14,8 @@ from libs.common.messages.codec import decode
 from libs.common.messages.market import Candle
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.provisioning import provision
+from tests.integration.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 SYMBOL = "BTCUSDT"
@@ -67,7 +67,7 @@ async def until_stored(bus, count):
 
 async def test_minutes_equal_the_venues_klines_though_the_feed_is_killed_twice(tmp_path):
     broker = Broker(tmp_path / "broker")
-    settings = BusConfig(url=await broker.start())
+    settings = patient(await broker.start())
     bus = await Bus.connect(settings, "test", lambda: None)
     await provision(bus, "paper", settings)
     venue, port = await start(

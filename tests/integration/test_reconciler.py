@@ -34,11 +34,11 @@ from libs.common.model.trading_state import TradingState
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import wall_ns
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.provisioning import provision
 from libs.common.runtime.secret import Secret
 from libs.common.runtime.venue_client import VenueClient
 from libs.common.venue.outcomes import Accepted
+from tests.integration.patience import patient
 
 DEADLINE_S = 40
 BALANCE = Decimal(10_000)
@@ -64,7 +64,7 @@ class Stage:
         self.exposures: tuple[ExposureView, ...] = ()
 
     async def start(self) -> None:
-        settings = BusConfig(url=await self._broker.start())
+        settings = patient(await self._broker.start())
         self.bus = await Bus.connect(settings, "test", lambda: None)
         await provision(self.bus, "paper", settings)
         await self.bus.subscribe(subjects.reconcile_report("paper"), self._on_report)

@@ -29,7 +29,6 @@ from libs.common.model.order import OrderRequest, Side
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import PaperClock, wall_ns
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.provisioning import provision
 from libs.common.testing.builders import APPROVAL_KEY, an_approval, an_intent, an_order
 from services.paper_exchange.demo_keys import (
@@ -38,6 +37,7 @@ from services.paper_exchange.demo_keys import (
     DEMO_TRADE_KEY,
     DEMO_TRADE_SECRET,
 )
+from tests.integration.patience import patient
 
 TOKENS = {scope: f"{scope}-{'t' * 24}-token" for scope in ("read", "operate", "admin")}
 ACCOUNT = "paper"
@@ -81,10 +81,11 @@ class World:
         self.state: AccountState | None = None
         self.venue_url = ""
         self._count = 0
+        self._records: list[JournalRecord] = []
 
     async def start(self) -> None:
         url = await self.broker.start()
-        self.settings = BusConfig(url=url)
+        self.settings = patient(url)
         self.bus = await Bus.connect(self.settings, "test", lambda: None)
         await provision(self.bus, ACCOUNT, self.settings)
         await self.bus.subscribe(subjects.MARKET_CLOCK, self._on_clock)
@@ -257,15 +258,16 @@ class World:
     # -- questions -------------------------------------------------------------------------------
 
     async def journal(self) -> list[JournalRecord]:
-        """Every record, as stored."""
+        """Every record, as stored; what was read is not read again."""
         last = await self.bus.read_last(subjects.JOURNAL_STREAM, subjects.journal(ACCOUNT))
-        records = []
-        for sequence in range(1, (last.seq or 0) + 1 if last is not None else 1):
+        end = (last.seq or 0) + 1 if last is not None else 1
+        for sequence in range(len(self._records) + 1, end):
             stored = await self.bus.read_message(subjects.JOURNAL_STREAM, sequence)
             assert stored is not None
             assert stored.data is not None
-            records.append(decode_struct(stored.data, JournalRecord))
-        return records
+            if sequence > len(self._records):  # another may have read it meanwhile
+                self._records.append(decode_struct(stored.data, JournalRecord))
+        return list(self._records)
 
     async def events_of(self, approved: ApprovedIntent) -> list[JournalEvent]:
         """The events that belong to one intent, in order."""

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 import yaml
 
+from cli.streams import read_stream
 from libs.common.messages import subjects
 from libs.common.messages.account import AccountState, PnlDay
 from libs.common.messages.codec import encode
@@ -20,8 +21,8 @@ from libs.common.messages.market import Mark, MarketClock, MarketHealth, Quote, 
 from libs.common.model.trading_state import TradingState
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.provisioning import provision
+from tests.integration.patience import patient
 
 ROOT = Path(__file__).resolve().parents[3]
 NOW_NS = 1_723_161_300 * 10**9
@@ -126,18 +127,10 @@ class World:
 
     async def stored(self, stream, subject_prefix=""):
         """(subject, payload) of every message kept in a stream."""
-        info = await self.bus.jetstream.stream_info(stream)
-        first, last = info.state.first_seq, info.state.last_seq
-        messages = await asyncio.gather(
-            *(
-                self.bus.read_message(stream, sequence)
-                for sequence in range(max(1, first), last + 1)
-            )
-        )
         return [
             (message.subject, message.data)
-            for message in messages
-            if message is not None and message.subject.startswith(subject_prefix)
+            async for message in read_stream(self.bus, stream)
+            if message.subject.startswith(subject_prefix)
         ]
 
     def envelope(self, message_id="m", ts_event_ns=NOW_NS):
@@ -231,7 +224,7 @@ async def world(tmp_path):
     """A fresh broker with all streams, no service yet; ends whatever was started."""
     broker = Broker(tmp_path / "nats")
     url = await broker.start()
-    settings = BusConfig(url=url)
+    settings = patient(url)
     bus = await Bus.connect(settings, "test", lambda: None)
     await provision(bus, "paper", settings)
     made = World(tmp_path, bus, url)
