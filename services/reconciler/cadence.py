@@ -9,7 +9,7 @@ import msgspec
 from services.reconciler.config import ReconcilerConfig
 
 #: From so many failures in a row on nobody is heeded at once: who asks does not know that the venue
-#: has just told us to wait.
+#: has just told us to wait. A person waits as long as after the first failure, and no longer.
 FAILURES_HEEDED_MIN = 2
 _DOUBLINGS_MAX = 16
 
@@ -80,7 +80,7 @@ class Cadence:
             has_room: whether it stays within ``weight_share``.
         """
         is_heeded = self._failures < FAILURES_HEEDED_MIN
-        if asks.is_asked and is_heeded:
+        if asks.is_asked and (is_heeded or waited_ms >= self._settings.retry_wall_ms):
             return Due("demand", is_unasked=False)
         if not has_room:
             return None

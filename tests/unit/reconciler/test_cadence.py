@@ -59,11 +59,12 @@ def test_each_failure_doubles_the_wait_up_to_the_longest(cadence):
     assert due(cadence, NOBODY, 6_000) == RETRY
 
 
-def test_after_some_failures_even_a_person_waits(cadence):
-    for _ in range(FAILURES_HEEDED_MIN):
-        assert due(cadence, PERSON) == DEMAND
+def test_after_some_failures_even_a_person_waits_but_only_as_long_as_after_the_first(cadence):
+    for _ in range(FAILURES_HEEDED_MIN + 3):
         cadence.on_failed()
-    assert first_wait_ms(cadence, PERSON) == first_wait_ms(cadence) == 2_000
+    assert first_wait_ms(cadence) == 6_000
+    assert first_wait_ms(cadence, PERSON) == 1_000
+    assert due(cadence, PERSON, 1_000, has_room=False) == DEMAND
     cadence.on_compared(is_known=False, is_settled=True)
     assert due(cadence, PERSON) == DEMAND
 
