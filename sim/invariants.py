@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from libs.common.model.order import parse_venue_status
 from services.paper_exchange.money.funding import FUNDING_FEE
 from services.paper_exchange.money.insurance import INSURANCE_CLEAR
 from sim.guard_invariants import FENCE_NS, OWN_STRATEGIES, GuardCheck
@@ -158,7 +159,10 @@ class Judge:
         theirs = self._world.venue.account.orders.get(order_id)
         if theirs is None:
             yield f"I2 order {name} is {order.status} here and unknown to the venue"
-        elif theirs.status != order.status or theirs.executed != order.cumulative:
+        elif (
+            parse_venue_status(theirs.status) != order.status
+            or theirs.executed != order.cumulative
+        ):
             yield (
                 f"I2 order {name} is {order.status} {order.cumulative} here,"
                 f" {theirs.status} {theirs.executed} at the venue"
