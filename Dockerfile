@@ -38,12 +38,14 @@ LABEL org.opencontainers.image.title="Portcullis" \
 COPY --from=build /opt/portcullis /opt/portcullis
 # Empty volumes take their owner from here, so that nothing ever has to run as root.
 COPY --from=build --chown=10001:10001 /volumes /volumes
+# A service without its configuration says that it cannot read it, instead of taking the defaults.
 ENV PATH=/opt/portcullis/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONPATH=/opt/portcullis/app \
     PYTHONSAFEPATH=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    HOME=/tmp
+    HOME=/tmp \
+    PORTCULLIS_CONFIG=/config/portcullis.yaml
 # Elsewhere than the code: services/signal must never hide the standard library's.
 WORKDIR /tmp
 USER 10001:10001

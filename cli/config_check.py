@@ -135,7 +135,7 @@ def examine(path: Path | None, environment: Mapping[str, str]) -> Examined:
     """Read a file and the environment and judge them; never raises."""
     found = Examined(path)
     try:
-        sources = read_sources(path, environment)
+        sources = read_sources(path, environment, SECTIONS)
     except ConfigError as error:
         found.problems.append(Problem(str(path or "the environment"), "", str(error)))
         return found

@@ -275,7 +275,7 @@ def remove_halt_file(*, data_dir: Path | None, config: Path | None) -> None:
 
 def _halt_file(data_dir: Path | None, config: Path | None) -> Path:
     named = config or os.environ.get(CONFIG_VARIABLE)
-    if named is None:
+    if not named:
         run = _running(data_dir)
         if run is None:
             raise exits.CommandFailed(

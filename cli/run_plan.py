@@ -16,10 +16,10 @@ import yaml
 
 from cli import exits
 from cli.config import SERVICE_PORTS, SERVICES, RunnerConfig
-from cli.config_check import ensure_agreement
+from cli.config_check import SECTIONS, ensure_agreement
 from cli.run_directory import HALT_FILE
 from libs.common.model.settings import ServiceConfig
-from libs.common.runtime.config import CommonConfig, Mode, load_config, read_tree
+from libs.common.runtime.config import CommonConfig, Mode, load_config, read_sources
 from libs.common.runtime.errors import ConfigError
 
 INTERVAL_NS = {"s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
@@ -89,7 +89,7 @@ def plan_run(options: RunOptions, environment: Mapping[str, str]) -> RunPlan:
     """
     market = plan_market(options)
     try:
-        tree = read_tree(_config_path(options, environment), environment)
+        tree = read_sources(_config_path(options, environment), environment, SECTIONS).tree
         common, settings, _ = load_config(
             "runner", RunnerConfig, path=options.config, environment=environment
         )

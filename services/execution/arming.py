@@ -82,4 +82,5 @@ def check_mode(common: CommonConfig, settings: ExecutionConfig) -> None:
         raise ConfigError(
             "mode live trades real money: confirm the account by setting"
             f" execution.live_account_confirmation to its name, {common.account!r}"
+            " (variable PORTCULLIS_EXECUTION__LIVE_ACCOUNT_CONFIRMATION)"
         )

@@ -155,6 +155,22 @@ def test_a_real_venue_has_a_project_secrets_and_a_way_out_of_its_own(root, compo
     assert len(names) == 3, "modes share no broker, no journal and no key"
 
 
+@pytest.mark.parametrize("account", ["main", "12345", "no", "1e5"])
+def test_live_takes_any_account_that_is_confirmed_by_its_name(root, account):
+    environment = {
+        "PORTCULLIS_ACCOUNT": account,
+        "PORTCULLIS_EXECUTION__LIVE_ACCOUNT_CONFIRMATION": account,
+    }
+    common, settings, _ = load_config(
+        "execution",
+        service_settings("execution"),
+        path=root / "config" / "live.yaml",
+        environment=environment,
+    )
+    check_mode(common, settings)
+    assert common.account == account
+
+
 @pytest.mark.parametrize("mode", list(Mode))
 def test_the_configuration_of_each_mode_is_one_that_every_service_takes(root, mode):
     path = root / "config" / f"{mode}.yaml"
@@ -199,6 +215,21 @@ def test_the_image_is_built_from_the_lock_and_runs_as_nobody(root):
     assert "PYTHONSAFEPATH=1" in final
     for label in ("version", "revision", "created", "licenses"):
         assert f"org.opencontainers.image.{label}=" in final
+
+
+def test_the_image_has_no_configuration_but_the_one_that_is_mounted(root, containers):
+    final = (root / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    told = re.search(r"^    PORTCULLIS_CONFIG=(\S+)$", final, re.MULTILINE)
+    assert told, "without it a container that nobody gave a configuration takes the defaults"
+    place = told[1]
+    assert not re.search(rf"^COPY .*{Path(place).parent}", final, re.MULTILINE)
+    for name in (*SERVICES, "provision", "operator"):
+        assert containers[name]["environment"]["PORTCULLIS_CONFIG"] == place, name
+        assert {"source": "settings", "target": place} in containers[name]["configs"], name
+    for manifest in ("confined", "provision"):
+        text = (root / "k8s" / "base" / f"{manifest}.yaml").read_text()
+        assert f"{{name: PORTCULLIS_CONFIG, value: {place}}}" in text, manifest
+        assert f"{{name: settings, mountPath: {Path(place).parent}," in text, manifest
 
 
 def test_every_metric_that_is_watched_is_one_that_exists(root):

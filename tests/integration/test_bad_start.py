@@ -3,11 +3,14 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from cli.config import SERVICES
@@ -18,6 +21,8 @@ from libs.common.runtime.service import EXIT_BROKER, EXIT_CONFIG
 
 DEADLINE_S = 60
 STOP_MS = 5_000
+ROOT = Path(__file__).resolve().parents[2]
+CONFIRMATION_VARIABLE = "PORTCULLIS_EXECUTION__LIVE_ACCOUNT_CONFIRMATION"
 
 
 def write_config(folder: Path, settings: dict[str, Any]) -> Path:
@@ -47,11 +52,14 @@ def with_secrets(folder: Path) -> dict[str, Any]:
     }
 
 
-async def end_of(name: str, folder: Path, config: Path) -> tuple[int, list[dict[str, Any]]]:
+async def end_of(
+    name: str, folder: Path, config: Path | None, variables: Mapping[str, str] | None = None
+) -> tuple[int, list[dict[str, Any]]]:
     """Start a service that is not meant to live; its exit code and what it said."""
-    command = (sys.executable, "-m", f"services.{name}", "--config", str(config))
+    named = () if config is None else ("--config", str(config))
+    command = (sys.executable, "-m", f"services.{name}", *named)
     child = Child(name, command, folder / f"{name}.log")
-    await child.start(child_environment(os.environ))
+    await child.start(child_environment(os.environ) | dict(variables or {}))
     try:
         code = await asyncio.wait_for(child.wait(), DEADLINE_S)
     finally:
@@ -80,6 +88,17 @@ async def test_a_configuration_that_is_not_there_is_named(tmp_path):
     code, (line,) = await end_of("signal", tmp_path, config)
     assert code == EXIT_CONFIG
     assert line["error"] == f"cannot read the configuration {config}: No such file or directory"
+
+
+async def test_an_image_without_a_configuration_says_which_file_it_misses(tmp_path):
+    told = re.search(r"PORTCULLIS_CONFIG=(\S+)", (ROOT / "Dockerfile").read_text())
+    assert told is not None
+    for name in SERVICES:
+        code, (line,) = await end_of(name, tmp_path, None, {"PORTCULLIS_CONFIG": told[1]})
+        assert code == EXIT_CONFIG
+        assert (
+            line["error"] == f"cannot read the configuration {told[1]}: No such file or directory"
+        )
 
 
 async def test_every_service_waits_visibly_for_the_broker_and_then_gives_up(tmp_path):
@@ -121,6 +140,51 @@ async def test_live_is_refused_in_one_line_until_its_account_is_confirmed_by_nam
         assert (line["level"], line["event"]) == ("error", "configuration refused")
         assert words in line["error"]
         assert "k" * 64 not in str(said)
+
+
+def in_a_cluster(account: str) -> dict[str, str]:
+    """What execution's pod is told for real money, where only the account was filled in."""
+    shipped = yaml.safe_load((ROOT / "k8s" / "overlays" / "live" / "account.yaml").read_text())
+    return {**shipped["data"], "PORTCULLIS_ACCOUNT": account}
+
+
+def in_compose(account: str) -> dict[str, str]:
+    """What execution's container is told for real money, where only the account was filled in."""
+    lines = (ROOT / "deploy" / "live.env").read_text().splitlines()
+    chosen = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
+    chosen["PORTCULLIS_ACCOUNT"] = account
+    # Knows no tags, so compose's own do not disturb it, and no merge key.
+    shipped = yaml.load((ROOT / "compose.live.yaml").read_text(), Loader=yaml.BaseLoader)
+    told = shipped["services"]["execution"]["environment"]
+    told = {**told.pop("<<"), **told}
+    return {
+        name: re.sub(r"\$\{(\w+)[^}]*\}", lambda found: chosen[found[1]], value)
+        for name, value in told.items()
+    }
+
+
+ACCOUNT = "account: Value error, empty; name the account: 1 to 32 letters, digits, - and _"
+CONFIRMATION = (
+    "mode live trades real money: confirm the account by setting"
+    " execution.live_account_confirmation to its name, '{}' (variable {})"
+)
+
+
+@pytest.mark.parametrize("told", [in_a_cluster, in_compose])
+@pytest.mark.parametrize("account", ["", "main", "12345"])
+async def test_live_as_it_is_shipped_says_what_to_set(tmp_path, told, account):
+    variables = told(account)
+    assert variables[CONFIRMATION_VARIABLE] == ""
+    tokens = write_secret(tmp_path / "tokens", f"read ops {'t' * 32}\n")
+    variables["PORTCULLIS_HTTP_TOKENS_FILE"] = tokens
+    live = ROOT / "config" / "live.yaml"
+    code, (line,) = await end_of("execution", tmp_path, live, variables)
+    assert code == EXIT_CONFIG
+    assert line["event"] == "configuration refused"
+    if account:
+        assert line["error"] == CONFIRMATION.format(account, CONFIRMATION_VARIABLE)
+    else:
+        assert line["error"] == f"{live}: {ACCOUNT} (set by PORTCULLIS_ACCOUNT)"
 
 
 async def test_a_door_that_other_machines_reach_is_not_opened_without_a_token(tmp_path):

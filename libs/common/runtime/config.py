@@ -1,8 +1,9 @@
 """Configuration: one YAML file, environment overrides, parsed once and frozen.
 
 ``PORTCULLIS_CONFIG`` names the file (none: the defaults). ``PORTCULLIS_<SECTION>__<KEY>`` (or
-``PORTCULLIS_<KEY>`` for a top-level key) overrides one setting. An unknown name is refused, with
-the nearest known one suggested.
+``PORTCULLIS_<KEY>`` for a top-level key) overrides one setting: its value is YAML, but that a text
+stays one, whatever YAML sees in it. An unknown name is refused, with the nearest known one
+suggested.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from pydantic import Field, field_validator
 from libs.common.model.agreement import Kind, Relation, find_clashes, flatten
 from libs.common.model.instrument import is_symbol
 from libs.common.model.settings import Section
-from libs.common.runtime.config_faults import faults_of, judge
+from libs.common.runtime.config_faults import Fault, faults_of, judge
 from libs.common.runtime.config_file import read_file
 from libs.common.runtime.errors import ConfigError
 
@@ -73,7 +74,7 @@ class BusConfig(Section):
         close_timeout_ms: how long leaving may take in all, our last words included.
     """
 
-    url: str = "nats://127.0.0.1:4222"
+    url: str = Field("nats://127.0.0.1:4222", min_length=1)
     identity_file: Path | None = None
     tls_ca_file: Path | None = None
     api_prefix: str = Field("$JS.API", pattern=r"^[A-Za-z$_-]+(\.[A-Za-z_-]+)*$")
@@ -111,14 +112,14 @@ class VenueConfig(Section):
             empty: `/ws-fapi/v1` beside the streams, where the paper exchange has it.
     """
 
-    rest_url: str = "http://127.0.0.1:8300"
-    stream_url: str = "ws://127.0.0.1:8300"
+    rest_url: str = Field("http://127.0.0.1:8300", min_length=1)
+    stream_url: str = Field("ws://127.0.0.1:8300", min_length=1)
     order_transport: OrderTransport = OrderTransport.REST
     order_socket_url: str = ""
     recv_window_ms: int = Field(5_000, ge=1, le=60_000)
     request_timeout_ms: int = Field(5_000, ge=100)
     connections_max: int = Field(16, ge=1)
-    quote_asset: str = "USDT"
+    quote_asset: str = Field("USDT", min_length=1)
 
 
 class CommonConfig(Section):
@@ -135,13 +136,21 @@ class CommonConfig(Section):
     account: str = Field("paper", pattern=r"^[A-Za-z0-9_-]{1,32}$")
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
     candle_intervals: tuple[str, ...] = ("1s",)
-    http_host: str = "127.0.0.1"
+    #: Never empty, which a socket would take for every address there is.
+    http_host: str = Field("127.0.0.1", min_length=1)
     http_tokens_file: Path | None = None
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
     day_time_zone: str = Field("UTC", max_length=64)
     approval_key_file: Path | None = None
     bus: BusConfig = BusConfig()
     venue: VenueConfig = VenueConfig()
+
+    @field_validator("account", mode="before")
+    @classmethod
+    def _is_named(cls, name: Any) -> Any:
+        if name in ("", None):
+            raise ValueError("empty; name the account: 1 to 32 letters, digits, - and _")
+        return name
 
     @field_validator("day_time_zone")
     @classmethod
@@ -197,7 +206,7 @@ def load_config(
     if path is None and variables.get(CONFIG_VARIABLE):
         path = Path(variables[CONFIG_VARIABLE])
     where = str(path) if path else "the defaults"
-    tree = read_tree(path, variables)
+    tree, _, told = read_sources(path, variables, {service: settings})
     own = tree.pop(service, None)
     for other in SERVICE_SECTIONS:
         tree.pop(other, None)
@@ -212,7 +221,7 @@ def load_config(
             )
         )
     if common_config is None or service_config is None or faults:
-        raise ConfigError(f"{where}: " + "; ".join(fault.sentence for fault in faults))
+        raise ConfigError(f"{where}: " + "; ".join(_sentence(fault, told) for fault in faults))
     return common_config, service_config, hash_of(common_config, service_config)
 
 
@@ -222,26 +231,36 @@ def hash_of(common: Section, own: Section) -> str:
     return hashlib.sha256(msgspec.json.encode(effective)).hexdigest()[:12]
 
 
-def read_tree(path: Path | None, variables: Mapping[str, str]) -> dict[str, Any]:
-    """The settings by name, from the file and then the environment, not yet checked.
+def read_sources(
+    path: Path | None, variables: Mapping[str, str], sections: Mapping[str, type[Section]]
+) -> Sources:
+    """The settings by name, from the file and then the environment, and where each comes from.
 
-    Raises:
-        ConfigError: the file cannot be read, or a variable contradicts it.
-    """
-    return read_sources(path, variables).tree
-
-
-def read_sources(path: Path | None, variables: Mapping[str, str]) -> Sources:
-    """The same, and where each setting comes from.
+    Args:
+        sections: the services' sections that are to be judged; of others no text is known as one.
 
     Raises:
         ConfigError: the file cannot be read, or a variable contradicts it.
     """
     tree, lines = read_file(path) if path else ({}, {})
-    return Sources(tree, lines, _apply_environment(tree, variables))
+    return Sources(tree, lines, _apply_environment(tree, variables, sections))
 
 
-def _apply_environment(tree: dict[str, Any], variables: Mapping[str, str]) -> dict[str, str]:
+def _sentence(fault: Fault, variables: Mapping[str, str]) -> str:
+    """What is wrong, and which variables said so where it was none of the file's lines."""
+    told = [variables[name] for name in fault.names if name in variables]
+    return f"{fault.sentence} (set by {' and '.join(told)})" if told else fault.sentence
+
+
+class _TextLoader(yaml.SafeLoader):
+    """Reads 12345, no and 2026-01-01 as the text they are; quotes around it do not count."""
+
+    yaml_implicit_resolvers = {}
+
+
+def _apply_environment(
+    tree: dict[str, Any], variables: Mapping[str, str], sections: Mapping[str, type[Section]]
+) -> dict[str, str]:
     applied: dict[str, str] = {}
     for name, value in variables.items():
         if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
@@ -256,8 +275,31 @@ def _apply_environment(tree: dict[str, Any], variables: Mapping[str, str]) -> di
                 raise ConfigError(f"{name}: {key} is a single setting, not a section")
             node = child
         try:
-            node[keys[-1]] = yaml.safe_load(value)
+            node[keys[-1]] = (
+                _read_text(value) if _is_text(keys, sections) else yaml.safe_load(value)
+            )
         except (yaml.YAMLError, ValueError, RecursionError):
             raise ConfigError(f"{name}: its value is not YAML; put it in quotes") from None
         applied[".".join(keys)] = name
     return applied
+
+
+def _read_text(value: str) -> Any:
+    """The text that a variable holds, empty too; a list or table stays one, to be refused."""
+    read = yaml.load(value, Loader=_TextLoader)  # noqa: S506 - a SafeLoader that knows less
+    return "" if read is None else read
+
+
+def _is_text(keys: list[str], sections: Mapping[str, type[Section]]) -> bool:
+    """Whether what these keys name is a setting that has to be a text."""
+    section = sections.get(keys[0])
+    model, path = (CommonConfig, keys) if section is None else (section, keys[1:])
+    for index, key in enumerate(path):
+        known = model.model_fields.get(key)
+        kind = None if known is None else known.annotation
+        if index == len(path) - 1:
+            return kind is str
+        if not (isinstance(kind, type) and issubclass(kind, Section)):
+            return False
+        model = kind
+    return False

@@ -48,6 +48,11 @@ def test_a_tape_tells_its_symbol_and_a_finite_run_takes_free_ports(tape):
     assert tree["execution"]["halt_file"] == str(tape.with_name("halt"))
 
 
+def test_a_text_from_a_variable_is_handed_to_the_services_as_text(tape):
+    options = RunOptions(tapes=(tape,), until_end=True, speed="20")
+    assert plan_run(options, {"PORTCULLIS_ACCOUNT": "12345"}).tree["account"] == "12345"
+
+
 def test_tape_and_klines_exclude_each_other(tape):
     failure = refusal(RunOptions(tapes=(tape,), klines=(tape,)))
     assert failure.code == exits.BAD_USAGE

@@ -1,10 +1,14 @@
 """What is wrong with a configuration is named, with the cure, and never with its values."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from libs.common.runtime.config import Mode, load_config
+from cli.config_check import SECTIONS
+from libs.common.model.settings import Section
+from libs.common.runtime.config import CommonConfig, Mode, load_config
 from libs.common.runtime.config_shown import shown
 from libs.common.runtime.errors import ConfigError
 from services.execution.config import ExecutionConfig
@@ -36,8 +40,9 @@ def file(tmp_path):
 
 
 def test_without_a_file_the_defaults_are_paper():
-    common, _, _ = load()
-    assert common.mode is Mode.PAPER
+    for variables in ({}, {"PORTCULLIS_CONFIG": ""}):
+        common, _, _ = load(**variables)
+        assert common.mode is Mode.PAPER
 
 
 def test_a_file_is_read_and_the_environment_wins(file):
@@ -165,6 +170,72 @@ def test_a_file_that_is_no_configuration_is_refused_in_one_line_without_its_valu
 def test_a_variable_that_is_no_yaml_is_named_and_not_repeated():
     said = refusal(PORTCULLIS_BUS__URL="[hunter22")
     assert said == "PORTCULLIS_BUS__URL: its value is not YAML; put it in quotes"
+
+
+@pytest.mark.parametrize("name", ["12345", "no", "1e5", "0x1F", "null", "2026-01-01", "2026-13-45"])
+def test_a_text_in_a_variable_stays_text_whatever_yaml_sees_in_it(name):
+    variables = {
+        "PORTCULLIS_ACCOUNT": name,
+        "PORTCULLIS_EXECUTION__LIVE_ACCOUNT_CONFIRMATION": f'"{name}"',
+        "PORTCULLIS_BUS__URL": name,
+    }
+    common, execution, _ = load_config("execution", ExecutionConfig, environment=variables)
+    assert common.account == execution.live_account_confirmation == common.bus.url == name
+
+
+def test_only_texts_are_taken_as_they_are():
+    common, feed, _ = load(
+        PORTCULLIS_SYMBOLS="[ETHUSDT]",
+        PORTCULLIS_BUS__REPLICAS="3",
+        PORTCULLIS_BUS__IDENTITY_FILE="",
+        PORTCULLIS_FEED__RECORD_FOLDER="null",
+        PORTCULLIS_FEED="{warmup_bars: 5}",
+        PORTCULLIS_MODE="testnet",
+        PORTCULLIS_EXECUTION__LEVERAGE="5",
+    )
+    assert (common.symbols, common.bus.replicas, common.mode) == (("ETHUSDT",), 3, Mode.TESTNET)
+    assert (common.bus.identity_file, feed.record_folder, feed.warmup_bars) == (None, None, 5)
+    assert "feed.warmup_bars" in refusal(PORTCULLIS_FEED__WARMUP_BARS="")
+    assert "account: Input should be a valid string" in refusal(PORTCULLIS_ACCOUNT="[main]")
+
+
+def texts(model: type[Section], prefix: str) -> Iterator[tuple[str, str]]:
+    """The name of every setting that is a text, and its default."""
+    for name, known in model.model_fields.items():
+        if known.annotation is str:
+            yield f"{prefix}{name}", known.default
+        elif isinstance(known.annotation, type) and issubclass(known.annotation, Section):
+            yield from texts(known.annotation, f"{prefix}{name}.")
+
+
+def test_an_empty_variable_is_refused_where_a_text_must_not_be_empty():
+    known = [(None, name, default) for name, default in texts(CommonConfig, "")]
+    for service, model in SECTIONS.items():
+        known += [(service, name, default) for name, default in texts(model, f"{service}.")]
+    assert len(known) > 10
+    for service, name, default in known:
+        variable = "PORTCULLIS_" + name.replace(".", "__").upper()
+        section = service or "feed"
+        if default == "":
+            load_config(section, SECTIONS[section], environment={variable: ""})
+            continue
+        with pytest.raises(ConfigError, match=re.escape(f"{name}: ")) as caught:
+            load_config(section, SECTIONS[section], environment={variable: ""})
+        assert str(caught.value).endswith(f" (set by {variable})")
+
+
+def test_a_refused_setting_is_told_with_the_variable_it_came_from_and_without_its_value(file):
+    path = file("feed: {warmup_bars: many}")
+    said = refusal(path, PORTCULLIS_BUS__REPLICAS="hunter22", PORTCULLIS_BUS__ACK_WAIT_MS="900")
+    replicas, warmup_bars = said.removeprefix(f"{path}: ").split("; ")
+    assert replicas.startswith("bus.replicas: Input should be a valid integer")
+    assert replicas.endswith(" (set by PORTCULLIS_BUS__REPLICAS)")
+    assert "set by" not in warmup_bars
+    assert "hunter22" not in said
+    said = refusal(PORTCULLIS_BUS__PUBLISH_TIMEOUT_MS="1000", PORTCULLIS_BUS__ACK_WAIT_MS="900")
+    assert said.endswith(
+        " (set by PORTCULLIS_BUS__PUBLISH_TIMEOUT_MS and PORTCULLIS_BUS__ACK_WAIT_MS)"
+    )
 
 
 @pytest.mark.parametrize(
