@@ -11,11 +11,13 @@ import os
 import sys
 import time
 
+from scripts.container_confinement import Binding, judge_confinement
 from scripts.container_look import (
     DrillFailed,
     Judgement,
     ask_venue,
     compose,
+    inspect_project,
     judge_until_whole,
     operate,
     repeated_log_lines,
@@ -29,6 +31,8 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 #: Whoever hears before whoever speaks, the broker and the venue last.
 VICTIMS = ("signal", "risk", "execution", "reconciler", "feed", "nats", "paper-exchange")
 ONCE = ("keys", "provision")
+#: The one that shows a port, and to this machine only; on which of its ports, the environment says.
+SHOWN, SHOWN_PORT, SHOWN_ADDRESS = "execution", "8104/tcp", "127.0.0.1"
 UP_S_MAX = 60
 HEAL_S_MAX = 60
 TRADE_S_MAX = 240
@@ -86,6 +90,22 @@ def bring_up() -> None:
     say(f"up and healthy in {took:.1f} s")
     if took > UP_S_MAX:
         raise DrillFailed(f"it took more than {UP_S_MAX} s")
+
+
+def confined() -> None:
+    """Hold every container to what docs/deploying.md promises of all; a line for each finding."""
+    host_port = os.environ["PORTCULLIS_EXECUTION_PORT"]
+    inspected = inspect_project(PROJECT)
+    found = judge_confinement(
+        inspected,
+        services=(*VICTIMS, *ONCE),
+        published={SHOWN: [Binding(SHOWN_PORT, SHOWN_ADDRESS, host_port)]},
+    )
+    for finding in found:
+        say(finding)
+    say(f"confinement of {len(inspected)} containers inspected; findings: {len(found)}")
+    if found:
+        raise DrillFailed(f"not confined as promised: {found[0]}")
 
 
 def crash(service: str) -> None:
@@ -147,6 +167,7 @@ def count_log_lines() -> None:
 def drill(seconds_away: float) -> None:
     """All of it."""
     bring_up()
+    confined()
     wait_until("trading", is_trading, HEAL_S_MAX)
     wait_for_trade(0)
     for victim in VICTIMS:

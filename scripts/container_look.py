@@ -47,10 +47,10 @@ class DrillFailed(Exception):  # noqa: N818 - it is what happened
     """Something did not hold; the text says what was seen."""
 
 
-def compose(*arguments: str, check: bool = True) -> str:
-    """Run `docker compose` on the repository's own file; returns what it printed."""
+def docker(*arguments: str, check: bool = True) -> str:
+    """Run `docker` where the repository's compose files are; returns what it printed."""
     done = subprocess.run(
-        ("docker", "compose", *arguments),
+        ("docker", *arguments),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -58,8 +58,13 @@ def compose(*arguments: str, check: bool = True) -> str:
     )
     if check and done.returncode != 0:
         words = done.stderr.strip().splitlines()[-3:]
-        raise DrillFailed(f"docker compose {' '.join(arguments)}: {' / '.join(words)}")
+        raise DrillFailed(f"docker {' '.join(arguments)}: {' / '.join(words)}")
     return done.stdout
+
+
+def compose(*arguments: str, check: bool = True) -> str:
+    """Run `docker compose` on the repository's own file; returns what it printed."""
+    return docker("compose", *arguments, check=check)
 
 
 def operate(*arguments: str) -> Any:
@@ -77,14 +82,17 @@ def states() -> dict[str, tuple[str, str]]:
 def restarts(service: str) -> int:
     """How often the engine started the container of a service again by itself."""
     container = compose("ps", "-a", "-q", service).strip()
-    told = subprocess.run(
-        ("docker", "inspect", "-f", "{{.RestartCount}}", container),
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_TIMEOUT_S,
-        check=True,
-    )
-    return int(told.stdout)
+    return int(docker("inspect", "-f", "{{.RestartCount}}", container))
+
+
+def inspect_project(project: str) -> list[dict[str, Any]]:
+    """What the engine tells of every container of a compose project, those that ended too."""
+    label = f"label=com.docker.compose.project={project}"
+    containers = docker("ps", "-a", "-q", "--no-trunc", "--filter", label).split()
+    if not containers:
+        return []
+    told: list[dict[str, Any]] = json.loads(docker("inspect", "--type", "container", *containers))
+    return told
 
 
 def wait_until(what: str, is_so: Callable[[], bool], timeout_s: float) -> float:
