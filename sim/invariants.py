@@ -160,8 +160,7 @@ class Judge:
         if theirs is None:
             yield f"I2 order {name} is {order.status} here and unknown to the venue"
         elif (
-            parse_venue_status(theirs.status) != order.status
-            or theirs.executed != order.cumulative
+            parse_venue_status(theirs.status) != order.status or theirs.executed != order.cumulative
         ):
             yield (
                 f"I2 order {name} is {order.status} {order.cumulative} here,"
