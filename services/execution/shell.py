@@ -129,6 +129,7 @@ class Execution:
             context.common.symbols,
             settings,
         )
+        self._stream = self._make_stream()
         self._vouched = self._make_vouched()
         self._teller = self._make_teller()
         self._upkeep = self._make_upkeep()
@@ -165,6 +166,19 @@ class Execution:
             self._clock,
             self._common,
             self._settings,
+        )
+
+    def _make_stream(self) -> UserStream:
+        return UserStream(
+            self._venue,
+            self._clock,
+            self._common,
+            self._settings,
+            on_event=self._on_user_event,
+            on_up=self._gaps.close,
+            on_down=lambda why: self._arming.failed("user_stream", why),
+            dice=self._dice,
+            connect=self._connect_stream,
         )
 
     def _make_vouched(self) -> Vouched:
@@ -207,17 +221,6 @@ class Execution:
         await self._bus.subscribe(subjects.journal(account), self._on_journal)
         await self._teller.listen()
         await self._desk.doubt_orphans()
-        stream = UserStream(
-            self._venue,
-            self._clock,
-            self._common,
-            self._settings,
-            on_event=self._on_user_event,
-            on_up=self._gaps.close,
-            on_down=lambda why: self._arming.failed("user_stream", why),
-            dice=self._dice,
-            connect=self._connect_stream,
-        )
         context.spawn(self._teller.run(self._report_health), "state")
         context.spawn(self._follow_journal(), "follow-journal")
         checks = ArmingChecks(
@@ -234,7 +237,7 @@ class Execution:
         self._operators.open()
         for name, work in self._upkeep.works():
             context.spawn(work, name)
-        context.spawn(stream.run(), "user-stream")
+        context.spawn(self._stream.run(), "user-stream")
         context.spawn(self._ask_reconciler(), "ask-reconciler")
         context.spawn(self._consume_approved(), "approved")
         context.spawn(
@@ -353,6 +356,7 @@ class Execution:
             f"nothing can be appended, so nothing is sent: {fault}" if fault else "",
         )
         self._operators.report_health()
+        self._stream.measure_age()
 
     def status(self) -> dict[str, Any]:
         """The body of /v1/status."""

@@ -11,11 +11,16 @@ from collections.abc import Awaitable, Callable
 
 from libs.common.messages.journal import BalanceObserved, FillReceived, OrderUpdated
 from libs.common.model.order import Side
-from libs.common.runtime.clock import NS_PER_MS, Clock, monotonic_ns, sleep_market
+from libs.common.runtime.clock import NS_PER_MS, NS_PER_S, Clock, monotonic_ns, sleep_market
 from libs.common.runtime.config import CommonConfig
 from libs.common.runtime.errors import BusError
 from libs.common.runtime.log import get_logger
-from libs.common.runtime.metrics import FORCED_FILLS, STREAM_CONNECTED, STREAM_RECONNECTS
+from libs.common.runtime.metrics import (
+    FORCED_FILLS,
+    STREAM_AGE,
+    STREAM_CONNECTED,
+    STREAM_RECONNECTS,
+)
 from libs.common.runtime.secret import Secret
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.runtime.websocket import Closed, Connect, Socket, WebSocketError, connect
@@ -41,6 +46,8 @@ from services.execution.venue_words import read_update
 log = get_logger(__name__)
 
 FIRST_REQUEST_ID = 1
+#: The label of this stream in metrics, beside the names of the feed's sockets.
+LABEL = "user"
 #: The word for a change of price or quantity of an open order.
 AMENDMENT = "AMENDMENT"
 #: A keepalive that fails for another reason than the key itself is tried again, this often and
@@ -151,23 +158,35 @@ class UserStream:
         self._queue: asyncio.Queue[UserEvent | Closed] = asyncio.Queue(EVENTS_QUEUED_MAX)
         self._confirmed = asyncio.Event()
         self._request_id = FIRST_REQUEST_ID
-        self._heard_at_ns = 0
+        self._heard_at_ns = monotonic_ns()
         self._was_up = False
+        # Said from the start: what has no series can neither be down nor increase.
+        STREAM_CONNECTED.labels(LABEL).set(0)
+        STREAM_RECONNECTS.labels(LABEL)
+
+    def measure_age(self) -> None:
+        """Tell how long ago the venue last said a word (wall time), or since the start.
+
+        A quiet account is no silence: the venue is asked every ``stream_heartbeat_ms``, and its
+        answers are words too.
+        """
+        STREAM_AGE.labels(LABEL).set((monotonic_ns() - self._heard_at_ns) / NS_PER_S)
 
     async def run(self) -> None:
         """Stay connected for ever, waiting longer after each failure in a row (full jitter).
 
         A connection whose gap could not be closed is a failure too: the venue limits attempts.
         """
-        failures = 0
+        failures = attempts = 0
         while True:
-            STREAM_RECONNECTS.labels("user").inc()
+            attempts += 1
+            STREAM_RECONNECTS.labels(LABEL).inc(attempts > 1)
             self._was_up = False
             try:
                 await self._live()
             except (StreamLostError, WebSocketError, VenueReadError, BusError) as error:
                 failures = 0 if self._was_up else failures + 1
-                STREAM_CONNECTED.labels("user").set(0)
+                STREAM_CONNECTED.labels(LABEL).set(0)
                 self._on_down(str(error))
                 log.warning("user stream down", error=str(error), failures=failures)
                 if self._was_up and isinstance(error, ListenKeyEndedError):
@@ -202,7 +221,7 @@ class UserStream:
             await self._assert_key(listen_key)
             await self._on_up()
             self._was_up = True
-            STREAM_CONNECTED.labels("user").set(1)
+            STREAM_CONNECTED.labels(LABEL).set(1)
             log.info("user stream up")
             watchers.append(asyncio.create_task(self._keep_alive(), name="listen-key"))
             watchers.append(asyncio.create_task(self._watch(socket), name="user-stream-watch"))

@@ -28,7 +28,7 @@ class Backoff:
 
 
 class AttemptBudget:
-    """At most so many attempts in a sliding window, shared by all sockets."""
+    """At most so many attempts in a sliding window, shared by all sockets of one process."""
 
     def __init__(self, attempts_max: int, window_ms: int) -> None:
         self._attempts_max = attempts_max

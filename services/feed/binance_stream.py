@@ -54,6 +54,9 @@ class MarketStream:
         self._frames_before = self._unreadable_before = 0
         self._ends_ns = self._next_attempt_ns = 0
         self._down_since_ns = self._heard_ns = monotonic_ns()
+        # Said from the start: what has no series can neither be down nor increase.
+        STREAM_CONNECTED.labels(plan.name).set(0)
+        STREAM_RECONNECTS.labels(plan.name)
         self.attempts = 0
         self.replaced = 0
         self.stalls = 0

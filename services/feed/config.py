@@ -121,8 +121,10 @@ class FeedConfig(ServiceConfig):
         rest_share_window_ms: the time that ``ws_rest_fallback_ratio`` looks back on.
         life_ms_max: market time after which a socket is replaced, before the venue's day is over.
         overlap_ms: how long old and new socket both listen when one replaces the other.
-        attempts_max, attempts_window_ms: connection attempts of all sockets together (the venue
-            bans an address above 300 in five minutes).
+        attempts_max, attempts_window_ms: connection attempts of all sockets of this process
+            together. The venue bans an address above 300 in five minutes, and whoever shares the
+            address shares them: two replicas at the default leave 60, and a user stream that never
+            comes up takes hardly ever more than 26, of each of two executions.
         stable_ms: a connection that lived this long resets the backoff.
         backfill_pages_max: REST pages one question may take before the gap counts as lost.
         backfill_weight_per_minute_max: request weight of the address (the venue allows 2,400) above
@@ -208,7 +210,7 @@ class FeedConfig(ServiceConfig):
     backoff_first_ms: int = Field(200, ge=1)
     backoff_max_ms: int = Field(60_000, ge=1)
     stable_ms: int = Field(5_000, ge=0)
-    attempts_max: int = Field(300, ge=1)
+    attempts_max: int = Field(120, ge=1, le=300)
     attempts_window_ms: int = Field(300_000, ge=1)
     backfill_wait_first_ms: int = Field(200, ge=1)
     backfill_wait_max_ms: int = Field(10_000, ge=1)

@@ -94,6 +94,11 @@ class DepthDesk:
         self.dropped = self.published = self.requests = self.failures = 0
         self.last_failure = ""
 
+    @property
+    def changes_lost(self) -> int:
+        """Changes that no book will see: the queue was full, or a book kept as many as it may."""
+        return self.dropped + sum(book.counts["buffer_dropped"] for book in self.books.values())
+
     # -- the reader's side: nothing here waits ---------------------------------------------------
 
     def offer(self, stream: str, event: DepthEvent) -> None:

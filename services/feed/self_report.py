@@ -22,7 +22,6 @@ from libs.common.runtime.metrics import (
     MARKET_RECEIVED,
     REST_SHARE,
     STREAM_AGE,
-    STREAM_RECONNECTS,
 )
 from libs.common.runtime.service import Context
 from libs.common.runtime.trace import new_trace_headers
@@ -76,9 +75,9 @@ class SelfReport:
         self._grave: frozenset[str] = frozenset()
         self._share = RestShare(parts.context.settings.rest_share_window_ms)
         self.rest_share = 0.0
-        for stream in parts.streams:
-            STREAM_RECONNECTS.labels(stream.plan.name)
+        # A series born with its first event shows Prometheus no increase, so no alert.
         for symbol in parts.core.symbols:
+            FEED_GAP_ALERTS.labels(symbol)
             FEED_GAPS.labels(symbol)
             FEED_GAPS_FILLED.labels(symbol)
         self.questions_open = 0
@@ -237,13 +236,16 @@ class SelfReport:
         """What came and was not passed on, by kind; repeats of what was told are not among it.
 
         Kinds: ``quote``, ``mark``, ``trade``, ``kline``, ``clock`` (inbox full, or broker away);
-        the same with ``_ahead`` or ``_behind`` (times not believed); ``unreadable``; ``recording``.
+        ``depth`` (a full queue, or more than a book keeps while it waits for its snapshot); all of
+        them but ``clock`` with ``_ahead`` or ``_behind`` (times not believed); ``unreadable``;
+        ``recording``.
         """
         found = Counter(self._parts.publisher.dropped)
         found.update(self._parts.inbox.refused)
         for kind, count in self._parts.core.refused.items():
             if kind.endswith((AHEAD, BEHIND)):
                 found[kind] += count
+        found["depth"] += self._parts.fitness.depth.changes_lost
         found["unreadable"] += self.unreadable
         if self._parts.recorder is not None:
             found["recording"] += self._parts.recorder.dropped

@@ -79,6 +79,7 @@ class Context(Generic[S]):
         bus: Bus,
         clock: Clock | None = None,
     ) -> None:
+        DEAD_LETTERS.labels(name)  # at 0: a series born with its first event shows no increase
         self.name = name
         self.common = common
         self.settings = settings

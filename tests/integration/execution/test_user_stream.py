@@ -1,16 +1,20 @@
 """The user stream's connection when what follows it fails: it goes on, and it is patient."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 
+from libs.common.runtime.broker import Broker
 from libs.common.runtime.clock import Clock, PaperClock, SystemClock, wall_ns
 from libs.common.runtime.config import CommonConfig, VenueConfig
 from libs.common.runtime.errors import BusUnavailable
+from libs.common.runtime.metrics import STREAM_AGE, STREAM_CONNECTED
 from libs.common.runtime.secret import Secret
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
 from libs.common.venue.outcome_table import ThrottleKind
@@ -18,6 +22,7 @@ from libs.common.venue.outcomes import Throttled
 from libs.common.venue.user_payloads import UserEvent
 from services.execution.config import ExecutionConfig
 from services.execution.user_stream import UserStream
+from tests.integration.execution.puppet_world import PuppetWorld
 
 BALANCE = '{"e":"ACCOUNT_UPDATE","E":1,"T":1,"a":{"m":"ORDER"}}'
 
@@ -83,6 +88,37 @@ async def door() -> AsyncIterator[tuple[Door, str]]:
     await runner.cleanup()
 
 
+def a_client(address: str) -> VenueClient:
+    now = SystemClock().now_ns
+    return VenueClient(f"http://{address}", now, api_key="a" * 64, api_secret=Secret("b" * 64))
+
+
+async def nothing(*_: object) -> None:
+    """All is well."""
+
+
+def new_stream(
+    address: str,
+    venue: VenueClient,
+    *,
+    on_event: Callable[[UserEvent], Awaitable[None]] = nothing,
+    on_up: Callable[[], Awaitable[None]] = nothing,
+    on_down: Callable[[str], None] = lambda _: None,
+    settings: ExecutionConfig | None = None,
+    clock: Clock | None = None,
+) -> UserStream:
+    return UserStream(
+        venue,
+        clock or SystemClock(),
+        CommonConfig(venue=VenueConfig(rest_url=f"http://{address}", stream_url=f"ws://{address}")),
+        settings or ExecutionConfig(reconnect_wait_ms=50),
+        on_event=on_event,
+        on_up=on_up,
+        on_down=on_down,
+        dice=LastDice(),
+    )
+
+
 async def live_for(
     address: str,
     seconds: float,
@@ -93,18 +129,16 @@ async def live_for(
     clock: Clock | None = None,
 ) -> list[str]:
     """Run a user stream for a while; returns why it went down each time."""
-    now = SystemClock().now_ns
-    venue = VenueClient(f"http://{address}", now, api_key="a" * 64, api_secret=Secret("b" * 64))
+    venue = a_client(address)
     downs: list[str] = []
-    stream = UserStream(
+    stream = new_stream(
+        address,
         venue,
-        clock or SystemClock(),
-        CommonConfig(venue=VenueConfig(rest_url=f"http://{address}", stream_url=f"ws://{address}")),
-        settings or ExecutionConfig(reconnect_wait_ms=50),
         on_event=on_event,
         on_up=on_up,
         on_down=downs.append,
-        dice=LastDice(),
+        settings=settings,
+        clock=clock,
     )
     try:
         with pytest.raises(TimeoutError):
@@ -114,8 +148,54 @@ async def live_for(
     return downs
 
 
-async def nothing(*_: object) -> None:
-    """All is well."""
+def shown(name: str) -> float:
+    """A figure of the user stream, as Prometheus is told it."""
+    value = REGISTRY.get_sample_value(name, {"stream": "user"})
+    assert value is not None, f"{name} has no series"
+    return value
+
+
+async def test_the_first_attempt_to_connect_is_no_reconnect_and_every_other_one_is(
+    door: tuple[Door, str],
+) -> None:
+    async def fail() -> None:
+        raise BusUnavailable("the broker is away")
+
+    await live_for(door[1], 0.5, on_event=nothing, on_up=nothing)
+    assert door[0].opened == 1
+    before = shown("ws_reconnect_attempts_total")
+    downs = await live_for(door[1], 0.6, on_event=nothing, on_up=fail)
+    assert len(downs) >= 2
+    made = door[0].opened - 1
+    assert shown("ws_reconnect_attempts_total") - before == made - 1
+
+
+async def test_a_stream_that_never_came_up_is_shown_as_down(door: tuple[Door, str]) -> None:
+    STREAM_CONNECTED.clear()
+    made = new_stream(door[1], a_client(door[1]))
+    assert shown("ws_connected") == 0
+    made.measure_age()
+    assert 0 <= shown("ws_last_msg_age_seconds") < 1
+
+
+async def test_the_age_of_a_quiet_account_stays_that_of_the_venues_last_answer(
+    door: tuple[Door, str],
+) -> None:
+    settings = ExecutionConfig(stream_heartbeat_ms=500)
+    venue = a_client(door[1])
+    stream = new_stream(door[1], venue, settings=settings)
+    ages = []
+    task = asyncio.create_task(stream.run())
+    try:
+        for _ in range(30):
+            await asyncio.sleep(0.05)
+            stream.measure_age()
+            ages.append(shown("ws_last_msg_age_seconds"))
+    finally:
+        task.cancel()
+        await venue.close_connection()
+    assert 0.3 < max(ages) < 1.2
+    assert any(later < earlier for earlier, later in itertools.pairwise(ages))
 
 
 async def test_a_broker_that_is_away_costs_the_connection_and_not_the_process(
@@ -207,3 +287,18 @@ async def test_a_key_that_ended_before_its_stream_was_up_is_replaced(
     downs = await live_for(door[1], 1.0, on_event=nothing, on_up=up)
     assert downs == ["the listen key ended before its stream was up"]
     assert ups == [2]
+
+
+async def test_execution_shows_the_age_of_its_user_stream(nats_server: Broker) -> None:
+    world = PuppetWorld(nats_server)
+    try:
+        await world.start()
+        STREAM_AGE.clear()
+
+        def is_shown() -> bool:
+            age = REGISTRY.get_sample_value("ws_last_msg_age_seconds", {"stream": "user"})
+            return age is not None
+
+        await world.until(is_shown, "the age of the user stream to be shown")
+    finally:
+        await world.stop()
