@@ -128,6 +128,7 @@ def _history(answer: Row) -> Iterator[str]:
         "cause": "CAUSE",
         "strategy_id": "STRATEGY",
         "quantity": "QUANTITY",
+        "quantity_after": "HELD AFTER",
         "price": "PRICE",
         "amount": "AMOUNT",
         "asset": "ASSET",

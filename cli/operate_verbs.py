@@ -235,7 +235,7 @@ def _positions(
     symbol: Annotated[str, typer.Option(help="The history of this symbol only.")] = "",
     strategy: Annotated[str, typer.Option(help="The history of this strategy only.")] = "",
     cause: Annotated[
-        str, typer.Option(help="fill, manual, funding, liquidation, adl, transfer...")
+        str, typer.Option(help="fill, manual, adopted, funding, liquidation, adl, transfer...")
     ] = "",
     since: Annotated[
         datetime | None, typer.Option(help="From this time on (UTC), this one included.")

@@ -114,6 +114,17 @@ def test_a_page_of_history_names_strategy_and_cause_and_where_the_next_one_begin
     assert lines[-1] == "older ones: --before 7.2"
 
 
+def test_what_was_adopted_is_shown_with_what_is_held_after_it():
+    change = {
+        "at_ns": 1_780_000_000_000_000_000, "symbol": "BTCUSDT", "cause": "adopted",
+        "strategy_id": "", "quantity": "0.3", "quantity_after": "0.5", "price": "60000",
+        "amount": "0", "asset": "USDT", "commission": {},
+    }  # fmt: skip
+    answer = {"changes": [change], "next_before": None}
+    heads, row = render("positions/history", answer).splitlines()
+    assert row[heads.index("HELD AFTER") :].split()[0] == "0.5"
+
+
 @pytest.mark.parametrize(
     ("text", "ns"),
     [("2026-03-29T01:30:00", 1_774_747_800_000_000_000), ("1970-01-01", 0)],
