@@ -200,7 +200,10 @@ def _reconcile(
     as_json: JsonOption = False,
     timeout: TimeoutOption = READ_TIMEOUT_S,
 ) -> None:
-    """Ask the reconciler to compare now. With --now exit code 1 means that something differs."""
+    """Ask the reconciler to compare now.
+
+    With --now exit code 1 means that something differs, and 5 that nothing could be proven in time.
+    """
     from cli.operate import Target, command, compare_now
 
     if now:
