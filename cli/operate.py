@@ -138,14 +138,19 @@ def show(
 
 
 def compare_now(target: Target, *, as_json: bool) -> int:
-    """Let the reconciler compare now and print what differs; fails where something does.
+    """Let the reconciler compare now and print what differs; returns the exit code.
+
+    It fails where something differs. Where the looks were used up and something was still under
+    way, it took too long to prove that nothing does: execution does not arm on that either.
 
     Raises:
         CommandFailed: the reconciler cannot be reached, or could not compare.
     """
     report = ask(target, "POST", "/v1/reconcile")["report"]
     print(json.dumps(report, indent=2) if as_json else render("report", report))
-    return exits.OK if report["is_clean"] else exits.FAILED
+    if not report["is_clean"]:
+        return exits.FAILED
+    return exits.TIMED_OUT if report["in_flight"] else exits.OK
 
 
 def confirm(target: Target, what: str, *, yes: bool, account: str | None) -> None:

@@ -128,6 +128,7 @@ def _history(answer: Row) -> Iterator[str]:
         "cause": "CAUSE",
         "strategy_id": "STRATEGY",
         "quantity": "QUANTITY",
+        "quantity_after": "HELD AFTER",
         "price": "PRICE",
         "amount": "AMOUNT",
         "asset": "ASSET",
@@ -194,11 +195,13 @@ def _intents(answer: Row) -> Iterator[str]:
 
 
 def _report(answer: Row) -> Iterator[str]:
-    compared = ", ".join(
-        f"{answer[f'{name}_compared']} {name.replace('_', ' ')}"
-        for name in ("positions", "orders", "algo_orders", "balances", "trades", "settings")
+    kinds = ("positions", "orders", "algo_orders", "balances", "trades", "settings", "income")
+    compared = ", ".join(f"{answer[f'{name}_compared']} {name.replace('_', ' ')}" for name in kinds)
+    in_flight = answer["in_flight"]
+    yield (
+        f"compared {_time(answer['ts_event_ns'])} in {answer['duration_ms']} ms: {compared};"
+        f" in flight: {in_flight}"
     )
-    yield f"compared {_time(answer['ts_event_ns'])} in {answer['duration_ms']} ms: {compared}"
     columns = {
         "kind": "DIFFERENCE",
         "subject": "SUBJECT",
@@ -207,7 +210,10 @@ def _report(answer: Row) -> Iterator[str]:
         "is_confirmed": "CONFIRMED",
         "policy": "POLICY",
     }
-    yield from table(answer["discrepancies"], columns, "nothing differs")
+    nothing = "nothing is proven to differ" if in_flight else "nothing differs"
+    yield from table(answer["discrepancies"], columns, nothing)
+    if in_flight:
+        yield f"STILL IN FLIGHT: {in_flight}; nothing is proven for them, ask again"
     for remedy in answer["remedies"]:
         yield f"asked of execution: {remedy}"
 

@@ -200,7 +200,10 @@ def _reconcile(
     as_json: JsonOption = False,
     timeout: TimeoutOption = READ_TIMEOUT_S,
 ) -> None:
-    """Ask the reconciler to compare now. With --now exit code 1 means that something differs."""
+    """Ask the reconciler to compare now.
+
+    With --now exit code 1 means that something differs, and 5 that nothing could be proven in time.
+    """
     from cli.operate import Target, command, compare_now
 
     if now:
@@ -235,7 +238,7 @@ def _positions(
     symbol: Annotated[str, typer.Option(help="The history of this symbol only.")] = "",
     strategy: Annotated[str, typer.Option(help="The history of this strategy only.")] = "",
     cause: Annotated[
-        str, typer.Option(help="fill, manual, funding, liquidation, adl, transfer...")
+        str, typer.Option(help="fill, manual, adopted, funding, liquidation, adl, transfer...")
     ] = "",
     since: Annotated[
         datetime | None, typer.Option(help="From this time on (UTC), this one included.")

@@ -5,11 +5,13 @@ from typing import Any
 
 import msgspec
 
+from libs.common.messages.audit_events import PositionAdopted
 from libs.common.messages.income_events import IncomeReceived
 from libs.common.messages.journal import FillReceived, JournalRecord
 from libs.common.model.ids import is_ours
 from libs.common.model.money import plain
 from libs.common.model.pnl import IncomeKind, kind_of_income
+from services.execution.fold_pnl import BY_HAND
 from services.execution.forced import forced_kind
 from services.execution.state import OrderState, State
 
@@ -58,9 +60,15 @@ def changes_of(
     """
     for index in range(len(record.events) - 1, -1, -1):
         event = record.events[index]
-        if not isinstance(event, FillReceived | IncomeReceived):
-            continue
-        told = _fill(event, state) if isinstance(event, FillReceived) else _income(event)
+        match event:
+            case FillReceived():
+                told = _fill(event, state)
+            case IncomeReceived():
+                told = _income(event)
+            case PositionAdopted():
+                told = _adoption(event, state)
+            case _:
+                continue
         place = {"journal_number": record.number, "journal_index": index, "symbol": event.symbol}
         change = {**place, **told}
         if wanted.has(change):
@@ -131,4 +139,22 @@ def _income(event: IncomeReceived) -> dict[str, Any]:
         "commission": {},
         "income_type": event.income_type,
         "transaction_id": event.transaction_id,
+    }
+
+
+def _adoption(event: PositionAdopted, state: State) -> dict[str, Any]:
+    """A change that no trade explains: nobody's, at the entry price that the venue states."""
+    before = event.quantity_before
+    return {
+        "at_ns": event.observed_at_ns,
+        "cause": "adopted",
+        "strategy_id": BY_HAND,
+        "quantity": None if before is None else plain(event.quantity - before),
+        "quantity_after": plain(event.quantity),
+        "price": plain(event.entry_price) if event.quantity else "",
+        "amount": "0",
+        "asset": state.quote_asset,
+        "commission": {},
+        "actor": event.actor,
+        "why": event.why,
     }

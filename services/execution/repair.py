@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
+
 from libs.common.messages.account import Command, Verb
 from libs.common.messages.audit_events import OrphanCanceled, PositionAdopted
 from libs.common.messages.journal import JournalEvent, OrderModified
@@ -53,7 +55,8 @@ def decide_adoption(state: State, adopted: PositionAdopted, known: list[int]) ->
     held = state.positions.get(adopted.symbol) or Position(symbol=adopted.symbol)
     is_news = held.quantity != adopted.quantity
     if is_news and may_adopt(state, adopted.symbol) and _trades(state, adopted.symbol) == known:
-        return Decision(events=(adopted,))
+        told = msgspec.structs.replace(adopted, quantity_before=held.quantity)
+        return Decision(events=(told,))
     return NOTHING
 
 

@@ -128,6 +128,7 @@ class PositionAdopted(Event, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         quantity: signed base units; 0 where the venue holds none.
+        quantity_before: what we believed until then; ``None`` in records from before it was told.
         entry_price: quote currency, as the venue states it.
         observed_at_ns: market time at which the venue was asked.
     """
@@ -138,3 +139,4 @@ class PositionAdopted(Event, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     actor: str
     why: str
     observed_at_ns: int
+    quantity_before: Decimal | None = None

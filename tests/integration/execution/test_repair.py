@@ -57,6 +57,7 @@ async def test_what_no_trade_explains_is_adopted_as_the_venue_holds_it(desk: Des
     (adopted,) = await desk.journaled(PositionAdopted)
     assert (adopted.symbol, adopted.quantity) == ("BTCUSDT", Decimal("0.5"))
     assert desk.gate.state.positions["BTCUSDT"].entry_price == Decimal(60_000)
+    assert adopted.quantity_before == Decimal("0.2")
 
 
 async def test_an_orphan_of_ours_is_canceled_and_the_answer_is_journaled(desk: Desk) -> None:

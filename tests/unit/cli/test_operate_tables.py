@@ -57,14 +57,25 @@ def test_a_story_is_told_in_order_with_the_guards_that_refused() -> None:
 REPORT = {
     "ts_event_ns": 1_700_000_000_000_000_000, "duration_ms": 12, "positions_compared": 1,
     "orders_compared": 2, "algo_orders_compared": 3, "balances_compared": 1, "trades_compared": 20,
-    "settings_compared": 3, "discrepancies": [], "remedies": [],
+    "settings_compared": 3, "income_compared": 7, "in_flight": 0, "discrepancies": [],
+    "remedies": [],
 }  # fmt: skip
 
 
 def test_a_clean_comparison_says_how_much_it_looked_at() -> None:
     text = render("report", REPORT)
     assert text.startswith("compared 2023-11-14 22:13:20.000 in 12 ms: 1 positions, 2 orders, ")
+    assert "3 settings, 7 income; in flight: 0" in text
     assert text.endswith("nothing differs")
+
+
+def test_what_is_still_in_flight_is_not_said_to_be_equal() -> None:
+    first, *rest = render("report", {**REPORT, "in_flight": 2}).splitlines()
+    assert first.endswith("in flight: 2")
+    assert rest == [
+        "nothing is proven to differ",
+        "STILL IN FLIGHT: 2; nothing is proven for them, ask again",
+    ]
 
 
 def test_a_difference_is_shown_with_its_policy_and_what_was_asked_for() -> None:
@@ -112,6 +123,17 @@ def test_a_page_of_history_names_strategy_and_cause_and_where_the_next_one_begin
     assert "adl" in lines[1]
     assert "ema_cross" in lines[1]
     assert lines[-1] == "older ones: --before 7.2"
+
+
+def test_what_was_adopted_is_shown_with_what_is_held_after_it():
+    change = {
+        "at_ns": 1_780_000_000_000_000_000, "symbol": "BTCUSDT", "cause": "adopted",
+        "strategy_id": "", "quantity": "0.3", "quantity_after": "0.5", "price": "60000",
+        "amount": "0", "asset": "USDT", "commission": {},
+    }  # fmt: skip
+    answer = {"changes": [change], "next_before": None}
+    heads, row = render("positions/history", answer).splitlines()
+    assert row[heads.index("HELD AFTER") :].split()[0] == "0.5"
 
 
 @pytest.mark.parametrize(

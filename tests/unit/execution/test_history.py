@@ -11,6 +11,7 @@ from libs.common.testing.builders import a_record
 from services.execution.history import Wanted, changes_of
 from services.execution.state import State
 from tests.unit.execution.test_pnl_book import a_fill, an_income
+from tests.unit.execution.test_repair import adopted
 from tests.unit.execution.test_state import COID, fold, recorded
 
 
@@ -73,3 +74,20 @@ def test_one_symbol_may_be_asked_for():
     other = msgspec.structs.replace(a_fill(2), symbol="ETHUSDT")
     changes = told(a_fill(1), other, an_income("TRANSFER", "5", symbol=""), symbol="ETHUSDT")
     assert [change["symbol"] for change in changes] == ["ETHUSDT"]
+
+
+def test_a_position_that_was_adopted_is_told_as_a_change_that_is_nobodys():
+    (change,) = told(adopted("0.5", before=Decimal("0.2")))
+    assert (change["cause"], change["quantity"], change["strategy_id"]) == ("adopted", "0.3", "")
+    assert (change["quantity_after"], change["price"]) == ("0.5", "60000")
+    assert (change["actor"], change["why"]) == ("reconciler", "they differ")
+
+
+def test_a_position_that_was_adopted_away_has_no_price():
+    (change,) = told(adopted("0", "0", before=Decimal("-0.2")))
+    assert (change["quantity"], change["quantity_after"], change["price"]) == ("0.2", "0", "")
+
+
+def test_of_an_adoption_that_did_not_say_what_was_held_before_the_change_is_not_known():
+    (change,) = told(adopted("0.5"))
+    assert (change["quantity"], change["quantity_after"]) == (None, "0.5")

@@ -33,10 +33,10 @@ def command(verb, target="", source="reconciler"):
     )  # fmt: skip
 
 
-def adopted(quantity, price="60000", symbol="BTCUSDT"):
+def adopted(quantity, price="60000", symbol="BTCUSDT", before=None):
     return PositionAdopted(
         symbol=symbol, quantity=Decimal(quantity), entry_price=Decimal(price), actor="reconciler",
-        why="they differ", observed_at_ns=NOW_NS,
+        why="they differ", observed_at_ns=NOW_NS, quantity_before=before,
     )  # fmt: skip
 
 
@@ -140,7 +140,10 @@ def test_a_trade_that_came_while_the_venue_was_asked_stops_the_adoption():
     protected = Protected()
     protected.filled()
     assert decide_adoption(protected.state, adopted("1"), []) == NOTHING
-    assert decide_adoption(protected.state, adopted("1"), [1]).events == (adopted("1"),)
+    held = protected.state.position_quantity("BTCUSDT")
+    (event,) = decide_adoption(protected.state, adopted("1"), [1]).events
+    assert held
+    assert event == adopted("1", before=held)
 
 
 def test_nothing_is_adopted_while_an_order_of_the_symbol_is_in_flight():
