@@ -129,6 +129,65 @@ def test_live_runs_an_image_by_its_digest_and_nothing_until_it_is_confirmed(root
     }
 
 
+def deployments(documents):
+    """Each Deployment by its name, but for what is laid over all of them."""
+    return {
+        document["metadata"]["name"]: document["spec"]
+        for document in documents
+        if document["kind"] == "Deployment" and document["metadata"]["name"] != "any"
+    }
+
+
+def apart_from(labels):
+    """What keeps a pod off every node that has one with these labels."""
+    return {
+        "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "labelSelector": {"matchLabels": labels},
+                }
+            ]
+        }
+    }
+
+
+def test_each_pair_is_spread_by_itself_and_in_live_never_shares_a_node(base, documents_of):
+    found, live = deployments(base), deployments(documents_of("overlays/live"))
+    assert {name for name in found if found[name]["replicas"] > 1} == {"feed", "execution"}
+    assert "topologySpreadConstraints" not in pods(base)["any"], "one balance for all hides a pair"
+    for name in ("feed", "execution"):
+        own = found[name]["selector"]["matchLabels"]
+        assert own == {"app.kubernetes.io/component": name}
+        (spread,) = found[name]["template"]["spec"]["topologySpreadConstraints"]
+        assert spread == {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",  # a cluster of one node runs both
+            "labelSelector": {"matchLabels": own},
+        }
+        assert live[name]["template"]["spec"]["affinity"] == apart_from(own)
+        # With as many nodes as replicas the new one has no place before the old one is gone.
+        assert found[name]["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 0}
+    for mode in ("paper", "testnet"):
+        for name, patch in deployments(documents_of(f"overlays/{mode}")).items():
+            assert "affinity" not in patch["template"]["spec"], f"{mode}: {name}"
+
+
+def test_of_each_pair_a_drain_leaves_one(base):
+    budgets = [document for document in base if document["kind"] == "PodDisruptionBudget"]
+    found = deployments(base)
+    assert {one["metadata"]["name"] for one in budgets} == {
+        name for name in found if found[name]["replicas"] > 1
+    }
+    for budget in budgets:
+        name = budget["metadata"]["name"]
+        assert budget["spec"] == {"minAvailable": 1, "selector": found[name]["selector"]}
+        chosen = budget["spec"]["selector"]["matchLabels"].items()
+        labels = {other: found[other]["template"]["metadata"]["labels"] for other in found}
+        assert [other for other in labels if chosen <= labels[other].items()] == [name]
+
+
 def test_each_pod_knows_jetstream_by_the_name_it_has_in_its_zone(base):
     found = pods(base)
     for name in (*SERVICES, "provision"):
