@@ -1,5 +1,7 @@
 """What runs in a cluster is confined as in containers, and reads the same settings."""
 
+import re
+
 import pytest
 import yaml
 
@@ -209,3 +211,14 @@ def test_three_brokers_are_as_strict_as_one(root):
     assert values["container"]["merge"]["securityContext"] == RESTRICTED
     overlay = yaml.safe_load((root / "k8s/overlays/live/kustomization.yaml").read_text())
     assert "../../broker" not in overlay["resources"], "live has three by the chart"
+
+
+def test_three_brokers_share_no_node_and_run_by_digest(root):
+    values = yaml.safe_load((root / "k8s" / "broker" / "chart-values.yaml").read_text())
+    template, image = values["podTemplate"], values["container"]["image"]
+    # The chart labels each of its brokers so, and the policies choose them by it.
+    assert template["merge"]["spec"]["affinity"] == apart_from(
+        {"app.kubernetes.io/component": "nats"}
+    )
+    assert "topologySpreadConstraints" not in template, "it allows two and one"
+    assert re.fullmatch("sha256:[0-9a-f]{64}", image["digest"])
