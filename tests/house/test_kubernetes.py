@@ -119,6 +119,26 @@ def test_only_who_has_to_may_leave_to_the_venue(base, documents_of):
         assert chosen == {"portcullis/speaks-to-the-venue": "true"}
 
 
+def test_the_feed_gets_a_key_of_the_venue_that_can_sign_nothing(root, documents_of):
+    for mode in ("testnet", "live"):
+        given = {
+            name: next(
+                volume["secret"]
+                for volume in patch["template"]["spec"]["volumes"]
+                if volume["name"] == "venue-secrets"
+            )
+            for name, patch in deployments(documents_of(f"overlays/{mode}")).items()
+        }
+        assert {name: secret["secretName"] for name, secret in given.items()} == {
+            "feed": "venue-reading", "execution": "venue-trading", "reconciler": "venue-reading",
+        }  # fmt: skip
+        assert given["feed"]["items"] == [
+            {"key": "reconciler_api_key", "path": "reconciler_api_key"}
+        ]
+        feed = yaml.safe_load((root / "config" / f"{mode}.yaml").read_text())["feed"]
+        assert feed["api_key_file"] == "/run/secrets/reconciler_api_key"
+
+
 def test_live_runs_an_image_by_its_digest_and_nothing_until_it_is_confirmed(root, documents_of):
     text = (root / "k8s" / "overlays" / "live" / "kustomization.yaml").read_text()
     (image,) = yaml.safe_load(text)["images"]
