@@ -163,3 +163,13 @@ async def test_a_journal_of_another_account_is_not_restored(
     refused = portcullis("journal", "restore", out)
     assert refused.returncode == 2
     assert "is of account paper, not main" in refused.stderr
+
+
+async def test_an_identity_that_is_not_there_is_named(run_with_journal, tmp_path, monkeypatch):
+    out, lost = tmp_path / "journal.jsonl", tmp_path / "lost"
+    assert portcullis("journal", "export", "--data-dir", tmp_path, "--out", out).returncode == 0
+    monkeypatch.setenv("PORTCULLIS_BUS__IDENTITY_FILE", str(lost))
+    for refused in (portcullis("journal", "restore", out), portcullis("provision")):
+        assert refused.returncode == 2
+        assert str(lost) in refused.stderr
+        assert "Traceback" not in refused.stderr
