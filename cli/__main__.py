@@ -86,7 +86,7 @@ def journal_export(
         typer.Option(help="A run's directory, or where runs are kept (then: the newest)."),
     ] = None,
     url: Annotated[str | None, typer.Option(help="A running broker, nats://host:port.")] = None,
-    account: Annotated[str | None, typer.Option(help="The account (default: paper).")] = None,
+    account: Annotated[str | None, typer.Option(help="Whose (default: as configured).")] = None,
 ) -> None:
     """Copy an account's journal out of the broker, record by record, with its head hash."""
     from cli.journal_commands import export_journal
@@ -117,7 +117,7 @@ def journal_restore(
 
 UrlOption = Annotated[str | None, typer.Option("--url", help="A running broker, nats://host:port.")]
 AccountOption = Annotated[
-    str | None, typer.Option("--account", help="The account (default: paper).")
+    str | None, typer.Option("--account", help="Whose (default: as configured).")
 ]
 RunOption = Annotated[
     Path | None,

@@ -50,7 +50,7 @@ def copy_journal(out: Path, *, data_dir: Path | None, url: str | None, account: 
         raise exits.CommandFailed("--url and --data-dir exclude each other", exits.BAD_USAGE)
     try:
         if url is not None:
-            return asyncio.run(_export_from_url(url, account or DEFAULT_ACCOUNT, out))
+            return asyncio.run(_export_from_url(url, account, out))
         run = find_run(data_dir or DEFAULT_DATA_DIR)
         return asyncio.run(_export_from_run(run, account, out))
     except (BusUnavailable, ConfigError) as error:
@@ -114,13 +114,13 @@ async def read_journal(bus: Bus, account: str) -> AsyncIterator[bytes]:
             yield message.data
 
 
-async def _export_from_url(url: str, account: str, out: Path) -> int:
-    # Who we are to the broker is configured, where it asks.
+async def _export_from_url(url: str, account: str | None, out: Path) -> int:
+    # Who we are to the broker is configured, where it asks, and so is whose journal is meant.
     common, _, _ = load_config("export", NoSettings)
     told = {"url": url, "connect_attempts_max": CONNECT_ATTEMPTS_MAX}
     bus = await Bus.connect(common.bus.model_copy(update=told), "export", lambda: None)
     try:
-        return await write_export(bus, account, out)
+        return await write_export(bus, account or common.account, out)
     finally:
         await bus.close()
 

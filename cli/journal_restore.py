@@ -26,8 +26,9 @@ def restore_journal(file: Path) -> int:
     """Store every record of an export, in order; returns how many there were.
 
     Raises:
-        CommandFailed: the file is not whole, or of another account (2); the broker is not there
-            (3); or it has a journal already, or broke off (1: what is stored is a true beginning).
+        CommandFailed: the file is not whole, or of another account, or the settings or a file they
+            name are wrong (2); the broker is not there (3); or it has a
+            journal already, or broke off (1: what is stored is a true beginning).
     """
     configure_logging("journal", "error")
     records = _read(file)
@@ -43,6 +44,8 @@ def restore_journal(file: Path) -> int:
         )
     try:
         asyncio.run(_store(common, records))
+    except ConfigError as error:  # the identity, or the broker's authority
+        raise exits.CommandFailed(str(error), exits.BAD_USAGE) from error
     except BusUnavailable as error:
         raise exits.CommandFailed(str(error), exits.NOT_AVAILABLE) from error
     except BusError as error:

@@ -22,16 +22,15 @@ def provision_broker(config: Path | None) -> None:
     """Make what is missing, adjust what differs.
 
     Raises:
-        CommandFailed: the configuration is wrong (2) or the broker is not there (3).
+        CommandFailed: the settings or a file they name are wrong (2); the broker is not there (3).
     """
     _refuse_contradictions(config)
     configure_logging("provision", "error")
     try:
         common, _, _ = load_config("provision", NoSettings, path=config)
+        asyncio.run(_provision(common))
     except ConfigError as error:
         raise exits.CommandFailed(str(error), exits.BAD_USAGE) from error
-    try:
-        asyncio.run(_provision(common))
     except BusUnavailable as error:
         raise exits.CommandFailed(str(error), exits.NOT_AVAILABLE) from error
     print(f"provisioned {common.bus.url} for account {common.account}")

@@ -1,5 +1,7 @@
 """What runs in a cluster is confined as in containers, and reads the same settings."""
 
+import re
+
 import pytest
 import yaml
 
@@ -117,6 +119,26 @@ def test_only_who_has_to_may_leave_to_the_venue(base, documents_of):
         assert chosen == {"portcullis/speaks-to-the-venue": "true"}
 
 
+def test_the_feed_gets_a_key_of_the_venue_that_can_sign_nothing(root, documents_of):
+    for mode in ("testnet", "live"):
+        given = {
+            name: next(
+                volume["secret"]
+                for volume in patch["template"]["spec"]["volumes"]
+                if volume["name"] == "venue-secrets"
+            )
+            for name, patch in deployments(documents_of(f"overlays/{mode}")).items()
+        }
+        assert {name: secret["secretName"] for name, secret in given.items()} == {
+            "feed": "venue-reading", "execution": "venue-trading", "reconciler": "venue-reading",
+        }  # fmt: skip
+        assert given["feed"]["items"] == [
+            {"key": "reconciler_api_key", "path": "reconciler_api_key"}
+        ]
+        feed = yaml.safe_load((root / "config" / f"{mode}.yaml").read_text())["feed"]
+        assert feed["api_key_file"] == "/run/secrets/reconciler_api_key"
+
+
 def test_live_runs_an_image_by_its_digest_and_nothing_until_it_is_confirmed(root, documents_of):
     text = (root / "k8s" / "overlays" / "live" / "kustomization.yaml").read_text()
     (image,) = yaml.safe_load(text)["images"]
@@ -127,6 +149,65 @@ def test_live_runs_an_image_by_its_digest_and_nothing_until_it_is_confirmed(root
         "PORTCULLIS_BUS__REPLICAS": "3",
         "PORTCULLIS_EXECUTION__LIVE_ACCOUNT_CONFIRMATION": "",
     }
+
+
+def deployments(documents):
+    """Each Deployment by its name, but for what is laid over all of them."""
+    return {
+        document["metadata"]["name"]: document["spec"]
+        for document in documents
+        if document["kind"] == "Deployment" and document["metadata"]["name"] != "any"
+    }
+
+
+def apart_from(labels):
+    """What keeps a pod off every node that has one with these labels."""
+    return {
+        "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "labelSelector": {"matchLabels": labels},
+                }
+            ]
+        }
+    }
+
+
+def test_each_pair_is_spread_by_itself_and_in_live_never_shares_a_node(base, documents_of):
+    found, live = deployments(base), deployments(documents_of("overlays/live"))
+    assert {name for name in found if found[name]["replicas"] > 1} == {"feed", "execution"}
+    assert "topologySpreadConstraints" not in pods(base)["any"], "one balance for all hides a pair"
+    for name in ("feed", "execution"):
+        own = found[name]["selector"]["matchLabels"]
+        assert own == {"app.kubernetes.io/component": name}
+        (spread,) = found[name]["template"]["spec"]["topologySpreadConstraints"]
+        assert spread == {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",  # a cluster of one node runs both
+            "labelSelector": {"matchLabels": own},
+        }
+        assert live[name]["template"]["spec"]["affinity"] == apart_from(own)
+        # With as many nodes as replicas the new one has no place before the old one is gone.
+        assert found[name]["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 0}
+    for mode in ("paper", "testnet"):
+        for name, patch in deployments(documents_of(f"overlays/{mode}")).items():
+            assert "affinity" not in patch["template"]["spec"], f"{mode}: {name}"
+
+
+def test_of_each_pair_a_drain_leaves_one(base):
+    budgets = [document for document in base if document["kind"] == "PodDisruptionBudget"]
+    found = deployments(base)
+    assert {one["metadata"]["name"] for one in budgets} == {
+        name for name in found if found[name]["replicas"] > 1
+    }
+    for budget in budgets:
+        name = budget["metadata"]["name"]
+        assert budget["spec"] == {"minAvailable": 1, "selector": found[name]["selector"]}
+        chosen = budget["spec"]["selector"]["matchLabels"].items()
+        labels = {other: found[other]["template"]["metadata"]["labels"] for other in found}
+        assert [other for other in labels if chosen <= labels[other].items()] == [name]
 
 
 def test_each_pod_knows_jetstream_by_the_name_it_has_in_its_zone(base):
@@ -150,3 +231,14 @@ def test_three_brokers_are_as_strict_as_one(root):
     assert values["container"]["merge"]["securityContext"] == RESTRICTED
     overlay = yaml.safe_load((root / "k8s/overlays/live/kustomization.yaml").read_text())
     assert "../../broker" not in overlay["resources"], "live has three by the chart"
+
+
+def test_three_brokers_share_no_node_and_run_by_digest(root):
+    values = yaml.safe_load((root / "k8s" / "broker" / "chart-values.yaml").read_text())
+    template, image = values["podTemplate"], values["container"]["image"]
+    # The chart labels each of its brokers so, and the policies choose them by it.
+    assert template["merge"]["spec"]["affinity"] == apart_from(
+        {"app.kubernetes.io/component": "nats"}
+    )
+    assert "topologySpreadConstraints" not in template, "it allows two and one"
+    assert re.fullmatch("sha256:[0-9a-f]{64}", image["digest"])

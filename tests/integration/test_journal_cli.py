@@ -26,17 +26,20 @@ def portcullis(*arguments: object) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-async def write_journal(broker: Broker, records: int) -> None:
+async def write_journal(broker: Broker, records: int, account: str = "paper") -> None:
     settings = BusConfig(url=broker.url)
     bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, "paper", settings)
-    journal = Journal(bus, "paper", "hash")
+    await provision(bus, account, settings)
+    await fill(Journal(bus, account, "hash"), records)
+    await bus.close()
+
+
+async def fill(journal: Journal, records: int) -> None:
     for number in range(records):
         event = BalanceObserved(
             asset="USDT", wallet_balance=Decimal(number), available_balance=None, observed_at_ns=1
         )
         await journal.append([event], causation_id="c", correlation_id="c", ts_event_ns=number)
-    await bus.close()
 
 
 @pytest.fixture
@@ -79,6 +82,18 @@ async def test_a_journal_is_exported_from_a_running_broker(tmp_path):
             portcullis("journal", "export", "--url", url, "--out", tmp_path / "x").returncode == 0
         )
         await write_journal(broker, 3)
+        done = portcullis("journal", "export", "--url", url, "--out", tmp_path / "journal.jsonl")
+    finally:
+        await broker.stop()
+    assert "3 records" in done.stdout
+
+
+async def test_the_journal_of_the_configured_account_is_exported(tmp_path, monkeypatch):
+    broker = Broker(tmp_path / "broker")
+    url = await broker.start()
+    monkeypatch.setenv("PORTCULLIS_ACCOUNT", "main")
+    try:
+        await write_journal(broker, 3, "main")
         done = portcullis("journal", "export", "--url", url, "--out", tmp_path / "journal.jsonl")
     finally:
         await broker.stop()
@@ -148,3 +163,13 @@ async def test_a_journal_of_another_account_is_not_restored(
     refused = portcullis("journal", "restore", out)
     assert refused.returncode == 2
     assert "is of account paper, not main" in refused.stderr
+
+
+async def test_an_identity_that_is_not_there_is_named(run_with_journal, tmp_path, monkeypatch):
+    out, lost = tmp_path / "journal.jsonl", tmp_path / "lost"
+    assert portcullis("journal", "export", "--data-dir", tmp_path, "--out", out).returncode == 0
+    monkeypatch.setenv("PORTCULLIS_BUS__IDENTITY_FILE", str(lost))
+    for refused in (portcullis("journal", "restore", out), portcullis("provision")):
+        assert refused.returncode == 2
+        assert str(lost) in refused.stderr
+        assert "Traceback" not in refused.stderr
