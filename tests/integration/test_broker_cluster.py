@@ -29,7 +29,9 @@ from libs.common.runtime.provisioning import (
 from tests.integration.walled_broker import DEPLOYED
 
 NODES = 3
-WAIT_S = 30
+WAIT_S = 120
+#: Making a stream on three brokers takes its time; what is said to a dead leader is never answered.
+PROVISION_MS, APPEND_MS = 20_000, 3_000
 T = TypeVar("T")
 
 
@@ -93,10 +95,13 @@ async def nodes(tmp_path: Path) -> AsyncIterator[dict[str, Node]]:
 
 
 @contextlib.asynccontextmanager
-async def connected(folder: Path, name: str, node: Node) -> AsyncIterator[tuple[Bus, BusConfig]]:
+async def connected(
+    folder: Path, name: str, node: Node, publish_timeout_ms: int
+) -> AsyncIterator[tuple[Bus, BusConfig]]:
     own = folder / "keys" / name
     settings = BusConfig(
         url=node.url,
+        publish_timeout_ms=publish_timeout_ms,
         identity_file=own / "identity",
         tls_ca_file=own / "broker_ca.crt",
         api_prefix=api_prefix(name),
@@ -151,21 +156,21 @@ async def append(bus: Bus, number: int) -> int:
 async def test_a_broker_of_three_may_be_lost_and_nothing_that_was_acknowledged_is(
     nodes: dict[str, Node], tmp_path: Path
 ) -> None:
-    async with connected(tmp_path, "provision", nodes["n0"]) as (bus, settings):
+    async with connected(tmp_path, "provision", nodes["n0"], PROVISION_MS) as (bus, settings):
         alone = settings.model_copy(update={"replicas": 1})
         await until_it_works(lambda: provision(bus, "paper", alone))
         await until_it_works(lambda: provision(bus, "paper", settings))
         buckets = [bucket_stream(config.bucket) for config in bucket_configs(settings)]
         for name in (*(str(config.name) for config in stream_configs()), *buckets):
             await until_all_hold(bus, name)
-    async with connected(tmp_path, "execution", nodes["n0"]) as (bus, _):
+    async with connected(tmp_path, "execution", nodes["n0"], APPEND_MS) as (bus, _):
         for number in range(1, 4):
             assert await append(bus, number) == number
         cluster = (await bus.jetstream.stream_info(subjects.JOURNAL_STREAM)).cluster
         assert cluster is not None
         leader = str(cluster.leader)
     other = next(node for name, node in nodes.items() if name != leader)
-    async with connected(tmp_path, "execution", other) as (bus, _):
+    async with connected(tmp_path, "execution", other, APPEND_MS) as (bus, _):
         nodes[leader].process.kill()
         for number in range(4, 7):
             assert await append(bus, number) == number

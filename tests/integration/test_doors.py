@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -69,11 +70,25 @@ async def until_ready(addresses: dict[str, str]) -> None:
                 await asyncio.sleep(0.05)
 
 
+@asynccontextmanager
+async def answer_200(
+    session: aiohttp.ClientSession, url: str
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The first answer of 200: on a busy machine a service may be late with something just now."""
+    deadline = asyncio.get_running_loop().time() + DEADLINE_S
+    while True:
+        async with session.get(url) as answer:
+            if answer.status == 200:
+                yield answer
+                return
+            assert asyncio.get_running_loop().time() < deadline, (url, await answer.text())
+        await asyncio.sleep(0.05)
+
+
 @pytest.mark.parametrize("name", ALL)
 async def test_probes_and_status_answer_in_json_and_name_the_service(doors, session, name):
     for path in JSON_DOORS:
-        async with session.get(doors[name] + path) as answer:
-            assert answer.status == 200, (path, await answer.text())
+        async with answer_200(session, doors[name] + path) as answer:
             is_probe = path != "/v1/status"
             assert answer.content_type == f"application/{'health+json' if is_probe else 'json'}"
             body = await answer.json(content_type=None)
