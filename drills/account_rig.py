@@ -43,7 +43,7 @@ SPEED: Final = 3
 """Market seconds per wall second."""
 STOP_MS: Final = 5_000
 PATIENCE_MS: Final = 20_000
-"""How long the drill's own questions to the broker may take: a busy machine is no failure."""
+"""How long a drill's own questions to the broker may take: a busy machine is no failure."""
 TOKEN: Final = f"read-{'t' * 24}-token"
 
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from drills.account_rig import PATIENCE_MS
 from drills.pnl_market import AMPLE, LEAP_STEP_NS, PRICES, STEP_NS, DrillSource, VenueTime
 from libs.common.messages import subjects
 from libs.common.messages.account import ReconcileReport
@@ -50,8 +51,6 @@ ACCOUNT = "paper"
 TICK = Decimal("0.1")
 SPEED, LEAP_SPEED = "4", "20000"
 WAIT_S, LEAP_WAIT_S = 20.0, 90.0
-#: How long the drill's own questions to the broker may take: a busy machine is no failure.
-PATIENCE_MS = 20_000
 APPROVAL_KEY = b"d" * 64
 _NS_PER_MS = 1_000_000
 
