@@ -23,6 +23,8 @@ from libs.common.runtime.provisioning import provision
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE_S = 40.0
+#: How long the judge's own questions to the broker may take: a busy machine is no failure.
+PATIENCE_MS = 20_000
 POLL_S = 0.03
 KLINES_MAX = 1_500
 
@@ -195,7 +197,7 @@ class FeedWorld:
 async def feed_world(folder: Path, *options: str) -> AsyncIterator[FeedWorld]:
     """The paper exchange with these options, and a broker of its own."""
     broker = Broker(folder / "broker")
-    settings = BusConfig(url=await broker.start())
+    settings = BusConfig(url=await broker.start(), publish_timeout_ms=PATIENCE_MS)
     bus = await Bus.connect(settings, "judge", lambda: None)
     await provision(bus, "paper", settings)
     venue, port = await start_process(

@@ -42,6 +42,8 @@ SYMBOL: Final = "BTCUSDT"
 SPEED: Final = 3
 """Market seconds per wall second."""
 STOP_MS: Final = 5_000
+PATIENCE_MS: Final = 20_000
+"""How long a drill's own questions to the broker may take: a busy machine is no failure."""
 TOKEN: Final = f"read-{'t' * 24}-token"
 
 
@@ -60,7 +62,7 @@ class AccountRig:
 
     async def start(self) -> None:
         """Start everything; returns once the processes listen."""
-        settings = BusConfig(url=await self._broker.start())
+        settings = BusConfig(url=await self._broker.start(), publish_timeout_ms=PATIENCE_MS)
         self.bus = await Bus.connect(settings, "drill", lambda: None)
         await provision(self.bus, ACCOUNT, settings)
         command = ("-m", "services.paper_exchange", "--port", "0", "--source", "generator")

@@ -19,6 +19,7 @@ import msgspec
 import yaml
 
 from cli.supervisor import Child, child_environment
+from drills.account_rig import PATIENCE_MS
 from libs.common.messages import subjects
 from libs.common.messages.account import AccountState, Command, OrderView, ReconcileReport, Verb
 from libs.common.messages.codec import decode, encode
@@ -123,7 +124,7 @@ class DriftRig:
         Raises:
             DrillFailed: it does not.
         """
-        settings = BusConfig(url=await self._broker.start())
+        settings = BusConfig(url=await self._broker.start(), publish_timeout_ms=PATIENCE_MS)
         self.bus = await Bus.connect(settings, "drill", lambda: None)
         await provision(self.bus, ACCOUNT, settings)
         await self.bus.subscribe(subjects.MARKET_CLOCK, self._on_clock)

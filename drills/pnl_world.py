@@ -5,6 +5,7 @@ account's owner with an app of his own.
 """
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from drills.account_rig import PATIENCE_MS
 from drills.pnl_market import AMPLE, LEAP_STEP_NS, PRICES, STEP_NS, DrillSource, VenueTime
 from libs.common.messages import subjects
 from libs.common.messages.account import ReconcileReport
@@ -31,6 +33,7 @@ from libs.common.model.order import OrderRequest, OrderType, Side, TimeInForce
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import wall_ns
 from libs.common.runtime.config import BusConfig, CommonConfig, VenueConfig
+from libs.common.runtime.errors import BusUnavailable
 from libs.common.runtime.provisioning import provision
 from libs.common.runtime.secret import Secret
 from libs.common.runtime.service import Context
@@ -76,8 +79,9 @@ class PnlWorld:
         self._count = 0
 
     async def __aenter__(self) -> Self:
-        self.bus = await Bus.connect(BusConfig(url=self._url), "drill", lambda: None)
-        await provision(self.bus, ACCOUNT, BusConfig(url=self._url))
+        settings = BusConfig(url=self._url, publish_timeout_ms=PATIENCE_MS)
+        self.bus = await Bus.connect(settings, "drill", lambda: None)
+        await provision(self.bus, ACCOUNT, settings)
         self._tasks.append(asyncio.create_task(self.venue.run()))
         await self.until(lambda: self.venue.port, "the venue to listen")
         self.hand = self._client()
@@ -157,42 +161,43 @@ class PnlWorld:
 
     async def _say_what_others_would(self) -> None:
         while True:
-            for symbol, price in self.source.prices.items():
-                mark = Mark(
-                    **self._envelope("feed"),
-                    symbol=symbol,
-                    mark_price=price,
-                    index_price=price,
-                    funding_rate=Decimal(0),
-                    next_funding_ns=0,
+            with contextlib.suppress(BusUnavailable):
+                for symbol, price in self.source.prices.items():
+                    mark = Mark(
+                        **self._envelope("feed"),
+                        symbol=symbol,
+                        mark_price=price,
+                        index_price=price,
+                        funding_rate=Decimal(0),
+                        next_funding_ns=0,
+                    )
+                    quote = Quote(
+                        **self._envelope("feed"),
+                        symbol=symbol,
+                        bid_price=price,
+                        bid_quantity=self.source.depths[symbol],
+                        ask_price=price + TICK,
+                        ask_quantity=self.source.depths[symbol],
+                        update_id=self._count,
+                    )
+                    await self.bus.publish(subjects.mark(symbol), encode(mark))
+                    await self.bus.publish(subjects.quote(symbol), encode(quote))
+                vouched = vouch_for(self.source.prices, self.clock.now_ns())
+                await self.bus.publish(subjects.MARKET_HEALTH, encode(vouched))
+                report = ReconcileReport(
+                    **self._envelope("reconciler"),
+                    account=ACCOUNT,
+                    cycle=self._count,
+                    trigger="drill",
+                    is_clean=True,
+                    discrepancies=(),
+                    journal_sequence=0,
+                    duration_ms=0,
+                    positions_compared=0,
+                    orders_compared=0,
+                    balances_compared=0,
                 )
-                quote = Quote(
-                    **self._envelope("feed"),
-                    symbol=symbol,
-                    bid_price=price,
-                    bid_quantity=self.source.depths[symbol],
-                    ask_price=price + TICK,
-                    ask_quantity=self.source.depths[symbol],
-                    update_id=self._count,
-                )
-                await self.bus.publish(subjects.mark(symbol), encode(mark))
-                await self.bus.publish(subjects.quote(symbol), encode(quote))
-            vouched = vouch_for(self.source.prices, self.clock.now_ns())
-            await self.bus.publish(subjects.MARKET_HEALTH, encode(vouched))
-            report = ReconcileReport(
-                **self._envelope("reconciler"),
-                account=ACCOUNT,
-                cycle=self._count,
-                trigger="drill",
-                is_clean=True,
-                discrepancies=(),
-                journal_sequence=0,
-                duration_ms=0,
-                positions_compared=0,
-                orders_compared=0,
-                balances_compared=0,
-            )
-            await self.bus.publish(subjects.reconcile_report(ACCOUNT), encode(report))
+                await self.bus.publish(subjects.reconcile_report(ACCOUNT), encode(report))
             await asyncio.sleep(0.05)
 
     async def trade(

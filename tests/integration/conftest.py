@@ -1,4 +1,4 @@
-"""The broker as it is deployed, for whoever tests what its walls let through."""
+"""A patient hand on a broker, and the broker as it is deployed with what its walls let through."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,8 +6,20 @@ from pathlib import Path
 import pytest
 
 from libs.common.runtime.broker import Broker
+from libs.common.runtime.bus import Bus
 from libs.common.runtime.provisioning import provision
+from tests.integration.patience import patient
 from tests.integration.walled_broker import connected, settings_of, walled_broker
+
+
+@pytest.fixture
+async def bus(nats_server: Broker) -> AsyncIterator[Bus]:
+    """A connection of the test's own, with every stream of account "paper" made."""
+    settings = patient(nats_server.url)
+    bus = await Bus.connect(settings, "test", lambda: None)
+    await provision(bus, "paper", settings)
+    yield bus
+    await bus.close()
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ import pytest
 from libs.common.messages.journal import BalanceObserved
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.journal import Journal
-from libs.common.runtime.provisioning import provision
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DAY_NS = 86_400 * 1_000_000_000
@@ -27,11 +25,8 @@ def portcullis(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-async def broker(nats_server: Broker) -> Broker:
+async def broker(bus: Bus, nats_server: Broker) -> Broker:
     """A broker with a journal of two days."""
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, "paper", settings)
     journal = Journal(bus, "paper", "hash")
     for number in range(20):
         event = BalanceObserved(
@@ -39,7 +34,6 @@ async def broker(nats_server: Broker) -> Broker:
         )
         at_ns = number // 10 * DAY_NS + number
         await journal.append([event], causation_id="c", correlation_id="c", ts_event_ns=at_ns)
-    await bus.close()
     return nats_server
 
 

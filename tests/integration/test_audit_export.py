@@ -1,7 +1,6 @@
 """The audit export beside a real broker: complete, the same for all, and never in the way."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,12 +10,9 @@ import pytest
 from libs.common.messages import subjects
 from libs.common.messages.audit import read_line
 from libs.common.messages.journal import BalanceObserved
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.health import Level
 from libs.common.runtime.journal import Journal
-from libs.common.runtime.provisioning import provision
 from services.execution import audit_export
 from services.execution.audit_export import AuditExport
 from services.execution.audit_files import Manifest, day_files, manifest_name, read_lines
@@ -59,15 +55,6 @@ class Ledger:
             await self.journal.append(
                 [event], causation_id="c", correlation_id="c", ts_event_ns=day * DAY_NS + number
             )
-
-
-@pytest.fixture
-async def bus(nats_server: Broker) -> AsyncIterator[Bus]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
-    yield bus
-    await bus.close()
 
 
 class Exporting:

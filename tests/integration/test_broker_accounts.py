@@ -25,8 +25,8 @@ from libs.common.runtime.errors import BusUnavailable, ConfigError
 from tests.integration.walled_broker import connected, settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
-WAIT_S = 10
-RUN_S_MAX = 60
+WAIT_S = 60
+RUN_S_MAX = 180
 SYMBOL = "BTCUSDT"
 APPROVED, REDUCE = (
     subjects.intent_approved("paper", SYMBOL),
@@ -77,11 +77,17 @@ async def test_a_message_is_stored_once_pulled_with_its_subject_and_acknowledged
 
 async def refusal(settings: BusConfig) -> str:
     """What a service says that cannot get in."""
-    told = settings.model_copy(update={"connect_attempts_max": 1, "connect_timeout_ms": 500})
-    with pytest.raises(BusUnavailable) as refused:
-        await Bus.connect(told, "risk", lambda: None)
-    words = str(refused.value)
-    assert "\n" not in words
+    words = ""
+    for timeout_ms in (500, 5_000):  # on a busy machine half a second is too short for TLS
+        told = settings.model_copy(
+            update={"connect_attempts_max": 1, "connect_timeout_ms": timeout_ms}
+        )
+        with pytest.raises(BusUnavailable) as refused:
+            await Bus.connect(told, "risk", lambda: None)
+        words = str(refused.value)
+        assert "\n" not in words
+        if "(no answer)" not in words:
+            break
     return words
 
 

@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +30,9 @@ from libs.common.runtime.provisioning import (
 from tests.integration.walled_broker import DEPLOYED
 
 NODES = 3
-WAIT_S = 30
+WAIT_S = 120
+#: Making a stream on three brokers takes its time; what no leader hears is never answered.
+PROVISION_MS, APPEND_MS = 5_000, 3_000
 T = TypeVar("T")
 
 
@@ -93,10 +96,13 @@ async def nodes(tmp_path: Path) -> AsyncIterator[dict[str, Node]]:
 
 
 @contextlib.asynccontextmanager
-async def connected(folder: Path, name: str, node: Node) -> AsyncIterator[tuple[Bus, BusConfig]]:
+async def connected(
+    folder: Path, name: str, node: Node, publish_timeout_ms: int
+) -> AsyncIterator[tuple[Bus, BusConfig]]:
     own = folder / "keys" / name
     settings = BusConfig(
         url=node.url,
+        publish_timeout_ms=publish_timeout_ms,
         identity_file=own / "identity",
         tls_ca_file=own / "broker_ca.crt",
         api_prefix=api_prefix(name),
@@ -123,7 +129,7 @@ async def until_all_hold(bus: Bus, stream: str) -> None:
     """Return once every broker holds all of a stream: only then one may be lost."""
     async with asyncio.timeout(WAIT_S):
         while True:
-            info = await bus.jetstream.stream_info(stream)
+            info = await until_it_works(partial(bus.jetstream.stream_info, stream))
             assert info.config.num_replicas == NODES
             others = (info.cluster.replicas if info.cluster is not None else None) or []
             if len(others) == NODES - 1 and all(one.current for one in others):
@@ -151,25 +157,27 @@ async def append(bus: Bus, number: int) -> int:
 async def test_a_broker_of_three_may_be_lost_and_nothing_that_was_acknowledged_is(
     nodes: dict[str, Node], tmp_path: Path
 ) -> None:
-    async with connected(tmp_path, "provision", nodes["n0"]) as (bus, settings):
+    async with connected(tmp_path, "provision", nodes["n0"], PROVISION_MS) as (bus, settings):
         alone = settings.model_copy(update={"replicas": 1})
         await until_it_works(lambda: provision(bus, "paper", alone))
         await until_it_works(lambda: provision(bus, "paper", settings))
         buckets = [bucket_stream(config.bucket) for config in bucket_configs(settings)]
         for name in (*(str(config.name) for config in stream_configs()), *buckets):
             await until_all_hold(bus, name)
-    async with connected(tmp_path, "execution", nodes["n0"]) as (bus, _):
+    async with connected(tmp_path, "execution", nodes["n0"], APPEND_MS) as (bus, _):
         for number in range(1, 4):
             assert await append(bus, number) == number
-        cluster = (await bus.jetstream.stream_info(subjects.JOURNAL_STREAM)).cluster
+        ask = partial(bus.jetstream.stream_info, subjects.JOURNAL_STREAM)
+        cluster = (await until_it_works(ask)).cluster
         assert cluster is not None
         leader = str(cluster.leader)
     other = next(node for name, node in nodes.items() if name != leader)
-    async with connected(tmp_path, "execution", other) as (bus, _):
+    async with connected(tmp_path, "execution", other, APPEND_MS) as (bus, _):
         nodes[leader].process.kill()
         for number in range(4, 7):
             assert await append(bus, number) == number
         for number in range(1, 7):
-            found = await bus.read_message(subjects.JOURNAL_STREAM, number)
+            read = partial(bus.read_message, subjects.JOURNAL_STREAM, number)
+            found = await until_it_works(read)
             assert found is not None
             assert found.data == f"record {number}".encode()

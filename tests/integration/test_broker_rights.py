@@ -32,7 +32,7 @@ from libs.common.runtime.provisioning import (
 from tests.integration.walled_broker import CALLED, connected, settings_of
 
 SYMBOL = "BTCUSDT"
-WAIT_S = 10
+WAIT_S = 60
 NOBODY: frozenset[str] = frozenset()
 ALL_SERVICES = frozenset(SERVICES)
 #: Stands for the service that the subject names.

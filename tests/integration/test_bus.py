@@ -1,7 +1,6 @@
 """The bus on a real broker: nothing buffered, nothing lost, nothing that can kill the reader."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -20,15 +19,6 @@ from libs.common.runtime.provisioning import (
 )
 
 WAIT_S = 20
-
-
-@pytest.fixture
-async def bus(nats_server: Broker) -> AsyncIterator[Bus]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, "paper", settings)
-    yield bus
-    await bus.close()
 
 
 async def reconnected(bus: Bus) -> None:

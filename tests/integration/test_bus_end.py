@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.config import BusConfig
+from tests.integration.patience import patient
 from tests.integration.walled_broker import settings_of, walled_broker
 
 WAIT_S = 20
@@ -92,7 +93,7 @@ async def test_what_was_said_last_is_heard_before_a_connection_is_closed(
     async def note(_: str, payload: bytes, __: dict[str, str]) -> None:
         heard.append(payload)
 
-    settings = BusConfig(url=nats_server.url)
+    settings = patient(nats_server.url)
     listener = await Bus.connect(settings, "listener", lambda: None)
     await listener.subscribe("last.words", note)
     await listener.jetstream.account_info()  # the broker knows of the subscription

@@ -12,16 +12,15 @@ from libs.common.runtime.bus import Bus, Delivery
 from libs.common.runtime.config import BusConfig, CommonConfig
 from libs.common.runtime.provisioning import RISK_CONSUMER, execution_consumer, provision
 from libs.common.runtime.service import Context
+from tests.integration.patience import patient
 
-WAIT_S = 20
+WAIT_S = 60
 
 
 @pytest.fixture
 async def context(nats_server: Broker) -> AsyncIterator[Context[ServiceConfig]]:
-    settings = BusConfig(
-        url=nats_server.url, publish_timeout_ms=400, ack_wait_ms=500, deliveries_max=3
-    )
-    bus = await Bus.connect(settings, "test", lambda: None)
+    settings = BusConfig(url=nats_server.url, ack_wait_ms=3_000, deliveries_max=3)
+    bus = await Bus.connect(patient(nats_server.url), "test", lambda: None)
     await provision(bus, "paper", settings)
     yield Context("test", CommonConfig(bus=settings), ServiceConfig(), "hash", bus)
     await bus.close()

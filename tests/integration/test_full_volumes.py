@@ -24,9 +24,10 @@ from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import BusUnavailable
 from libs.common.runtime.provisioning import bucket_configs, provision, stream_configs
 from services.paper_exchange.demo_keys import DEMO_TRADE_KEY
+from tests.integration.patience import patient
 from tests.integration.test_run import Running, free_ports, is_alive, wait_until_gone
 
-DEADLINE_S = 30
+DEADLINE_S = 90
 STOP_MS = 5_000
 #: Lets go of root's right to write where the file modes say no, then becomes its arguments.
 WITHOUT_ROOTS_RIGHTS = (
@@ -80,7 +81,7 @@ def test_all_streams_fit_into_what_our_broker_may_take() -> None:
 async def test_a_broker_that_may_not_take_as_much_says_so_when_streams_are_made(
     nats_server: Broker,
 ) -> None:
-    settings = BusConfig(url=nats_server.url)
+    settings = patient(nats_server.url)
     bus = await Bus.connect(settings, "test", lambda: None)
     try:
         large = StreamConfig(name="LARGE", subjects=["large"], max_bytes=STORE_BYTES_MAX - 1)

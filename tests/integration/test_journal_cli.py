@@ -11,9 +11,9 @@ from cli.run_directory import create_run_directory
 from libs.common.messages.journal import BalanceObserved
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.journal import Journal
 from libs.common.runtime.provisioning import provision
+from tests.integration.patience import patient
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECORDS = 130
@@ -27,7 +27,7 @@ def portcullis(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 async def write_journal(broker: Broker, records: int, account: str = "paper") -> None:
-    settings = BusConfig(url=broker.url)
+    settings = patient(broker.url)
     bus = await Bus.connect(settings, "test", lambda: None)
     await provision(bus, account, settings)
     await fill(Journal(bus, account, "hash"), records)
@@ -124,8 +124,8 @@ async def test_an_export_is_restored_into_a_broker_that_has_no_journal_and_into_
     try:
         lost = portcullis("journal", "restore", out)
         assert lost.returncode == 3, "nobody has made the streams"
-        bus = await Bus.connect(BusConfig(url=url), "provision", lambda: None)
-        await provision(bus, "paper", BusConfig(url=url))
+        bus = await Bus.connect(patient(url), "provision", lambda: None)
+        await provision(bus, "paper", patient(url))
         await bus.close()
         done = portcullis("journal", "restore", out)
         assert (done.returncode, f"restored {RECORDS} records" in done.stdout) == (0, True)

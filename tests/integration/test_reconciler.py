@@ -38,7 +38,7 @@ from libs.common.runtime.provisioning import provision
 from libs.common.runtime.secret import Secret
 from libs.common.runtime.venue_client import VenueClient
 from libs.common.venue.outcomes import Accepted
-from tests.integration.patience import patient
+from tests.integration.patience import keep_saying, patient
 
 DEADLINE_S = 40
 BALANCE = Decimal(10_000)
@@ -97,7 +97,7 @@ class Stage:
         )
         self._offset_ns = now_ns
         config = self._write_config(settings.url, url, reading.api_key, reading.secret)
-        self._says = asyncio.create_task(self._speak())
+        self._says = asyncio.create_task(keep_saying(self._speak, 0.02))
         self._command = (sys.executable, "-m", "services.reconciler", "--config", str(config))
         await self._begin_reconciler("reconciler.log")
 
@@ -152,33 +152,31 @@ class Stage:
 
     async def _speak(self) -> None:
         """Say the time and the account's state, as feed and execution would."""
-        while True:
-            now_ns = wall_ns() + self._offset_ns
-            self.wallet += self.is_restless
-            envelope = {
-                "message_id": "m", "causation_id": "m", "correlation_id": "m",
-                "ts_event_ns": now_ns, "ts_published_ns": wall_ns(), "source": "test",
-            }  # fmt: skip
-            clock = MarketClock(
-                **envelope, now_ns=now_ns, speed=Decimal(1), limit_ns=None, source_ended=False
-            )
-            await self.bus.publish(subjects.MARKET_CLOCK, encode(clock))
-            state = AccountState(
-                **envelope, account="paper", journal_sequence=1,
-                trading_state=TradingState.ACTIVE, armed=True, unarmed_reasons=(),
-                wallet_balance=self.wallet, available_balance=self.wallet, balance_at_ns=1,
-                changed_at_ns=1, orders=self.orders, user_stream_ups=self.user_stream_ups,
-                settings=self.settings, exposures=self.exposures,
-                positions=tuple(
-                    PositionView(
-                        symbol=symbol, quantity=quantity, cost=Decimal(0), entry_price=Decimal(0),
-                        realized_pnl=Decimal(0), commission=Decimal(0),
-                    )
-                    for symbol, quantity in self.positions.items()
-                ),
-            )  # fmt: skip
-            await self.bus.publish(subjects.account_state("paper"), encode(state))
-            await asyncio.sleep(0.02)
+        now_ns = wall_ns() + self._offset_ns
+        self.wallet += self.is_restless
+        envelope = {
+            "message_id": "m", "causation_id": "m", "correlation_id": "m",
+            "ts_event_ns": now_ns, "ts_published_ns": wall_ns(), "source": "test",
+        }  # fmt: skip
+        clock = MarketClock(
+            **envelope, now_ns=now_ns, speed=Decimal(1), limit_ns=None, source_ended=False
+        )
+        await self.bus.publish(subjects.MARKET_CLOCK, encode(clock))
+        state = AccountState(
+            **envelope, account="paper", journal_sequence=1,
+            trading_state=TradingState.ACTIVE, armed=True, unarmed_reasons=(),
+            wallet_balance=self.wallet, available_balance=self.wallet, balance_at_ns=1,
+            changed_at_ns=1, orders=self.orders, user_stream_ups=self.user_stream_ups,
+            settings=self.settings, exposures=self.exposures,
+            positions=tuple(
+                PositionView(
+                    symbol=symbol, quantity=quantity, cost=Decimal(0), entry_price=Decimal(0),
+                    realized_pnl=Decimal(0), commission=Decimal(0),
+                )
+                for symbol, quantity in self.positions.items()
+            ),
+        )  # fmt: skip
+        await self.bus.publish(subjects.account_state("paper"), encode(state))
 
     async def _on_report(self, _: str, payload: bytes, __: dict[str, str]) -> None:
         self.reports.append(decode(payload, ReconcileReport))

@@ -18,6 +18,8 @@ from cli.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEADLINE_S = 60
+#: A tape takes nine seconds at a speed at which an intent lives for half a second of ours.
+TAPE_S_MAX = 180
 SERVICES = ("feed", "signal", "risk", "execution", "reconciler")
 START_MS = 1_723_161_256_000
 
@@ -138,9 +140,9 @@ def test_a_finite_run_accounts_for_everything_and_exits_0(tmp_path, start):
     tape, report_path = tmp_path / "btcusdt_test.gz", tmp_path / "report.json"
     lines = make_tape(tape, seconds=90)
     run = start(
-        "--tape", str(tape), "--speed", "50", "--until-end", "--report", str(report_path)
+        "--tape", str(tape), "--speed", "10", "--until-end", "--report", str(report_path)
     )  # fmt: skip
-    assert run.process.wait(DEADLINE_S) == 0, run.text
+    assert run.process.wait(TAPE_S_MAX) == 0, run.text
     report = json.loads(report_path.read_text())
     assert report["market_messages"] == lines
     assert report["market_accounting"]["unaccounted"] == {"quote": 0, "trade": 0}
@@ -255,9 +257,13 @@ def test_an_unreadable_line_of_a_tape_ends_the_run_with_its_number(tmp_path, sta
 
 
 def test_help_is_quick():
-    started = time.monotonic()
-    subprocess.run(
-        command("--help"), env=environment(), capture_output=True, timeout=DEADLINE_S, check=True
-    )
+    took_s = []
+    for _ in range(3):  # the best of three: a busy machine says nothing of our imports
+        started = time.monotonic()
+        subprocess.run(
+            command("--help"),
+            env=environment(), capture_output=True, timeout=DEADLINE_S, check=True,
+        )  # fmt: skip
+        took_s.append(time.monotonic() - started)
     # 0.12 s on an idle machine; what this guards is that no verb's imports creep in.
-    assert time.monotonic() - started < 3
+    assert min(took_s) < 3

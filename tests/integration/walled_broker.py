@@ -12,6 +12,7 @@ from libs.common.runtime import broker as broker_module
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.config import BusConfig
+from tests.integration.patience import PATIENCE_MS
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "nats" / "nats-server.conf"
 #: What an identity calls itself to the broker, where that is not its name.
@@ -41,6 +42,7 @@ def settings_of(broker: Broker, folder: Path, name: str) -> BusConfig:
     own = folder / "keys" / name
     return BusConfig(
         url=broker.url,
+        publish_timeout_ms=PATIENCE_MS,
         identity_file=own / "identity",
         tls_ca_file=own / "broker_ca.crt",
         api_prefix=api_prefix(name),

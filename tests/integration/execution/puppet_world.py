@@ -43,6 +43,7 @@ from services.paper_exchange.shell import PaperExchange
 from services.paper_exchange.sources.event import ClosedBar, SourceError, SourceEvent, Trade
 from services.paper_exchange.sources.modelled_book import ModelledBook
 from sim.vouching import vouch_for
+from tests.integration.patience import keep_saying, patient
 
 SYMBOL = "BTCUSDT"
 PRICE = Decimal(60_000)
@@ -117,12 +118,13 @@ class PuppetWorld:
         self.is_feed_silent = False
 
     async def start(self) -> None:
-        self.bus = await Bus.connect(BusConfig(url=self.broker.url), "test", lambda: None)
-        await provision(self.bus, "paper", BusConfig(url=self.broker.url))
+        settings = patient(self.broker.url)
+        self.bus = await Bus.connect(settings, "test", lambda: None)
+        await provision(self.bus, "paper", settings)
         self._tasks.append(asyncio.create_task(self.venue.run()))
         await self.until(lambda: self.venue.port, "the venue to listen")
         self.hand = self._client()
-        self._tasks.append(asyncio.create_task(self._say_what_others_would()))
+        self._tasks.append(asyncio.create_task(keep_saying(self._say_what_others_would, 0.05)))
         await self.begin()
 
     def _client(self) -> VenueClient:
@@ -181,44 +183,42 @@ class PuppetWorld:
 
     async def _say_what_others_would(self) -> None:
         """The feed's marks, that they are sound, and the reconciler's word that all is well."""
-        while True:
-            self._count += 1
-            now_ns, name = self.clock.now_ns(), f"said-{self._count}"
-            envelope: dict[str, Any] = {
-                "message_id": name,
-                "causation_id": name,
-                "correlation_id": name,
-                "ts_event_ns": now_ns,
-                "ts_published_ns": wall_ns(),
-                "source": "test",
-            }
-            mark = Mark(
-                **envelope,
-                symbol=SYMBOL,
-                mark_price=self.source.price,
-                index_price=self.source.price,
-                funding_rate=Decimal(0),
-                next_funding_ns=0,
-            )
-            report = ReconcileReport(
-                **envelope,
-                account="paper",
-                cycle=self._count,
-                trigger="test",
-                is_clean=True,
-                discrepancies=(),
-                positions_compared=0,
-                orders_compared=0,
-                balances_compared=0,
-                journal_sequence=0,
-                duration_ms=0,
-            )
-            await self.bus.publish(subjects.mark(SYMBOL), encode(mark))
-            if not self.is_feed_silent:
-                health = vouch_for((SYMBOL,), now_ns)
-                await self.bus.publish(subjects.MARKET_HEALTH, encode(health))
-            await self.bus.publish(subjects.reconcile_report("paper"), encode(report))
-            await asyncio.sleep(0.05)
+        self._count += 1
+        now_ns, name = self.clock.now_ns(), f"said-{self._count}"
+        envelope: dict[str, Any] = {
+            "message_id": name,
+            "causation_id": name,
+            "correlation_id": name,
+            "ts_event_ns": now_ns,
+            "ts_published_ns": wall_ns(),
+            "source": "test",
+        }
+        mark = Mark(
+            **envelope,
+            symbol=SYMBOL,
+            mark_price=self.source.price,
+            index_price=self.source.price,
+            funding_rate=Decimal(0),
+            next_funding_ns=0,
+        )
+        report = ReconcileReport(
+            **envelope,
+            account="paper",
+            cycle=self._count,
+            trigger="test",
+            is_clean=True,
+            discrepancies=(),
+            positions_compared=0,
+            orders_compared=0,
+            balances_compared=0,
+            journal_sequence=0,
+            duration_ms=0,
+        )
+        await self.bus.publish(subjects.mark(SYMBOL), encode(mark))
+        if not self.is_feed_silent:
+            health = vouch_for((SYMBOL,), now_ns)
+            await self.bus.publish(subjects.MARKET_HEALTH, encode(health))
+        await self.bus.publish(subjects.reconcile_report("paper"), encode(report))
 
     # -- what the test does ----------------------------------------------------------------------
 

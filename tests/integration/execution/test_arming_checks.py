@@ -11,13 +11,14 @@ from libs.common.messages.codec import encode
 from libs.common.messages.hello import Hello
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig, Mode
+from libs.common.runtime.config import Mode
 from libs.common.runtime.venue_client import VenueReadError
 from libs.common.venue.outcomes import Unknown
 from libs.common.venue.settings_payloads import AccountConfig, ApiRestrictions
 from services.execution.arming import Arming
 from services.execution.arming_checks import ArmingChecks
 from services.execution.config import ExecutionConfig
+from tests.integration.patience import patient
 
 WAIT_S = 10
 
@@ -76,7 +77,7 @@ class Checked:
 
 @pytest.fixture
 async def bus(nats_server: Broker) -> AsyncIterator[Bus]:
-    bus = await Bus.connect(BusConfig(url=nats_server.url), "test", lambda: None)
+    bus = await Bus.connect(patient(nats_server.url), "test", lambda: None)
     yield bus
     await bus.close()
 

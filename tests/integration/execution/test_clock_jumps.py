@@ -10,11 +10,8 @@ import pytest
 
 from libs.common.messages.journal import OrderUpdated
 from libs.common.model.order import OrderStatus
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
-from libs.common.runtime.provisioning import provision
-from tests.integration.execution.desks import ACCOUNT, Replica, an_answer, running_venue, take
+from tests.integration.execution.desks import Replica, an_answer, running_venue, take
 
 AHEAD_S = 3_600.0
 BALANCE = {
@@ -27,10 +24,7 @@ BALANCE = {
 
 
 @pytest.fixture
-async def replica(nats_server: Broker) -> AsyncIterator[Replica]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
+async def replica(bus: Bus) -> AsyncIterator[Replica]:
     async with running_venue() as venue:
         replica = Replica(bus, venue)
         await replica.get_ready()
@@ -41,7 +35,6 @@ async def replica(nats_server: Broker) -> AsyncIterator[Replica]:
         }
         yield replica
         await replica.close()
-    await bus.close()
 
 
 def jump_back(replica: Replica, seconds: float) -> None:

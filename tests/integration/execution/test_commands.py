@@ -1,6 +1,6 @@
 """Halting against a stale replica, a late redelivery and the boot: on a real broker."""
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from decimal import Decimal
 from typing import Any
 
@@ -14,11 +14,9 @@ from libs.common.messages.journal import JournalEvent, JournalRecord
 from libs.common.messages.limit_events import LimitsChange
 from libs.common.model.risk_limits import RiskLimits
 from libs.common.model.trading_state import TradingState
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import PaperClock
-from libs.common.runtime.config import BusConfig, Mode
-from libs.common.runtime.provisioning import provision
+from libs.common.runtime.config import Mode
 from libs.common.runtime.venue_client import VenueClient
 from libs.common.testing.builders import NOW_NS, S
 from services.execution.arming import CHECKS, Arming
@@ -88,15 +86,6 @@ class Replica:
             }  # type: ignore[arg-type]
         )
         await self.desk.hear(subjects.command(ACCOUNT, verb), encode(command), sequence)
-
-
-@pytest.fixture
-async def bus(nats_server: Broker) -> AsyncIterator[Bus]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
-    yield bus
-    await bus.close()
 
 
 async def truth(bus: Bus) -> TradingState:

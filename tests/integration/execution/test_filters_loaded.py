@@ -6,11 +6,8 @@ from typing import Any
 
 import pytest
 
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
-from libs.common.runtime.provisioning import provision
-from tests.integration.execution.desks import ACCOUNT, Replica, running_venue
+from tests.integration.execution.desks import Replica, running_venue
 
 FILTERS: list[dict[str, Any]] = [
     {"filterType": "PRICE_FILTER", "tickSize": "0.50", "minPrice": "1", "maxPrice": "99999999"},
@@ -21,16 +18,12 @@ ZERO_TICK = [{**FILTERS[0], "tickSize": "0"}, *FILTERS[1:]]
 
 
 @pytest.fixture
-async def replica(nats_server: Broker) -> AsyncIterator[Replica]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
+async def replica(bus: Bus) -> AsyncIterator[Replica]:
     async with running_venue() as venue:
         replica = Replica(bus, venue)
         await replica.get_ready()
         yield replica
         await replica.close()
-    await bus.close()
 
 
 def tell(replica: Replica, **filters: Any) -> None:

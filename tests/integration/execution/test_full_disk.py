@@ -46,11 +46,13 @@ async def test_on_a_full_volume_nothing_leaves_and_the_order_that_waited_goes_on
     async def says_why() -> bool:
         status, body = await readiness(port)
         told = body["checks"]["journal"]["output"]
-        return status == 503 and "nothing can be appended, so nothing is sent" in told
+        return (
+            status == 503
+            and "nothing can be appended, so nothing is sent" in told
+            and "make room and restart it" in told
+        )
 
-    await world.until(says_why, "readiness to fail")
-    _, body = await readiness(port)
-    assert "make room and restart it" in body["checks"]["journal"]["output"]
+    await world.until(says_why, "readiness to fail with what to do about it")
     assert await orders_at_the_venue(world) == before
 
     # The server stores nothing more until it is started anew, whatever room there is.

@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import msgspec
@@ -17,10 +16,8 @@ from libs.common.model.trading_state import TradingState
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import SystemClock
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import BusUnavailable, JournalBroken
 from libs.common.runtime.journal import Snapshot
-from libs.common.runtime.provisioning import provision
 from services.execution.config import ExecutionConfig
 from services.execution.core import Decision
 from services.execution.gate import Gate
@@ -28,15 +25,6 @@ from services.execution.state import IntentMemory, State
 from services.execution.trading import decide_trading_state
 
 SETTINGS = ExecutionConfig(append_attempts_max=3, snapshot_interval_records=10)
-
-
-@pytest.fixture
-async def bus(nats_server: Broker) -> AsyncIterator[Bus]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, "paper", settings)
-    yield bus
-    await bus.close()
 
 
 def a_gate(bus: Bus) -> Gate:

@@ -18,17 +18,13 @@ from libs.common.messages.journal import (
 from libs.common.model.order import OrderStatus
 from libs.common.model.trading_state import TradingState
 from libs.common.model.verdict import Reason
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import wall_ns
-from libs.common.runtime.config import BusConfig
-from libs.common.runtime.provisioning import provision
 from libs.common.runtime.venue_transport import VenueLimits
 from libs.common.testing.builders import an_instrument
 from services.execution.config import ExecutionConfig
 from services.execution.question import MarkSeen
 from tests.integration.execution.desks import (
-    ACCOUNT,
     SYMBOLS,
     Parameters,
     Replica,
@@ -43,11 +39,8 @@ NO_RATES = {"rate_global_orders_max": 1_000}
 
 
 @pytest.fixture
-async def make(nats_server: Broker) -> AsyncIterator[Make]:
+async def make(bus: Bus) -> AsyncIterator[Make]:
     """Make the one process of this test, as it is to be."""
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
     async with running_venue() as venue:
         replicas: list[Replica] = []
 
@@ -60,7 +53,6 @@ async def make(nats_server: Broker) -> AsyncIterator[Make]:
         yield a_replica
         for replica in replicas:
             await replica.close()
-    await bus.close()
 
 
 async def with_many_symbols(replica: Replica) -> None:

@@ -8,27 +8,20 @@ from typing import Any
 import pytest
 
 from libs.common.model.pnl import utc_day
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
-from libs.common.runtime.provisioning import provision
 from libs.common.runtime.venue_client import VenueReadError
 from libs.common.venue.user_payloads import AccountChange, AccountUpdate
 from services.execution.income import ATTEMPTS_MAX
-from tests.integration.execution.desks import ACCOUNT, NOW_MS, Parameters, Replica, running_venue
+from tests.integration.execution.desks import NOW_MS, Parameters, Replica, running_venue
 
 
 @pytest.fixture
-async def replica(nats_server: Broker) -> AsyncIterator[Replica]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
+async def replica(bus: Bus) -> AsyncIterator[Replica]:
     async with running_venue() as venue:
         replica = Replica(bus, venue)
         await replica.get_ready()
         yield replica
         await replica.close()
-    await bus.close()
 
 
 def a_row(transaction_id: int, amount: str = "-0.5", **changes: Any) -> dict[str, Any]:

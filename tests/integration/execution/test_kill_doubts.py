@@ -8,14 +8,10 @@ import pytest
 
 from libs.common.messages.account import Verb
 from libs.common.messages.audit_events import KillProven, OperatorActed
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
-from libs.common.runtime.provisioning import provision
 from services.execution.config import ExecutionConfig
 from services.execution.kill import KillDesk
 from tests.integration.execution.desks import (
-    ACCOUNT,
     GONE,
     NOW_MS,
     Parameters,
@@ -28,17 +24,13 @@ PROVABLE_S = 5 + 3
 
 
 @pytest.fixture
-async def replica(nats_server: Broker) -> AsyncIterator[Replica]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
+async def replica(bus: Bus) -> AsyncIterator[Replica]:
     async with running_venue() as venue:
         replica = Replica(bus, venue, ExecutionConfig(kill_wait_ms=1_000))
         await replica.get_ready()
         venue.answers = {"order": GONE}
         yield replica
         await replica.close()
-    await bus.close()
 
 
 async def cancel_all(replica: Replica) -> KillProven:

@@ -25,12 +25,10 @@ from libs.common.messages.journal import (
     OrderUpdated,
 )
 from libs.common.model.order import OrderStatus, Side
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import PaperClock
-from libs.common.runtime.config import BusConfig, CommonConfig
+from libs.common.runtime.config import CommonConfig
 from libs.common.runtime.journal import Journal
-from libs.common.runtime.provisioning import provision
 from libs.common.runtime.secret import Secret
 from libs.common.runtime.service import Context
 from libs.common.runtime.venue_client import VenueClient, VenueReadError
@@ -133,10 +131,7 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(nats_server: Broker) -> AsyncIterator[Desk]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, "paper", settings)
+async def desk(bus: Bus) -> AsyncIterator[Desk]:
     venue, app = Venue(), web.Application()
     app.router.add_route("*", "/{rest:.*}", venue.answer)
     runner = web.AppRunner(app, shutdown_timeout=0)
@@ -146,7 +141,6 @@ async def desk(nats_server: Broker) -> AsyncIterator[Desk]:
     yield desk
     await desk.client.close_connection()
     await runner.cleanup()
-    await bus.close()
 
 
 def an_answer(client_order_id: str, status: str, symbol: str = "BTCUSDT") -> dict[str, object]:

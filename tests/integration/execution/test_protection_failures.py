@@ -8,28 +8,21 @@ import pytest
 from libs.common.messages.journal import OrderRecorded
 from libs.common.model.intent import Purpose
 from libs.common.model.order import OrderStatus, Side
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.errors import BusUnavailable, JournalBroken
-from libs.common.runtime.provisioning import provision
 from libs.common.testing.builders import an_approval
 from services.execution.changes import ChangeDesk
 from services.execution.core import decide_approval
 from services.execution.protection_desk import ProtectionDesk
-from tests.integration.execution.desks import ACCOUNT, Replica, running_venue, take, until
+from tests.integration.execution.desks import Replica, running_venue, take, until
 
 
 @pytest.fixture
-async def replica(nats_server: Broker) -> AsyncIterator[Replica]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
+async def replica(bus: Bus) -> AsyncIterator[Replica]:
     async with running_venue() as venue:
         replica = Replica(bus, venue)
         yield replica
         await replica.close()
-    await bus.close()
 
 
 @pytest.fixture

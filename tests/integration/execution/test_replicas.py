@@ -19,7 +19,6 @@ from libs.common.model.verdict import Reason
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.clock import SystemTime, use_time_source
-from libs.common.runtime.config import BusConfig
 from libs.common.runtime.provisioning import provision
 from libs.common.testing.builders import an_approval
 from services.execution.config import ExecutionConfig
@@ -34,6 +33,7 @@ from tests.integration.execution.desks import (
     running_venue,
     take,
 )
+from tests.integration.patience import patient
 
 
 class PausedTime(SystemTime):
@@ -61,7 +61,7 @@ Make = Callable[..., Awaitable[Replica]]
 @pytest.fixture
 async def make(nats_server: Broker) -> AsyncIterator[Make]:
     """Make replicas on one journal and one venue."""
-    settings = BusConfig(url=nats_server.url)
+    settings = patient(nats_server.url)
     async with running_venue() as venue:
         venue.answers = {"POST order": take}
         replicas: list[Replica] = []

@@ -6,28 +6,21 @@ import pytest
 
 from libs.common.messages.audit_events import ApiErrorReported
 from libs.common.messages.guard_events import LatchKind, VenueLatched
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
-from libs.common.runtime.provisioning import provision
 from libs.common.runtime.venue_client import VenueReadError
 from services.execution.config import ExecutionConfig
-from tests.integration.execution.desks import ACCOUNT, NOW_MS, Replica, running_venue
+from tests.integration.execution.desks import NOW_MS, Replica, running_venue
 
 QUEUED_MAX = 10
 
 
 @pytest.fixture
-async def replica(nats_server: Broker) -> AsyncIterator[Replica]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
+async def replica(bus: Bus) -> AsyncIterator[Replica]:
     async with running_venue() as venue:
         replica = Replica(bus, venue, ExecutionConfig(reports_queued_max=QUEUED_MAX))
         await replica.get_ready()
         yield replica
         await replica.close()
-    await bus.close()
 
 
 async def read(replica: Replica) -> None:

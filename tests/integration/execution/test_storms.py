@@ -10,13 +10,9 @@ from libs.common.messages.journal import IntentRefusedByGate, OrderRecorded
 from libs.common.model.intent import Purpose
 from libs.common.model.order import OrderStatus, Side
 from libs.common.model.verdict import Reason
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
-from libs.common.runtime.provisioning import provision
 from libs.common.testing.builders import NOW_NS, S
 from tests.integration.execution.desks import (
-    ACCOUNT,
     NOW_MS,
     SYMBOLS,
     Parameters,
@@ -29,11 +25,8 @@ Make = Callable[[str], Awaitable[Replica]]
 
 
 @pytest.fixture
-async def make(nats_server: Broker) -> AsyncIterator[Make]:
+async def make(bus: Bus) -> AsyncIterator[Make]:
     """Make the lives of one process, one after the other."""
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
     replicas: list[Replica] = []
     async with running_venue() as venue:
 
@@ -46,7 +39,6 @@ async def make(nats_server: Broker) -> AsyncIterator[Make]:
         yield a_life
         for replica in replicas:
             await replica.close()
-    await bus.close()
 
 
 async def test_a_thousand_margin_refusals_reach_no_endpoint_and_end_with_safe_mode(

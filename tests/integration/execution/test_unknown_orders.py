@@ -20,12 +20,8 @@ from libs.common.messages.journal import (
 from libs.common.model.intent import Purpose
 from libs.common.model.order import OrderStatus, OrderType, Side, TimeInForce
 from libs.common.model.verdict import Reason
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
-from libs.common.runtime.provisioning import provision
 from tests.integration.execution.desks import (
-    ACCOUNT,
     GONE,
     NOW_MS,
     Parameters,
@@ -46,16 +42,12 @@ PROVABLE_S = 5 + 3
 
 
 @pytest.fixture
-async def replica(nats_server: Broker) -> AsyncIterator[Replica]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
+async def replica(bus: Bus) -> AsyncIterator[Replica]:
     async with running_venue() as venue:
         replica = Replica(bus, venue)
         await replica.get_ready()
         yield replica
         await replica.close()
-    await bus.close()
 
 
 async def lose(replica: Replica, **changes: Any) -> str:

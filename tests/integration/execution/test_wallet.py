@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from libs.common.messages.journal import BalanceObserved
-from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
-from libs.common.runtime.config import BusConfig
-from libs.common.runtime.provisioning import provision
 from tests.integration.execution.desks import (
-    ACCOUNT,
     NOW_NS,
     Parameters,
     Replica,
@@ -26,16 +22,12 @@ DAY_S = 86_400
 
 
 @pytest.fixture
-async def replica(nats_server: Broker) -> AsyncIterator[Replica]:
-    settings = BusConfig(url=nats_server.url)
-    bus = await Bus.connect(settings, "test", lambda: None)
-    await provision(bus, ACCOUNT, settings)
+async def replica(bus: Bus) -> AsyncIterator[Replica]:
     async with running_venue() as venue:
         replica = Replica(bus, venue)
         await replica.get_ready()
         yield replica
         await replica.close()
-    await bus.close()
 
 
 def row(balance: str) -> dict[str, str]:

@@ -22,23 +22,26 @@ from libs.common.model.trading_state import TradingState
 from libs.common.runtime.broker import Broker
 from libs.common.runtime.bus import Bus
 from libs.common.runtime.provisioning import provision
-from tests.integration.patience import patient
+from tests.integration.patience import keep_saying, patient
 
 ROOT = Path(__file__).resolve().parents[3]
 NOW_NS = 1_723_161_300 * 10**9
 APPROVAL_KEY = "k" * 64
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 async def wait_for(condition, what):
     """Wait for a condition (plain or async) and return what it gave."""
-    for _ in range(DEADLINE_S * 50):
-        found = condition()
-        found = await found if asyncio.iscoroutine(found) else found
-        if found:
-            return found
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"not within {DEADLINE_S} s: {what}")
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                found = condition()
+                found = await found if asyncio.iscoroutine(found) else found
+                if found:
+                    return found
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"not within {DEADLINE_S} s: {what}") from None
 
 
 @dataclass
@@ -208,9 +211,7 @@ class World:
 
     async def keep_saying(self):
         """Speak for feed and execution until canceled."""
-        while True:
-            await self.say_all_is_well()
-            await asyncio.sleep(0.05)
+        await keep_saying(self.say_all_is_well, 0.05)
 
 
 @pytest.fixture(scope="session")
