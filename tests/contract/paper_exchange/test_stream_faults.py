@@ -81,6 +81,13 @@ async def take_all(socket: aiohttp.ClientWebSocketResponse, into: list[dict[str,
         into.append(json.loads((await socket.receive(timeout=0.6)).data))
 
 
+async def take_sound(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Take what arrives until something is no JSON; raises `JSONDecodeError`."""
+    async with asyncio.timeout(20):
+        while True:
+            await next_said(socket)
+
+
 async def test_frames_that_are_no_json_or_half_of_it(customer: Any, rules: Any) -> None:
     async with customer.session.ws_connect(customer.url + DEPTH) as socket:
         await rules(
@@ -88,9 +95,7 @@ async def test_frames_that_are_no_json_or_half_of_it(customer: Any, rules: Any) 
             {"effect": "wrong_symbol", "nth": 3},
         )  # fmt: skip
         with pytest.raises(json.JSONDecodeError):
-            async with asyncio.timeout(20):  # what was told before the rules is sound
-                while True:
-                    await next_said(socket)
+            await take_sound(socket)  # what was told before the rules
         with pytest.raises(json.JSONDecodeError):
             await next_said(socket)
         assert (await next_said(socket))["s"] == "ETHUSDT"
