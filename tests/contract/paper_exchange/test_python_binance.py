@@ -133,8 +133,20 @@ async def seen_algo_order(client, client_algo_id):
     raise AssertionError(f"{client_algo_id} is never seen")
 
 
-async def test_conditional_orders_are_placed_listed_and_canceled(client):
+@pytest_asyncio.fixture
+async def set_algo_lag(customer):
+    """Sets how long the venue does not show a young conditional order, in milliseconds."""
+
+    async def set_lag(lag_ms):
+        await customer.sim("POST", "/sim/conditions", {"algo_query_lag_ms": lag_ms})
+
+    yield set_lag
+    await set_lag(1_200)  # what it is where nobody says otherwise
+
+
+async def test_conditional_orders_are_placed_listed_and_canceled(client, set_algo_lag):
     await client.futures_create_order(symbol="SOLUSDT", side="BUY", type="MARKET", quantity="1.00")
+    await set_algo_lag(60_000)
     stop = await client.futures_create_order(
         symbol="SOLUSDT", side="SELL", type="STOP_MARKET", stopPrice="1.0000", closePosition=True
     )
@@ -145,6 +157,7 @@ async def test_conditional_orders_are_placed_listed_and_canceled(client):
     with pytest.raises(BinanceAPIException) as unseen:
         await client.futures_get_algo_order(clientAlgoId=stop["clientAlgoId"])
     assert unseen.value.code == -2013  # its read path trails its writes
+    await set_algo_lag(0)
     assert (await seen_algo_order(client, stop["clientAlgoId"]))["actualOrderId"] == ""
     assert await client.futures_get_open_orders(symbol="SOLUSDT") == []
     with pytest.raises(BinanceAPIException) as refused:

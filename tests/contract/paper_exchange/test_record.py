@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 NS = 1_000_000_000
 PLAYED_NS = 20 * NS
+LOOKS = 5
 
 
 def start_recorder(url: str, out: Path, *options: str) -> subprocess.Popen[str]:
@@ -42,8 +43,22 @@ async def ask(session: aiohttp.ClientSession, url: str, body: object = None) -> 
         return dict(await response.json())
 
 
-async def play(url: str, recorder: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
+def is_asleep(pid: int) -> bool:
+    """Whether a process waits for something to come; one that is only starved does not."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("S")
+
+
+async def all_is_written(venue_pid: int, recorder_pid: int) -> None:
+    """Return once a venue with nothing more to say and its recorder have nothing left to do."""
+    looks = 0
+    while looks < LOOKS:
+        await asyncio.sleep(0.1)
+        looks = looks + 1 if is_asleep(venue_pid) and is_asleep(recorder_pid) else 0
+
+
+async def play(venue: Any, recorder: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
     """Let a held venue play while it is recorded, end the recorder, and return the books."""
+    url = venue.url
     async with aiohttp.ClientSession() as session, asyncio.timeout(60):
         start_ns = (await ask(session, f"{url}/sim/clock"))["now_ns"]
         limit_ns = start_ns + PLAYED_NS
@@ -53,7 +68,7 @@ async def play(url: str, recorder: subprocess.Popen[str]) -> dict[str, dict[str,
         await ask(session, f"{url}/sim/clock", {"limit_ns": limit_ns, "speed": "10"})
         while (await ask(session, f"{url}/sim/clock"))["now_ns"] < limit_ns:
             await asyncio.sleep(0.05)
-        await asyncio.sleep(0.3)
+        await all_is_written(venue.pid, recorder.pid)  # a signal ends it at once
         recorder.send_signal(signal.SIGINT)
         return {
             symbol: await ask(session, f"{url}/sim/book?symbol={symbol}&limit=1000")
@@ -62,7 +77,7 @@ async def play(url: str, recorder: subprocess.Popen[str]) -> dict[str, dict[str,
 
 
 def end(recorder: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = recorder.communicate(timeout=10)
+    out, err = recorder.communicate(timeout=60)
     assert recorder.returncode == 0, err
     return dict(json.loads(out.splitlines()[-1]))
 
@@ -77,7 +92,7 @@ async def test_a_recorded_tape_replays_to_the_same_books(
         now_ns = (await ask(session, f"{venue.url}/sim/clock"))["now_ns"]
         await ask(session, f"{venue.url}/sim/clock", {"limit_ns": now_ns + NS // 2})
     recorder = start_recorder(venue.url, tmp_path / "day.gz", *options)
-    books = await play(venue.url, recorder)
+    books = await play(venue, recorder)
     report = end(recorder)
     assert report["gaps"] == 0
     paths = [Path(path) for path in report["files"]]

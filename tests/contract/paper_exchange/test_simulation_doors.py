@@ -81,10 +81,10 @@ async def test_an_unknown_503_may_have_executed(customer):
 
 
 async def test_a_delayed_answer_comes_late_but_the_order_was_taken_at_once(customer):
-    rule = {"endpoint": "POST /fapi/v1/order", "nth": 1, "effect": {"delay_ms": 1_000}}
+    rule = {"endpoint": "POST /fapi/v1/order", "nth": 1, "effect": {"delay_ms": 4_000}}
     await customer.sim("POST", "/sim/faults", [rule])
     waiting = asyncio.create_task(place(customer, newClientOrderId="late"))
-    deadline = asyncio.get_running_loop().time() + 0.8
+    deadline = asyncio.get_running_loop().time() + 3.5
     status = 0
     while status != 200 and asyncio.get_running_loop().time() < deadline:
         found = await customer.call("GET", ORDER_PATH, symbol="BTCUSDT", origClientOrderId="late")
@@ -141,7 +141,7 @@ async def test_a_held_venue_moves_only_by_grants_and_ends_cleanly(launcher):
         assert (await (await session.get(url)).json())["now_ns"] == start["now_ns"]
         limit_ns = start["now_ns"] + 60_000_000_000
         await session.post(url, json={"limit_ns": limit_ns})
-        deadline = asyncio.get_running_loop().time() + 5
+        deadline = asyncio.get_running_loop().time() + 60
         now_ns = 0
         while now_ns < limit_ns and asyncio.get_running_loop().time() < deadline:
             now_ns = (await (await session.get(url)).json())["now_ns"]

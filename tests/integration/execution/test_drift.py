@@ -6,6 +6,7 @@ Real broker, venue, feed, execution and reconciler; the test plays the account's
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -246,7 +247,7 @@ async def test_orphans_of_ours_are_canceled_and_those_of_others_left_alone(
 
 
 async def test_who_asks_how_the_account_stands_is_not_kept_waiting(world: "World") -> None:
-    begun_ns = wall_ns()
+    waits_ns = []
     for _ in range(ANSWERS_ASKED):
         asked_ns = wall_ns()
         await world.bus.publish(subjects.account_state_request("paper"), b"{}")
@@ -255,8 +256,9 @@ async def test_who_asks_how_the_account_stands_is_not_kept_waiting(world: "World
             return world.state is not None and world.state.ts_published_ns >= asked_ns
 
         await world.until(has_answered, "execution to speak")
+        waits_ns.append(wall_ns() - asked_ns)
     # By itself it speaks once a second.
-    assert wall_ns() - begun_ns < ANSWERS_ASKED * 500_000_000
+    assert median(waits_ns) < 500_000_000
 
 
 async def test_a_margin_type_changed_before_a_position_is_set_back_once_it_is_closed(

@@ -26,7 +26,7 @@ PROVABLE_S = 5 + 3
 @pytest.fixture
 async def replica(bus: Bus) -> AsyncIterator[Replica]:
     async with running_venue() as venue:
-        replica = Replica(bus, venue, ExecutionConfig(kill_wait_ms=1_000))
+        replica = Replica(bus, venue, ExecutionConfig(kill_wait_ms=20_000))
         await replica.get_ready()
         venue.answers = {"order": GONE}
         yield replica
@@ -59,6 +59,7 @@ async def cancel_all(replica: Replica) -> KillProven:
 
 
 async def test_our_clock_s_running_ahead_proves_nothing(replica: Replica) -> None:
+    replica.settings = replica.settings.model_copy(update={"kill_wait_ms": 1_000})
     order = await replica.leave_in_doubt()
     replica.at(3_600)
     replica.venue.answers["time"] = (200, {"serverTime": NOW_MS + 1_000})

@@ -11,7 +11,7 @@ from libs.common.model.verdict import Reason
 from libs.common.runtime.broker import Broker
 from tests.integration.execution.puppet_world import SYMBOL, PuppetWorld
 
-AGE_MS = 400
+AGE_MS = 2_000
 
 
 @pytest.fixture

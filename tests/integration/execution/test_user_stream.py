@@ -127,8 +127,9 @@ async def live_for(
     on_up: Callable[[], Awaitable[None]],
     settings: ExecutionConfig | None = None,
     clock: Clock | None = None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> list[str]:
-    """Run a user stream for a while; returns why it went down each time."""
+    """Run a user stream for so long, or until it is over; returns why it went down each time."""
     venue = a_client(address)
     downs: list[str] = []
     stream = new_stream(
@@ -140,10 +141,20 @@ async def live_for(
         settings=settings,
         clock=clock,
     )
+
+    async def wait() -> None:
+        while not is_over():
+            await asyncio.sleep(0.02)
+
+    running, waiting = asyncio.create_task(stream.run()), asyncio.create_task(wait())
+    tasks = {running, waiting}
     try:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(stream.run(), seconds)
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        assert not running.done(), running
     finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await venue.close_connection()
     return downs
 
@@ -242,7 +253,10 @@ async def test_a_venue_that_answers_nothing_any_more_is_left_and_asked_anew(
 ) -> None:
     door[0].answers_max = 1
     settings = ExecutionConfig(reconnect_wait_ms=50, stream_heartbeat_ms=500)
-    downs = await live_for(door[1], 6.5, on_event=nothing, on_up=nothing, settings=settings)
+    downs = await live_for(
+        door[1], 30, on_event=nothing, on_up=nothing, settings=settings,
+        is_over=lambda: door[0].opened == 2,
+    )  # fmt: skip
     assert downs == ["the user stream does not answer"]
     assert door[0].opened == 2
 

@@ -16,6 +16,7 @@ class Venue:
     def __init__(self) -> None:
         self.handler: Handler = self.echo
         self.heard: list[str] = []
+        self.pings = 0
         self.pongs: list[bytes] = []
         self.url = ""
 
@@ -31,6 +32,7 @@ class Venue:
                 self.heard.append(message.data)
                 await socket.send_str(message.data)
             elif message.type == WSMsgType.PING:
+                self.pings += 1
                 await socket.pong(message.data)
             elif message.type == WSMsgType.PONG:
                 self.pongs.append(message.data)
@@ -212,8 +214,8 @@ async def test_a_peer_that_does_not_answer_our_ping_is_left(venue: Venue) -> Non
 
 async def test_a_quiet_peer_that_answers_pings_is_kept(venue: Venue) -> None:
     ear = Ear()
-    socket = await open_socket(venue.url, ear, heartbeat_ms=50)
-    await asyncio.sleep(0.4)
+    socket = await open_socket(venue.url, ear, heartbeat_ms=500)  # also how long an answer may take
+    await until(lambda: venue.pings >= 3)
     assert socket.is_open
     assert ear.closed == []
     await socket.close()
