@@ -36,6 +36,7 @@ RECONCILER = {
     "retry_wall_ms": 1_500,
     "weight_per_minute_max": 2_300,
     "weight_unasked_max": 2_300,
+    "compare_now_wall_ms_max": 60_000,  # the drill asks more often than a minute's weight allows
 }
 
 
