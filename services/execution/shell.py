@@ -6,11 +6,10 @@ Journal, then send, then ack. Nothing here judges an order: that is core.py.
 import asyncio
 import random
 import secrets
-from functools import partial
 from typing import Any
 
 from libs.common.messages import subjects
-from libs.common.messages.account import ASKED_BY_A_PERSON, ASKED_BY_ITSELF, ReconcileReport
+from libs.common.messages.account import ASKED_BY_ITSELF, ReconcileReport
 from libs.common.messages.codec import decode
 from libs.common.messages.guard_events import LatchKind
 from libs.common.model.trading_state import TradingState
@@ -154,7 +153,7 @@ class Execution:
             self._desk,
             self._lookout,
             self._figures,
-            partial(self._request_reconciliation, ASKED_BY_A_PERSON),
+            self._request_reconciliation,
         )
 
     def _make_teller(self) -> AccountTeller:

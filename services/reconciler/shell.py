@@ -8,7 +8,6 @@ import msgspec
 
 from libs.common.messages import subjects
 from libs.common.messages.account import (
-    ASKED_BY_A_PERSON,
     ASKED_BY_ITSELF,
     AccountState,
     Command,
@@ -50,7 +49,6 @@ class Reconciler:
         self._bus = context.bus
         self._venue = venue
         self._asked = asyncio.Event()  # by a person, or in their name
-        self._person_asked = False
         self._asked_softly = asyncio.Event()  # by execution, as often as it likes
         self._trigger = "demand"
         self._cycle = 0
@@ -107,7 +105,6 @@ class Reconciler:
         A comparison under way began before it was asked for, so it is not the answer.
         """
         begun = self._begun
-        self._person_asked = True
         self._asked.set()
         try:
             async with asyncio.timeout(self._settings.compare_now_wall_ms_max / 1000):
@@ -131,7 +128,6 @@ class Reconciler:
         if words == ASKED_BY_ITSELF:
             self._asked_softly.set()
         else:
-            self._person_asked |= words == ASKED_BY_A_PERSON
             self._asked.set()
 
     # -- when -------------------------------------------------------------------------------------
@@ -149,11 +145,8 @@ class Reconciler:
     async def _try_to_compare(self, due: Due) -> None:
         """One comparison; one that fails or finds something is made again soon."""
         started_ns, trigger = monotonic_ns(), due.trigger
-        is_by_person, self._person_asked = self._person_asked, False
         known = self._last.discrepancies if self._last is not None else ()
-        scope = scope_of(
-            trigger, known, is_unasked=due.is_unasked, is_by_person=is_by_person
-        ).widened(self._owed)
+        scope = scope_of(trigger, known, is_unasked=due.is_unasked).widened(self._owed)
         self._owed = scope  # a comparison that fails is made again as it was to be
         try:
             comparison, state, in_flight = await self._pair.compare(scope)

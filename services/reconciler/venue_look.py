@@ -66,23 +66,16 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def scope_of(
-    trigger: str,
-    found: Iterable[Discrepancy],
-    *,
-    is_unasked: bool = False,
-    is_by_person: bool = False,
-) -> Scope:
+def scope_of(trigger: str, found: Iterable[Discrepancy], *, is_unasked: bool = False) -> Scope:
     """How far to look: orders of symbols that are not ours cost forty times as much to ask for.
 
     Args:
         found: what differed the last time; it is looked for again, or it would seem to be gone.
         is_unasked: nobody but execution asked, which does so as long as it is not reconciled.
-        is_by_person: a person wants to know how the account stands, whatever made it due.
     """
     kinds = {one.kind for one in found}
     orphans = {DiscrepancyKind.ORPHAN_ORDER, DiscrepancyKind.ORPHAN_ALGO_ORDER}
-    is_regular = is_by_person or trigger in ("start", "period")
+    is_regular = trigger in ("start", "period")
     is_asked = trigger in ("reconnect", "demand")
     income = {DiscrepancyKind.MISSED_INCOME, DiscrepancyKind.INCOME_DRIFT}
     return Scope(

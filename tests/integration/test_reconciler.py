@@ -77,7 +77,7 @@ class Stage:
                 "--port",
                 "0",
                 "--symbols",
-                "BTCUSDT,ETHUSDT",
+                "BTCUSDT",
             ),
             self._directory / "venue.log",
         )
@@ -222,12 +222,12 @@ class Stage:
         )  # fmt: skip
         assert isinstance(outcome, Accepted), outcome
 
-    async def place_stop(self, name: str, symbol: str = "BTCUSDT") -> None:
+    async def place_stop(self, name: str) -> None:
         """A stop below the market, placed by whoever's id it carries."""
-        price = (await self.client.premium_index(symbol)).mark_price
+        price = (await self.client.premium_index("BTCUSDT")).mark_price
         outcome = await self.client.place_algo_order(
             {
-                "symbol": symbol, "side": "SELL", "type": "STOP_MARKET", "quantity": "0.010",
+                "symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "quantity": "0.010",
                 "triggerPrice": str(int(price * 9 / 10)), "clientAlgoId": name,
                 "reduceOnly": "true",
             },

@@ -200,8 +200,6 @@ class Command(Envelope, frozen=True, kw_only=True, forbid_unknown_fields=True):
 #: What execution says when it asks for a comparison because it is not reconciled: that may take its
 #: time. Whoever says anything else is answered at once.
 ASKED_BY_ITSELF = b'{"by":"itself"}'
-#: What it says when a person told it to ask: they are shown all there is, whatever it costs.
-ASKED_BY_A_PERSON = b'{"by":"person"}'
 
 
 class DiscrepancyKind(StrEnum):

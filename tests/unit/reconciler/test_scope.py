@@ -22,14 +22,6 @@ def test_a_person_and_a_reconnect_are_told_of_income_and_execution_on_its_own_ac
     assert scope_of("retry", ()) == NARROW
 
 
-def test_a_person_is_shown_everything_whatever_made_the_comparison_due():
-    whole = scope_of("period", ())
-    assert scope_of("demand", (), is_by_person=True) == whole
-    assert scope_of("retry", (), is_by_person=True) == whole
-    assert not scope_of("demand", ()).is_whole
-    assert not scope_of("reconnect", ()).is_whole
-
-
 def test_what_differed_is_looked_at_again():
     assert scope_of("retry", [difference(KIND.INCOME_DRIFT)]).has_income
     assert scope_of("retry", [difference(KIND.ORPHAN_ORDER)]).is_whole
