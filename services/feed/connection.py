@@ -241,7 +241,7 @@ class Connection:
         # Most times were believed before: asking whether this one was saves nearly every call.
         times, event_ms = self._times, data.event_ms
         if (
-            times.sure_from_ms <= event_ms <= times.newest_ms
+            times.sure_from_ms <= event_ms <= times.sure_until_ms
             or times.is_sure(event_ms)
             or self._listener.judge(data, self._time)
         ):

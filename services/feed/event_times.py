@@ -20,7 +20,7 @@ class EventTimes:
     """The judge of event times, where market time is told from outside. Times are milliseconds.
 
     Attributes:
-        sure_from_ms: no time from here to ``newest_ms`` needs to be judged again.
+        sure_from_ms, sure_until_ms: no time between these needs to be judged: a newer one was sure.
         newest_ms: the newest event time that was believed; 0 before the first.
         offset_ms: how far the last event stood ahead of market time when it was heard.
         refused: events that were not, by ``ahead`` and ``behind``.
@@ -29,7 +29,7 @@ class EventTimes:
     def __init__(self, ahead_ms_max: int, behind_ms_max: int) -> None:
         self._ahead_ms_max = ahead_ms_max
         self._behind_ms_max = behind_ms_max
-        self.sure_from_ms, self._sure_to_ms = NEVER_MS, -1
+        self.sure_from_ms, self.sure_until_ms, self._sure_to_ms = NEVER_MS, -1, -1
         self._looked_at_ms = 0
         self.newest_ms = 0
         self.offset_ms = 0
@@ -43,6 +43,8 @@ class EventTimes:
         """
         self.sure_from_ms = now_ms - self._behind_ms_max // 2
         self._sure_to_ms = now_ms + self._ahead_ms_max
+        # Our clock may have been set back since the newest one was believed.
+        self.sure_until_ms = min(self.newest_ms, self._sure_to_ms)
         if self.newest_ms != self._looked_at_ms:
             self._looked_at_ms = self.newest_ms
             self.offset_ms = self.newest_ms - now_ms
@@ -52,7 +54,7 @@ class EventTimes:
         if not self.sure_from_ms <= event_ms <= self._sure_to_ms:
             return False
         if event_ms > self.newest_ms:
-            self.newest_ms = event_ms
+            self.newest_ms = self.sure_until_ms = event_ms
         return True
 
     def judge(self, event_ms: int, now_ms: int, *, speed: int = 1) -> str:

@@ -177,6 +177,16 @@ def test_a_time_is_sure_as_far_ahead_as_may_be_and_half_as_far_behind(offset_ms,
     assert (times.newest_ms == NOW_MS + offset_ms) is is_sure
 
 
+def test_after_our_clock_was_set_back_no_time_is_sure_that_is_far_ahead_of_it_now():
+    times = new_times()
+    times.look(NOW_MS + DAY_MS)
+    assert times.is_sure(NOW_MS + DAY_MS)
+    assert times.sure_until_ms == NOW_MS + DAY_MS
+    times.look(NOW_MS)
+    assert times.sure_until_ms == NOW_MS + 10_000
+    assert not times.is_sure(NOW_MS + DAY_MS)
+
+
 def test_what_is_sure_would_have_been_believed_however_late_within_half_of_what_may_be():
     times = new_times()
     times.look(NOW_MS)
